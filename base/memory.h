@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Aligned, zeroed memory for samples and tensors. */
+#ifndef FOCALD_BASE_MEMORY_H
+#define FOCALD_BASE_MEMORY_H
+
+#include <stddef.h>
+
+enum { MEMORY_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
+
+/* count * size bytes, zeroed, aligned to MEMORY_ALIGN; NULL on overflow or exhaustion. Free it with
+ * free(). */
+void *memory_zeroed(size_t count, size_t size);
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

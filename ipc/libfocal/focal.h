@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libfocal: the client side of focald's protocol. Link with `pkg-config --libs libfocal`.
+ *
+ * A client subscribes to topics ("label/kitchen", "audio/", "" for all) and takes messages one by
+ * one. It may lag or die; the daemon does not notice. A `struct focal` belongs to one thread.
+ * Functions return 0 or a positive count, or a negative errno; focal_error() then has the line. */
+#ifndef FOCAL_H
+#define FOCAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FOCAL_API __attribute__((visibility("default")))
+
+struct focal;
+
+struct focal_options {
+    const char *data;    /* endpoint; NULL: FOCALD_DATA, else $XDG_RUNTIME_DIR/focald/data if there,
+                            else /run/focald/data */
+    const char *control; /* likewise, FOCALD_CONTROL, …/control */
+    const char *curve_server_public_key; /* Z85, for endpoints with CURVE; NULL otherwise */
+    const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
+    int receive_hwm;     /* messages kept while the client does not read; 0: 1000 */
+};
+
+/* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On
+ * failure *ret is NULL, the line goes to focal_last_error(). */
+FOCAL_API int focal_open(struct focal **ret, const struct focal_options *options);
+FOCAL_API void focal_close(struct focal *focal); /* takes NULL */
+FOCAL_API const char *focal_error(const struct focal *focal);
+/* The last failure of focal_open in this thread. */
+FOCAL_API const char *focal_last_error(void);
+
+/* topic is a prefix: "label/", "event/kitchen", "". May be called many times. */
+FOCAL_API int focal_subscribe(struct focal *focal, const char *topic);
+FOCAL_API int focal_unsubscribe(struct focal *focal, const char *topic);
+
+struct focal_message {
+    const char *topic;   /* "label" */
+    const char *stream;  /* "kitchen" */
+    uint64_t seq;        /* counts per topic and stream */
+    uint64_t lost;       /* messages of this topic and stream that went missing right before it */
+    uint64_t first, count; /* samples on the stream's 16 kHz timeline */
+    int64_t t_ns;        /* wall clock (Unix epoch) of sample `first` */
+    const char *header;  /* the whole JSON header, NUL-terminated */
+    size_t header_bytes;
+    const void *payload; /* raw, little-endian, 8-byte aligned; see header's shape, dtype, unit */
+    size_t payload_bytes;
+};
+
+/* Waits up to timeout_ms (-1: for ever) for the next message. 1: *ret is filled and valid until the
+ * next call with this focal; 0: none came; -EPROTO: a message that is not focald's was dropped. */
+FOCAL_API int focal_next(struct focal *focal, struct focal_message *ret, int timeout_ms);
+
+/* A number or string of the message's header by dotted path ("top.0.label"). Returns 0, -ENOENT, or
+ * -EINVAL when it has another type. The string lives as long as the message. */
+FOCAL_API int focal_number(struct focal *focal, const char *path, double *ret);
+FOCAL_API int focal_string(struct focal *focal, const char *path, const char **ret);
+
+/* The file descriptor to poll for reading, and the rule of ZeroMQ: after it fired, call focal_next
+ * with timeout 0 until it gives 0. */
+FOCAL_API int focal_fd(struct focal *focal);
+
+/* One control request: a JSON object such as {"cmd":"status"}; *ret_reply is the reply's JSON text,
+ * to be freed with free(). -ETIMEDOUT: no daemon answered. */
+FOCAL_API int focal_request(struct focal *focal, const char *request, char **ret_reply,
+                            int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
