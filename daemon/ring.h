@@ -57,6 +57,8 @@ void ring_release(struct ring *ring);
 
 /* -- any thread --------------------------------------------------------------------------------- */
 
+/* Nothing waits for the reader. */
+bool ring_empty(const struct ring *ring);
 /* Frames lost since create. */
 uint64_t ring_lost(const struct ring *ring);
 

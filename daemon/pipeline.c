@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/pipeline.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "daemon/analysis.h"
+#include "daemon/latency.h"
+#include "daemon/output.h"
+#include "daemon/stream.h"
+#include "daemon/timeline.h"
+
+/* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds to
+ * the latency. */
+static const long poll_ns = 3 * 1000 * 1000;
+
+/* Everything that depends on the model, changed as a whole. */
+struct engine {
+    const struct model *model;
+    const struct model_info *info;
+    struct runner *runner;
+    struct analysis **analyses; /* [n_streams] */
+    struct output **outputs;    /* [n_streams] */
+    struct runner_result *results; /* [n_streams] */
+};
+
+struct lane { /* one stream */
+    struct stream *stream;
+    struct ring *ring;
+    /* inference thread */
+    uint64_t next_serial;
+    bool end_told;
+    const struct window *window; /* of the batch in work */
+    struct analysis_window before;
+    float ms_wait, ms_pre;
+    /* under pipeline.lock */
+    struct pipeline_report report;
+    struct latency latency, network;
+};
+
+struct pipeline {
+    /* immutable after create */
+    struct publisher *publisher;
+    struct outbox *outbox;
+    int n_streams;
+    struct lane *lanes; /* [n_streams] */
+    const char *backend;
+    int threads, audio_delay_frames;
+
+    pthread_t dsp_thread, inference_thread;
+    bool dsp_started, inference_started;
+    sem_t posted; /* windows were posted, or something else changed for the inference thread */
+    atomic_bool stop;
+    atomic_uint_least64_t windows;
+    atomic_bool working;   /* inference thread: a batch is in work */
+    atomic_int hop_frames; /* for the dsp thread */
+
+    pthread_mutex_t lock;
+    pthread_cond_t engine_changed;
+    /* under lock */
+    struct config_live live;
+    struct engine *next_engine; /* to be taken by the inference thread, which leaves the old one here */
+    struct engine *old_engine;
+
+    struct engine *engine; /* inference thread's */
+};
+
+static void engine_destroy(struct engine *e, int n_streams)
+{
+    if (e == NULL)
+        return;
+    for (int i = 0; i < n_streams; i++) {
+        if (e->analyses != NULL)
+            analysis_destroy(e->analyses[i]);
+        if (e->outputs != NULL)
+            output_destroy(e->outputs[i]);
+    }
+    runner_destroy(e->runner);
+    free(e->analyses);
+    free(e->outputs);
+    free(e->results);
+    free(e);
+}
+
+static int engine_create(struct engine **ret, struct pipeline *p, const struct model *model,
+                         struct error *error)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return error_set(error, ENOMEM, "pipeline: out of memory");
+    size_t n = (size_t)p->n_streams;
+    e->model = model;
+    e->info = model_info(model);
+    e->analyses = calloc(n, sizeof *e->analyses);
+    e->outputs = calloc(n, sizeof *e->outputs);
+    e->results = calloc(n, sizeof *e->results);
+    int r = 0;
+    if (e->analyses == NULL || e->outputs == NULL || e->results == NULL)
+        r = error_set(error, ENOMEM, "pipeline: out of memory");
+    struct runner_config runner = {p->backend, p->threads, p->n_streams};
+    if (r == 0)
+        r = runner_create(&e->runner, model, &runner, error);
+    for (int i = 0; i < p->n_streams && r == 0; i++) {
+        struct output_config output = {p->publisher, p->outbox, i, e->info,
+                                       p->audio_delay_frames};
+        r = analysis_create(&e->analyses[i], e->info, error);
+        if (r == 0)
+            r = output_create(&e->outputs[i], &output, error);
+    }
+    if (r < 0) {
+        engine_destroy(e, p->n_streams);
+        return r;
+    }
+    *ret = e;
+    return 0;
+}
+
+/* -- dsp thread --------------------------------------------------------------------------------- */
+
+static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
+{
+    pthread_mutex_lock(&p->lock);
+    snprintf(lane->report.problem, sizeof lane->report.problem, "%s", text);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *dsp_main(void *arg)
+{
+    struct pipeline *p = arg;
+    while (!atomic_load(&p->stop)) {
+        bool busy = false;
+        for (int i = 0; i < p->n_streams; i++) {
+            struct lane *lane = &p->lanes[i];
+            struct error error;
+            bool ended = stream_ended(lane->stream);
+            int r = stream_pump(lane->stream, atomic_load(&p->hop_frames), &error);
+            if (r < 0)
+                set_problem(p, lane, error.text);
+            if (r > 0 || stream_ended(lane->stream) != ended)
+                sem_post(&p->posted);
+            busy = busy || stream_busy(lane->stream);
+        }
+        if (!busy)
+            nanosleep(&(struct timespec){0, poll_ns}, NULL);
+    }
+    return NULL;
+}
+
+/* -- inference thread --------------------------------------------------------------------------- */
+
+static float ms_between(int64_t from_ns, int64_t to_ns)
+{
+    return (float)(to_ns - from_ns) * 1e-6f;
+}
+
+/* The newest windows of all streams, normalised into the runner's planes. Returns how many planes
+ * there are; lanes whose window is NULL have nothing new. *ret_any: some lane has a window. */
+static int prepare_batch(struct pipeline *p, const struct config_live *live, bool *ret_any)
+{
+    struct engine *e = p->engine;
+    float gate = powf(10, (float)live->silence_gate_db / 20);
+    int batch = 0;
+    *ret_any = false;
+    for (int i = 0; i < p->n_streams; i++) {
+        struct lane *lane = &p->lanes[i];
+        lane->window = stream_take(lane->stream);
+        if (lane->window == NULL)
+            continue;
+        *ret_any = true;
+        int64_t start = monotonic_ns();
+        lane->ms_wait = ms_between(lane->window->t_posted_ns, start);
+        analysis_before(e->analyses[i], lane->window->samples, lane->window->spectrum, gate,
+                        runner_input(e->runner, batch), &lane->before);
+        lane->ms_pre = ms_between(start, monotonic_ns());
+        if (!lane->before.silence)
+            batch++;
+    }
+    return batch;
+}
+
+static void finish_window(struct pipeline *p, int i, const struct config_live *live,
+                          const struct runner_result *result, float ms_network)
+{
+    struct engine *e = p->engine;
+    struct lane *lane = &p->lanes[i];
+    const struct window *window = lane->window;
+    int64_t start = monotonic_ns();
+    struct analysis_mask mask;
+    bool masked = result != NULL && output_wants_mask(e->outputs[i]);
+    if (masked)
+        analysis_after(e->analyses[i], result->maps[e->info->n_stages - 1], (float)live->quantile,
+                       &mask);
+    struct output_window w = {
+        .window = window,
+        .before = &lane->before,
+        .after = masked ? &mask : NULL,
+        .result = result,
+        .live = live,
+        .skipped = window->serial - lane->next_serial,
+        .ms_wait = lane->ms_wait,
+        .ms_pre = lane->ms_pre,
+        .ms_network = result != NULL ? ms_network : 0,
+        .ms_post = ms_between(start, monotonic_ns()),
+    };
+    lane->next_serial = window->serial + 1;
+    struct label_message label;
+    output_publish(e->outputs[i], &w, &label);
+    int64_t now = monotonic_ns();
+    uint64_t span = (uint64_t)e->info->preprocess.window_samples;
+    int64_t span_ns = (int64_t)((double)span * 1e9 / e->info->preprocess.sample_rate);
+
+    pthread_mutex_lock(&p->lock);
+    struct pipeline_report *report = &lane->report;
+    report->windows++;
+    report->position = window->first + span;
+    report->t_wall_ns = window->t_wall_ns + span_ns;
+    report->label = label;
+    report->problem[0] = '\0';
+    latency_add(&lane->latency, now, ms_between(window->t_last_ns, now));
+    if (result != NULL)
+        latency_add(&lane->network, now, ms_network);
+    pthread_mutex_unlock(&p->lock);
+    atomic_fetch_add(&p->windows, 1);
+}
+
+/* Takes and finishes what was posted. Returns false when there was nothing. */
+static bool run_batch(struct pipeline *p)
+{
+    struct engine *e = p->engine;
+    struct config_live live;
+    pipeline_get_live(p, &live);
+    bool any;
+    int batch = prepare_batch(p, &live, &any);
+    if (!any)
+        return false;
+    int64_t start = monotonic_ns();
+    struct error error = {""};
+    int r = batch > 0 ? runner_run(e->runner, batch, e->results, &error) : 0;
+    float ms_network = ms_between(start, monotonic_ns());
+    for (int i = 0, k = 0; i < p->n_streams; i++) {
+        struct lane *lane = &p->lanes[i];
+        if (lane->window == NULL)
+            continue;
+        const struct runner_result *result = lane->before.silence ? NULL : &e->results[k++];
+        if (r < 0 && result != NULL)
+            set_problem(p, lane, error.text);
+        else
+            finish_window(p, i, &live, result, ms_network);
+    }
+    return true;
+}
+
+/* A stream whose source has ended and whose windows are all published ends its events, once. */
+static void finish_ended(struct pipeline *p)
+{
+    for (int i = 0; i < p->n_streams; i++) {
+        struct lane *lane = &p->lanes[i];
+        if (lane->end_told || !stream_ended(lane->stream) || stream_pending(lane->stream))
+            continue;
+        output_end(p->engine->outputs[i], lane->report.position, lane->report.t_wall_ns);
+        lane->end_told = true;
+        pthread_mutex_lock(&p->lock);
+        lane->report.ended = true;
+        pthread_mutex_unlock(&p->lock);
+    }
+}
+
+/* The events of the old model end: the new one's labels are others. */
+static void take_next_engine(struct pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->next_engine != NULL) {
+        for (int i = 0; i < p->n_streams; i++)
+            output_end(p->engine->outputs[i], p->lanes[i].report.position,
+                       p->lanes[i].report.t_wall_ns);
+        p->old_engine = p->engine;
+        p->engine = p->next_engine;
+        p->next_engine = NULL;
+        pthread_cond_broadcast(&p->engine_changed);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *inference_main(void *arg)
+{
+    struct pipeline *p = arg;
+    while (!atomic_load(&p->stop)) {
+        sem_wait(&p->posted);
+        atomic_store(&p->working, true);
+        take_next_engine(p);
+        while (!atomic_load(&p->stop) && run_batch(p))
+            ;
+        finish_ended(p);
+        atomic_store(&p->working, false);
+    }
+    return NULL;
+}
+
+/* -- life --------------------------------------------------------------------------------------- */
+
+static int delay_frames(const struct pipeline_config *config, const struct stft_shape *shape,
+                        int rate_hz, size_t window_frames)
+{
+    if (config->audio_delay_s < 0)
+        return config->live->hop_frames < (int)window_frames - 2 ? config->live->hop_frames
+                                                                 : (int)window_frames - 2;
+    return (int)lround(config->audio_delay_s * rate_hz / shape->hop);
+}
+
+static int create_lanes(struct pipeline *p, const struct pipeline_config *config,
+                        const struct model_info *info, struct error *error)
+{
+    p->lanes = memory_zeroed((size_t)config->n_streams, sizeof *p->lanes);
+    if (p->lanes == NULL)
+        return error_set(error, ENOMEM, "pipeline: out of memory");
+    for (int i = 0; i < config->n_streams; i++) {
+        struct stream_config stream = {
+            .ring = config->streams[i].ring,
+            .shape = analysis_shape(info),
+            .rate_hz = info->preprocess.sample_rate,
+            .window_samples = (size_t)info->preprocess.window_samples,
+            .quality = config->quality,
+            .lossless = config->streams[i].lossless,
+        };
+        p->lanes[i].ring = config->streams[i].ring;
+        int r = stream_create(&p->lanes[i].stream, &stream, error);
+        if (r < 0)
+            return error_prefix(error, r, "stream %s", config->streams[i].name);
+    }
+    return 0;
+}
+
+int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
+                    struct error *error)
+{
+    struct pipeline *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return error_set(error, ENOMEM, "pipeline: out of memory");
+    const struct model_info *info = model_info(config->model);
+    struct stft_shape shape = analysis_shape(info);
+    size_t frames = stft_frames(&shape, (size_t)info->preprocess.window_samples);
+    p->publisher = config->publisher;
+    p->n_streams = config->n_streams;
+    p->backend = config->backend;
+    p->threads = config->threads;
+    p->live = *config->live;
+    p->audio_delay_frames = delay_frames(config, &shape, info->preprocess.sample_rate, frames);
+    atomic_init(&p->hop_frames, config->live->hop_frames);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->engine_changed, NULL);
+    sem_init(&p->posted, 0, 0);
+    int r = create_lanes(p, config, info, error);
+    if (r == 0)
+        r = outbox_create(&p->outbox, p->publisher, 32 + 16 * p->n_streams,
+                          output_payload_bytes(info), error);
+    if (r == 0)
+        r = engine_create(&p->engine, p, config->model, error);
+    if (r < 0) {
+        pipeline_destroy(p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+int pipeline_start(struct pipeline *p, struct error *error)
+{
+    int r = pthread_create(&p->inference_thread, NULL, inference_main, p);
+    if (r != 0)
+        return error_set(error, r, "pipeline: cannot start the inference thread: %s", strerror(r));
+    p->inference_started = true;
+    pthread_setname_np(p->inference_thread, "inference");
+    r = pthread_create(&p->dsp_thread, NULL, dsp_main, p);
+    if (r != 0)
+        return error_set(error, r, "pipeline: cannot start the dsp thread: %s", strerror(r));
+    p->dsp_started = true;
+    pthread_setname_np(p->dsp_thread, "dsp");
+    return 0;
+}
+
+void pipeline_destroy(struct pipeline *p)
+{
+    if (p == NULL)
+        return;
+    atomic_store(&p->stop, true);
+    sem_post(&p->posted);
+    if (p->dsp_started)
+        pthread_join(p->dsp_thread, NULL);
+    if (p->inference_started)
+        pthread_join(p->inference_thread, NULL);
+    engine_destroy(p->engine, p->n_streams);
+    engine_destroy(p->next_engine, p->n_streams);
+    for (int i = 0; p->lanes != NULL && i < p->n_streams; i++)
+        stream_destroy(p->lanes[i].stream);
+    free(p->lanes);
+    sem_destroy(&p->posted);
+    pthread_cond_destroy(&p->engine_changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+/* -- any thread --------------------------------------------------------------------------------- */
+
+void pipeline_set_live(struct pipeline *p, const struct config_live *live)
+{
+    pthread_mutex_lock(&p->lock);
+    p->live = *live;
+    pthread_mutex_unlock(&p->lock);
+    atomic_store(&p->hop_frames, live->hop_frames);
+}
+
+void pipeline_get_live(struct pipeline *p, struct config_live *ret)
+{
+    pthread_mutex_lock(&p->lock);
+    *ret = p->live;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool same_preprocess(const struct model_preprocess *a, const struct model_preprocess *b)
+{
+    return a->sample_rate == b->sample_rate && a->window_samples == b->window_samples &&
+           a->n_fft == b->n_fft && a->win_length == b->win_length &&
+           a->hop_length == b->hop_length;
+}
+
+int pipeline_set_model(struct pipeline *p, const struct model *model, struct error *error)
+{
+    const struct model_info *new_info = model_info(model);
+    if (!same_preprocess(&p->engine->info->preprocess, &new_info->preprocess))
+        return error_set(error, EINVAL,
+                         "model %s takes other windows than the one running (rate, window_s, n_fft, "
+                         "win_length or hop_length of preprocess.json): restart focald to use it",
+                         new_info->name);
+    if (output_payload_bytes(new_info) > output_payload_bytes(p->engine->info))
+        return error_set(error, EINVAL,
+                         "model %s has larger maps or more classes than the one running: restart "
+                         "focald to use it",
+                         new_info->name);
+    struct engine *engine;
+    int r = engine_create(&engine, p, model, error);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&p->lock);
+    p->next_engine = engine;
+    sem_post(&p->posted);
+    while (p->next_engine != NULL)
+        pthread_cond_wait(&p->engine_changed, &p->lock);
+    struct engine *old = p->old_engine;
+    p->old_engine = NULL;
+    pthread_mutex_unlock(&p->lock);
+    engine_destroy(old, p->n_streams);
+    return 0;
+}
+
+const char *pipeline_backend(struct pipeline *p)
+{
+    return runner_backend(p->engine->runner);
+}
+
+int pipeline_threads(struct pipeline *p)
+{
+    return runner_threads(p->engine->runner);
+}
+
+void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
+{
+    struct lane *lane = &p->lanes[i];
+    int64_t now = monotonic_ns();
+    pthread_mutex_lock(&p->lock);
+    *ret = lane->report;
+    ret->latency_ms_p50 = latency_quantile(&lane->latency, now, 0.5f);
+    ret->latency_ms_p99 = latency_quantile(&lane->latency, now, 0.99f);
+    ret->network_ms_p50 = latency_quantile(&lane->network, now, 0.5f);
+    pthread_mutex_unlock(&p->lock);
+    ret->skipped = stream_skipped(lane->stream);
+    ret->missed = stream_missed(lane->stream);
+}
+
+uint64_t pipeline_windows(struct pipeline *p)
+{
+    return atomic_load(&p->windows);
+}
+
+bool pipeline_idle(struct pipeline *p)
+{
+    if (atomic_load(&p->working))
+        return false;
+    for (int i = 0; i < p->n_streams; i++)
+        if (stream_pending(p->lanes[i].stream) || !ring_empty(p->lanes[i].ring))
+            return false;
+    return true;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The two threads between the rings and the publisher (design §2):
+ *
+ *   dsp thread        polls the rings, downmixes, resamples, makes STFT frames, posts due windows
+ *   inference thread  takes the newest window of every stream, runs them as one batch, publishes
+ *
+ * If inference is slower than the hop, windows are skipped (newest wins) and counted. */
+#ifndef FOCALD_DAEMON_PIPELINE_H
+#define FOCALD_DAEMON_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "daemon/config.h"
+#include "daemon/ring.h"
+#include "dsp/resampler.h"
+#include "ipc/publisher.h"
+#include "model/model.h"
+
+struct pipeline;
+
+struct pipeline_stream {
+    const char *name;
+    struct ring *ring; /* the pipeline is its only reader; outlives it */
+    bool lossless;     /* fast file or pipe: the source waits, no window is skipped */
+};
+
+struct pipeline_config {
+    const struct model *model;      /* outlives the pipeline, or its replacement */
+    const char *backend;
+    int threads;
+    struct publisher *publisher;    /* outlives the pipeline */
+    const struct config_live *live; /* copied */
+    double audio_delay_s;           /* < 0: one hop */
+    enum resampler_quality quality;
+    const struct pipeline_stream *streams; /* [n_streams] */
+    int n_streams;
+};
+
+/* Makes everything the hot path needs; the threads start with pipeline_start. */
+int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
+                    struct error *error);
+int pipeline_start(struct pipeline *pipeline, struct error *error);
+/* Stops the threads after the window in work, and frees. Takes NULL. */
+void pipeline_destroy(struct pipeline *pipeline);
+
+/* -- main thread -------------------------------------------------------------------------------- */
+
+/* Takes another model from the next window on. It must have the same preprocess numbers
+ * (-EINVAL). Returns when the old model is no longer used. */
+int pipeline_set_model(struct pipeline *pipeline, const struct model *model, struct error *error);
+
+/* "cpu", for health and logs. */
+const char *pipeline_backend(struct pipeline *pipeline);
+int pipeline_threads(struct pipeline *pipeline);
+
+/* -- any thread --------------------------------------------------------------------------------- */
+
+/* Live parameters apply from the next window on. */
+void pipeline_set_live(struct pipeline *pipeline, const struct config_live *live);
+void pipeline_get_live(struct pipeline *pipeline, struct config_live *ret);
+
+
+struct pipeline_report {
+    uint64_t windows;  /* finished */
+    uint64_t skipped;  /* windows replaced by a newer one before their turn */
+    uint64_t missed;   /* samples of the timeline that never came */
+    bool ended;        /* the source is at its end, and all of it is published */
+    float latency_ms_p50, latency_ms_p99, network_ms_p50; /* over the last minute */
+    uint64_t position; /* end of the newest finished window */
+    int64_t t_wall_ns; /* of position */
+    struct label_message label; /* of the newest finished window */
+    char problem[192]; /* why windows fail; "" when they do not */
+};
+
+void pipeline_report(struct pipeline *pipeline, int stream, struct pipeline_report *ret);
+
+/* Windows finished in all streams, for the watchdog. */
+uint64_t pipeline_windows(struct pipeline *pipeline);
+/* True when nothing waits to be done: rings empty, no window in work. A pipeline that is neither idle
+ * nor finishes windows is stuck. */
+bool pipeline_idle(struct pipeline *pipeline);
+
+#endif
