@@ -34,10 +34,15 @@ enum topic {
 
 const char *topic_name(enum topic topic);
 
+enum { STREAM_NAME_MAX = 63 };
+
+/* [A-Za-z0-9_.-]{1,63} */
+bool stream_name_valid(const char *name);
+
 enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 8 };
 
 struct label_message {
-    bool silence;  /* under the gate: no network was run, top is empty, payload all zeros */
+    bool silence; /* under the gate: no network was run, top is empty, payload all zeros */
     int n_top;
     struct {
         int index;     /* into info's labels */
@@ -45,10 +50,10 @@ struct label_message {
         float p_paper; /* softmax(cosine), as the paper's metrics use */
         float cosine;
     } top[MESSAGE_MAX_TOP];
-    int n_classes;     /* payload: f32 [3][n_classes], rows p, p_paper, cosine */
+    int n_classes;             /* payload: f32 [3][n_classes], rows p, p_paper, cosine */
     float peak_dbfs, rms_dbfs; /* of the window; -inf is sent as null */
-    uint64_t lost;     /* samples of the window that never came and are zeros */
-    uint64_t skipped;  /* windows skipped since the label before this one */
+    uint64_t lost;             /* samples of the window that never came and are zeros */
+    uint64_t skipped;          /* windows skipped since the label before this one */
     /* milliseconds: from the window's last sample leaving the callback to its being handed over,
      * waiting for the network, normalising … resizing, the network, map … inverse STFT */
     float ms_ingest, ms_wait, ms_pre, ms_network, ms_post;
@@ -72,16 +77,16 @@ struct spec_message {
 };
 
 struct pcm_message {
-    int rate_hz;    /* payload: f32 [count] */
-    uint64_t lost;  /* samples in it that never came and are zeros */
+    int rate_hz;   /* payload: f32 [count] */
+    uint64_t lost; /* samples in it that never came and are zeros */
 };
 
 struct event_message {
-    uint64_t id;   /* counts per stream */
-    bool ended;    /* false: onset */
-    int index;     /* label */
+    uint64_t id; /* counts per stream */
+    bool ended;  /* false: onset */
+    int index;   /* label */
     float p, p_peak;
-    uint64_t onset, end;   /* samples; end is 0 until ended */
+    uint64_t onset, end; /* samples; end is 0 until ended */
     int64_t t_onset_wall_ns;
 };
 
@@ -101,7 +106,7 @@ struct health_message {
 
 struct message {
     enum topic topic;
-    int stream;          /* index given to publisher_create */
+    int stream; /* index given to publisher_create */
     uint64_t first, count;
     int64_t t_wall_ns;
     union {
@@ -113,9 +118,12 @@ struct message {
         struct event_message event;
         struct health_message health;
     };
-    size_t payload_bytes;   /* used */
+    size_t payload_bytes; /* used */
     size_t payload_capacity;
-    void *payload;          /* 64-byte aligned, owned by the pool */
+    void *payload; /* 64-byte aligned, owned by the outbox */
 };
+
+/* The payload's size that the other fields promise to a client. */
+size_t message_payload_bytes(const struct message *message);
 
 #endif

@@ -15,15 +15,16 @@
 #include "ipc/message.h"
 
 struct publisher_config {
-    const char *ipc_dir;  /* "/run/focald" or "$XDG_RUNTIME_DIR/focald"; sockets data and control in it.
-                             Created 0750 if missing. A live daemon there is -EADDRINUSE; a stale
-                             socket file is replaced. */
-    const char *tcp_data, *tcp_control; /* "tcp://ADDRESS:PORT" or NULL. Beyond loopback: needs CURVE */
-    const char *curve_secret_key_file;  /* Z85 secret key of the server, mode 0600, or NULL */
-    const char *curve_clients_file;     /* Z85 public keys that may connect, one a line, # comments;
-                                           NULL: any client that knows the server's public key */
-    int send_hwm;                       /* messages kept for one slow subscriber; 256 */
-    const char *const *streams;         /* [n_streams] names: [A-Za-z0-9_.-]{1,63} */
+    const char *ipc_dir; /* "/run/focald" or "$XDG_RUNTIME_DIR/focald"; sockets data and control in
+                            it. Created 0750 if missing. A live daemon there is -EADDRINUSE; a stale
+                            socket file is replaced. */
+    const char *tcp_data,
+        *tcp_control; /* "tcp://ADDRESS:PORT" or NULL. Beyond loopback: needs CURVE */
+    const char *curve_secret_key_file; /* Z85 secret key of the server, mode 0600, or NULL */
+    const char *curve_clients_file;    /* Z85 public keys that may connect, one a line, # comments;
+                                          NULL: any client that knows the server's public key */
+    int send_hwm;                      /* messages kept for one slow subscriber; 256 */
+    const char *const *streams;        /* [n_streams] names: [A-Za-z0-9_.-]{1,63} */
     int n_streams;
     /* Answers a control request on the ipc thread; must be quick. Returns 0 and *ret_reply (a new
      * reference, an object), or a negative errno with the error: the publisher then answers
@@ -50,16 +51,23 @@ int publisher_set_info(struct publisher *publisher, int stream, const json_t *fi
 /* Messages that were dropped because an outbox was full. */
 uint64_t publisher_dropped(const struct publisher *publisher);
 
+/* Where the TCP sockets listen, with the port that "tcp://ADDRESS:*" got; "" without TCP. */
+const char *publisher_tcp_data(const struct publisher *publisher);
+const char *publisher_tcp_control(const struct publisher *publisher);
+
 struct outbox; /* one writing thread, the ipc thread reads */
 
-/* slots messages, payload_capacity bytes each, all taken here. Before or while running. */
+/* slots messages, payload_capacity bytes each, all taken here. Before or while running; 64 at most.
+ * Messages of one topic of one stream go through one outbox, or their order is not kept. */
 int outbox_create(struct outbox **ret, struct publisher *publisher, int slots,
                   size_t payload_capacity, struct error *error);
-/* The outbox goes with publisher_destroy; there is no other end. */
+/* The outbox goes with publisher_destroy, before which its writer must have stopped. */
 
-/* A message to fill, header fields zeroed, or NULL when the outbox is full (counted as dropped).
- * Not sent until outbox_send; asking again without sending gives the same one. */
+/* A message to fill, header fields zeroed; never NULL. Not sent until outbox_send; asking again
+ * without sending gives the same one, as it was left. */
 struct message *outbox_take(struct outbox *outbox);
+/* payload_bytes must be what the header promises (message_payload_bytes). A full outbox drops the
+ * message here: it counts as dropped and its sequence number is spent, so that clients see it. */
 void outbox_send(struct outbox *outbox);
 
 #endif

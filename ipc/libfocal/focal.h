@@ -24,7 +24,7 @@ struct focal_options {
     const char *control; /* likewise, FOCALD_CONTROL, …/control */
     const char *curve_server_public_key; /* Z85, for endpoints with CURVE; NULL otherwise */
     const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
-    int receive_hwm;     /* messages kept while the client does not read; 0: 1000 */
+    int receive_hwm; /* messages kept while the client does not read; 0: 1000 */
 };
 
 /* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On
@@ -40,13 +40,13 @@ FOCAL_API int focal_subscribe(struct focal *focal, const char *topic);
 FOCAL_API int focal_unsubscribe(struct focal *focal, const char *topic);
 
 struct focal_message {
-    const char *topic;   /* "label" */
-    const char *stream;  /* "kitchen" */
-    uint64_t seq;        /* counts per topic and stream */
-    uint64_t lost;       /* messages of this topic and stream that went missing right before it */
+    const char *topic;     /* "label" */
+    const char *stream;    /* "kitchen" */
+    uint64_t seq;          /* counts per topic and stream */
+    uint64_t lost;         /* messages of this topic and stream that went missing right before it */
     uint64_t first, count; /* samples on the stream's 16 kHz timeline */
-    int64_t t_ns;        /* wall clock (Unix epoch) of sample `first` */
-    const char *header;  /* the whole JSON header, NUL-terminated */
+    int64_t t_ns;          /* wall clock (Unix epoch) of sample `first` */
+    const char *header;    /* the whole JSON header, NUL-terminated */
     size_t header_bytes;
     const void *payload; /* raw, little-endian, 8-byte aligned; see header's shape, dtype, unit */
     size_t payload_bytes;
