@@ -26,7 +26,8 @@ int error_prefix(struct error *e, int code, const char *format, ...)
         int n = vsnprintf(e->text, sizeof e->text, format, args);
         va_end(args);
         if (n >= 0 && (size_t)n < sizeof e->text)
-            snprintf(e->text + n, sizeof e->text - (size_t)n, ": %s", rest);
+            snprintf(e->text + n, sizeof e->text - (size_t)n, ": %.*s",
+                     (int)(sizeof e->text - 3) - n, rest);
     }
     return code;
 }

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What focald answers on the control socket (docs/protocol.md). ipc thread. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "daemon/daemon.h"
+#include "daemon/info.h"
+#include "daemon/timeline.h"
+#include "daemon/version.h"
+
+typedef int (*control_command)(struct daemon *d, const json_t *request, json_t **ret_reply,
+                               struct error *error);
+
+void daemon_tell_info(struct daemon *d)
+{
+    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->config.audio_delay_s,
+                                 d->backend, d->threads);
+    if (fields == NULL)
+        return;
+    for (int i = 0; i < d->n_feeds; i++)
+        publisher_set_info(d->publisher, i, fields);
+    json_decref(fields);
+}
+
+static json_t *stream_json(struct daemon *d, int i)
+{
+    struct health_message h;
+    health_fill(d, i, &h);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "name",
+        d->config.streams[i].name, "source", h.source_kind, "state", h.source_state, "text",
+        h.source_text, "rate_hz", (int)h.rate_hz, "channels", (int)h.channels, "ok", (int)h.ok,
+        "problem", h.problem, "windows", (json_int_t)h.windows, "skipped_windows",
+        (json_int_t)h.skipped_windows, "lost_samples", (json_int_t)h.lost_samples, "xruns",
+        (json_int_t)h.xruns, "reconnects", (json_int_t)h.reconnects, "latency_ms_p50",
+        (double)h.latency_ms_p50, "latency_ms_p99", (double)h.latency_ms_p99, "network_ms_p50",
+        (double)h.network_ms_p50);
+}
+
+static json_t *streams_json(struct daemon *d)
+{
+    json_t *streams = json_array();
+    for (int i = 0; i < d->n_feeds; i++)
+        json_array_append_new(streams, stream_json(d, i));
+    return streams;
+}
+
+static int command_status(struct daemon *d, const json_t *request, json_t **ret_reply,
+                          struct error *error)
+{
+    (void)request, (void)error;
+    struct health_message h;
+    health_fill(d, 0, &h);
+    *ret_reply = json_pack(
+        "{s:{s:I, s:s, s:s, s:i, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
+        (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", d->backend, "threads",
+        d->threads, "model", info_model(model_info(d->model)), "resident_bytes",
+        (json_int_t)h.resident_bytes, "dropped_messages", (json_int_t)h.dropped_messages, "streams",
+        streams_json(d));
+    return 0;
+}
+
+static int command_streams(struct daemon *d, const json_t *request, json_t **ret_reply,
+                           struct error *error)
+{
+    (void)request, (void)error;
+    *ret_reply = json_pack("{s:o}", "streams", streams_json(d));
+    return 0;
+}
+
+static int values_reply(const struct config_live *live, const char *only, json_t **ret_reply,
+                        struct error *error)
+{
+    json_t *values = json_object();
+    for (const char *const *key = config_live_keys(); *key != NULL; key++) {
+        char text[64];
+        if (only != NULL && strcmp(only, *key) != 0)
+            continue;
+        if (config_live_get(live, *key, text, sizeof text) == 0)
+            json_object_set_new(values, *key, json_string(text));
+    }
+    if (only != NULL && json_object_size(values) == 0) {
+        json_decref(values);
+        char text[64];
+        struct config_live copy = *live;
+        (void)text;
+        return config_live_set(&copy, only, "", error); /* its error names the keys there are */
+    }
+    *ret_reply = json_pack("{s:o}", "values", values);
+    return 0;
+}
+
+static int command_get(struct daemon *d, const json_t *request, json_t **ret_reply,
+                       struct error *error)
+{
+    return values_reply(&d->config.live, json_string_value(json_object_get(request, "key")),
+                        ret_reply, error);
+}
+
+/* A JSON number is taken as what it reads as. */
+static int value_text(const json_t *value, char *ret, size_t size, struct error *error)
+{
+    if (json_is_string(value))
+        snprintf(ret, size, "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(ret, size, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(ret, size, "%.9g", json_real_value(value));
+    else
+        return error_set(error, EINVAL, "set: needs \"value\", a string or a number");
+    return 0;
+}
+
+static int command_set(struct daemon *d, const json_t *request, json_t **ret_reply,
+                       struct error *error)
+{
+    const char *key = json_string_value(json_object_get(request, "key"));
+    char value[128];
+    if (key == NULL)
+        return error_set(error, EINVAL, "set: needs \"key\", a string");
+    int r = value_text(json_object_get(request, "value"), value, sizeof value, error);
+    struct config_live live = d->config.live;
+    if (r == 0)
+        r = config_live_set(&live, key, value, error);
+    if (r < 0)
+        return r;
+    d->config.live = live;
+    pipeline_set_live(d->pipeline, &live);
+    daemon_tell_info(d);
+    return values_reply(&live, key, ret_reply, error);
+}
+
+/* The files are read and checked here, so that the answer is the error line if there is one; the main
+ * thread then does the same and takes them. */
+static int command_reload(struct daemon *d, const json_t *request, json_t **ret_reply,
+                          struct error *error)
+{
+    (void)request;
+    struct config *config = malloc(sizeof *config);
+    if (config == NULL)
+        return error_set(error, ENOMEM, "reload: out of memory");
+    int r = config_load(config, d->config_path, d->options, d->n_options, error);
+    if (r == 0) {
+        json_t *changed = json_array();
+        const char *key;
+        for (int i = 0; (key = config_difference(&d->config, config, i)) != NULL; i++)
+            json_array_append_new(changed, json_string(key));
+        *ret_reply = json_pack("{s:o}", "changed", changed);
+        atomic_store(&d->reload_wanted, true);
+    }
+    free(config);
+    return r;
+}
+
+static int command_info(struct daemon *d, const json_t *request, json_t **ret_reply,
+                        struct error *error)
+{
+    const char *only = json_string_value(json_object_get(request, "stream"));
+    json_t *all = json_object();
+    for (int i = 0; i < d->n_feeds; i++)
+        if (only == NULL || strcmp(only, d->config.streams[i].name) == 0)
+            json_object_set_new(all, d->config.streams[i].name,
+                                info_stream(model_info(d->model), &d->config.live,
+                                            d->config.audio_delay_s, d->backend, d->threads));
+    if (json_object_size(all) == 0) {
+        json_decref(all);
+        return error_set(error, ENOENT, "info: there is no stream %s; `streams` lists them", only);
+    }
+    *ret_reply = json_pack("{s:o}", "info", all);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    control_command run;
+} commands[] = {
+    {"status", command_status}, {"streams", command_streams}, {"get", command_get},
+    {"set", command_set},       {"reload", command_reload},   {"info", command_info},
+};
+
+int control_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+{
+    struct daemon *d = user;
+    const char *name = json_string_value(json_object_get(request, "cmd"));
+    if (!atomic_load(&d->ready))
+        return error_set(error, EAGAIN, "focald is starting; ask again in a moment");
+    for (size_t i = 0; name != NULL && i < ARRAY_LEN(commands); i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        pthread_mutex_lock(&d->lock);
+        int r = commands[i].run(d, request, ret_reply, error);
+        pthread_mutex_unlock(&d->lock);
+        if (r == 0 && *ret_reply == NULL)
+            r = error_set(error, ENOMEM, "%s: out of memory", name);
+        return r;
+    }
+    return error_set(error, EINVAL,
+                     "unknown command %s; allowed: status, streams, get, set, reload, info",
+                     name != NULL ? name : "(none)");
+}

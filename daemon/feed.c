@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/feed.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+
+struct feed {
+    struct config_stream config;
+    struct ring *ring;
+    struct source *source;
+    bool is_auto;
+    int ticks;
+
+    pthread_mutex_t lock; /* protects the two below */
+    const char *kind;
+    struct source_status status;
+};
+
+enum { RING_RATE_HZ = 48000, RING_CHANNELS = 2, AUTO_RETRY_TICKS = 3 };
+
+static bool has_kind(const char *source, const char *kind)
+{
+    size_t n = strlen(kind);
+    return strncmp(source, kind, n) == 0 && (source[n] == '\0' || source[n] == ':');
+}
+
+int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,
+                struct error *error)
+{
+    struct feed *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return error_set(error, ENOMEM, "stream %s: out of memory", config->name);
+    f->config = *config;
+    f->is_auto = has_kind(config->source, "auto");
+    f->kind = "auto";
+    pthread_mutex_init(&f->lock, NULL);
+    int r = 0;
+    const struct source_ops *ops;
+    const char *spec;
+    if (!f->is_auto)
+        r = source_find(config->source, &ops, &spec, error);
+    if (r == 0)
+        r = ring_create(&f->ring,
+                        (size_t)(ring_s * RING_RATE_HZ) * RING_CHANNELS * sizeof(float), error);
+    if (r < 0) {
+        feed_destroy(f);
+        return error_prefix(error, r, "stream %s", config->name);
+    }
+    *ret = f;
+    return 0;
+}
+
+void feed_destroy(struct feed *f)
+{
+    if (f == NULL)
+        return;
+    feed_stop(f);
+    ring_destroy(f->ring);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+struct ring *feed_ring(struct feed *f)
+{
+    return f->ring;
+}
+
+bool feed_lossless(const struct feed *f)
+{
+    return has_kind(f->config.source, "stdin") ||
+           (has_kind(f->config.source, "file") && f->config.fast);
+}
+
+/* From the source's thread. */
+static void changed(void *user, const struct source_status *status)
+{
+    struct feed *f = user;
+    pthread_mutex_lock(&f->lock);
+    bool news = status->state != f->status.state || strcmp(status->text, f->status.text) != 0;
+    f->status = *status;
+    pthread_mutex_unlock(&f->lock);
+    if (!news)
+        return;
+    enum log_level level = status->state == SOURCE_FAILED    ? LOG_LEVEL_ERROR
+                           : status->state == SOURCE_WAITING ? LOG_LEVEL_WARNING
+                                                             : LOG_LEVEL_INFO;
+    log_line(level, "stream %s: %s", f->config.name, status->text);
+}
+
+static int start_source(struct feed *f, const struct source_ops *ops, const char *spec,
+                        struct error *error)
+{
+    struct source_config config = {
+        .name = f->config.name,
+        .spec = spec,
+        .loop = f->config.loop,
+        .fast = f->config.fast,
+        .jack_autoconnect = f->config.jack_autoconnect[0] != '\0' ? f->config.jack_autoconnect
+                                                                   : NULL,
+        .ring = f->ring,
+        .changed = changed,
+        .user = f,
+    };
+    pthread_mutex_lock(&f->lock);
+    f->kind = ops->name;
+    pthread_mutex_unlock(&f->lock);
+    return ops->start(&f->source, &config, error);
+}
+
+static void set_waiting(struct feed *f, const char *text)
+{
+    struct source_status status = {.state = SOURCE_WAITING};
+    snprintf(status.text, sizeof status.text, "%s", text);
+    changed(f, &status);
+}
+
+/* No server: the configured fallback, or another try later. */
+static int start_auto(struct feed *f, struct error *error)
+{
+    const struct source_ops *ops;
+    const char *spec;
+    int r = source_find("auto", &ops, &spec, error);
+    if (r == 0) {
+        log_line(LOG_LEVEL_INFO, "stream %s: listening to the %s server", f->config.name,
+                 ops->name);
+        return start_source(f, ops, spec, error);
+    }
+    if (r != -ENODEV)
+        return r;
+    if (f->config.fallback[0] == '\0') {
+        set_waiting(f, "no PipeWire or JACK server answers; looking again every 3 s");
+        return 0;
+    }
+    log_line(LOG_LEVEL_WARNING, "stream %s: no PipeWire or JACK server answers: taking %s instead",
+             f->config.name, f->config.fallback);
+    f->is_auto = false;
+    r = source_find(f->config.fallback, &ops, &spec, error);
+    return r < 0 ? r : start_source(f, ops, spec, error);
+}
+
+int feed_start(struct feed *f, struct error *error)
+{
+    const struct source_ops *ops;
+    const char *spec;
+    int r;
+    if (f->is_auto) {
+        r = start_auto(f, error);
+    } else {
+        r = source_find(f->config.source, &ops, &spec, error);
+        if (r == 0)
+            r = start_source(f, ops, spec, error);
+    }
+    return r < 0 ? error_prefix(error, r, "stream %s", f->config.name) : 0;
+}
+
+void feed_tick(struct feed *f)
+{
+    struct error error;
+    if (f->source != NULL || !f->is_auto || ++f->ticks % AUTO_RETRY_TICKS != 0)
+        return;
+    if (start_auto(f, &error) < 0)
+        set_waiting(f, error.text);
+}
+
+void feed_stop(struct feed *f)
+{
+    if (f->source != NULL)
+        f->source->ops->stop(f->source);
+    f->source = NULL;
+}
+
+void feed_status(struct feed *f, struct source_status *ret, const char **ret_kind)
+{
+    pthread_mutex_lock(&f->lock);
+    *ret = f->status;
+    *ret_kind = f->kind;
+    pthread_mutex_unlock(&f->lock);
+}

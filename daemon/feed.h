@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One configured stream: its ring, and the source that fills it. `auto` is resolved here, again and
+ * again while no server answers. */
+#ifndef FOCALD_DAEMON_FEED_H
+#define FOCALD_DAEMON_FEED_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "daemon/config.h"
+#include "daemon/ring.h"
+#include "daemon/source.h"
+
+struct feed;
+
+/* Makes the ring (ring_s seconds of 48 kHz stereo) and checks the spec's kind. */
+int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,
+                struct error *error);
+/* Stops the source and frees. Takes NULL. */
+void feed_destroy(struct feed *feed);
+
+struct ring *feed_ring(struct feed *feed);
+/* The source waits for the pipeline (fast file, pipe): nothing may be skipped. */
+bool feed_lossless(const struct feed *feed);
+
+/* Starts the source. A spec that can never work is an error; a server that is away is not. */
+int feed_start(struct feed *feed, struct error *error);
+/* Once a second from the main thread: looks again for a server where `auto` found none. */
+void feed_tick(struct feed *feed);
+/* Stops the source; the ring stays. */
+void feed_stop(struct feed *feed);
+
+/* Any thread. ret_kind: a static string, "auto" while none was found. */
+void feed_status(struct feed *feed, struct source_status *ret, const char **ret_kind);
+
+#endif

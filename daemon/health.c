@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How the daemon does: sources, losses, latency, memory. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/timeline.h"
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long size = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void judge(struct health_message *h, const struct source_status *source,
+                  const char *pipeline_problem)
+{
+    const char *problem = "";
+    if (pipeline_problem[0] != '\0')
+        problem = pipeline_problem;
+    else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
+        problem = source->text;
+    snprintf(h->problem, sizeof h->problem, "%s", problem);
+    h->ok = problem[0] == '\0';
+}
+
+void health_fill(struct daemon *d, int stream, struct health_message *ret)
+{
+    struct source_status source;
+    struct pipeline_report report;
+    const char *kind;
+    feed_status(d->feeds[stream], &source, &kind);
+    pipeline_report(d->pipeline, stream, &report);
+    *ret = (struct health_message){
+        .source_kind = kind,
+        .source_state = source_state_name(source.state),
+        .backend = d->backend,
+        .rate_hz = source.rate_hz,
+        .channels = source.channels,
+        .lost_samples = ring_lost(feed_ring(d->feeds[stream])),
+        .xruns = source.xruns,
+        .reconnects = source.reconnects,
+        .windows = report.windows,
+        .skipped_windows = report.skipped,
+        .dropped_messages = publisher_dropped(d->publisher),
+        .latency_ms_p50 = report.latency_ms_p50,
+        .latency_ms_p99 = report.latency_ms_p99,
+        .network_ms_p50 = report.network_ms_p50,
+        .uptime_s = (uint64_t)((monotonic_ns() - d->start_ns) / 1000000000),
+        .resident_bytes = resident_bytes(),
+    };
+    snprintf(ret->source_text, sizeof ret->source_text, "%s", source.text);
+    judge(ret, &source, report.problem);
+}
+
+void health_publish(struct daemon *d)
+{
+    for (int i = 0; i < d->n_feeds; i++) {
+        if (!publisher_wants(d->publisher, i, TOPIC_HEALTH))
+            continue;
+        struct message *m = outbox_take(d->health_outbox);
+        if (m == NULL)
+            return;
+        struct pipeline_report report;
+        pipeline_report(d->pipeline, i, &report);
+        m->topic = TOPIC_HEALTH;
+        m->stream = i;
+        m->first = report.position;
+        m->count = 0;
+        m->t_wall_ns = realtime_ns();
+        m->payload_bytes = 0;
+        health_fill(d, i, &m->health);
+        outbox_send(d->health_outbox);
+    }
+}
+
+void health_summary(struct daemon *d, char *ret, size_t size)
+{
+    size_t at = 0;
+    for (int i = 0; i < d->n_feeds && at < size; i++) {
+        struct health_message h;
+        health_fill(d, i, &h);
+        int n = snprintf(ret + at, size - at, "%s%s: %s", i > 0 ? "; " : "",
+                         d->config.streams[i].name, h.ok ? h.source_text : h.problem);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (at < size)
+        snprintf(ret + at, size - at, " (%llu windows)",
+                 (unsigned long long)pipeline_windows(d->pipeline));
+}

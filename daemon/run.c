@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `focald run`: starts the parts in order, then watches over them from the main thread: signals,
+ * health once a second, systemd, the terminal. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "daemon/console.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/modes.h"
+#include "daemon/options.h"
+#include "daemon/timeline.h"
+#include "dsp/stft.h"
+
+enum { TICK_MS = 100, TICKS_PER_SECOND = 1000 / TICK_MS, HEALTH_SLOTS = 2 * CONFIG_MAX_STREAMS };
+
+static enum resampler_quality resampler_quality_of(const char *name)
+{
+    if (strcmp(name, "fast") == 0)
+        return RESAMPLER_FAST;
+    return strcmp(name, "best") == 0 ? RESAMPLER_BEST : RESAMPLER_MEDIUM;
+}
+
+/* -- start and stop ----------------------------------------------------------------------------- */
+
+static int open_model(const struct config *config, struct model **ret, struct error *error)
+{
+    char dir[512];
+    int r = config_model_dir(config, dir, sizeof dir, error);
+    return r < 0 ? r : model_open(ret, dir, error);
+}
+
+static int start_publisher(struct daemon *d, struct error *error)
+{
+    const struct config *c = &d->config;
+    const char *names[CONFIG_MAX_STREAMS];
+    char dir[512];
+    int r = config_ipc_dir(c, dir, sizeof dir, error);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < c->n_streams; i++)
+        names[i] = c->streams[i].name;
+    struct publisher_config publisher = {
+        .ipc_dir = dir,
+        .tcp_data = c->tcp_data[0] != '\0' ? c->tcp_data : NULL,
+        .tcp_control = c->tcp_control[0] != '\0' ? c->tcp_control : NULL,
+        .curve_secret_key_file = c->curve_secret_key[0] != '\0' ? c->curve_secret_key : NULL,
+        .curve_clients_file = c->curve_clients[0] != '\0' ? c->curve_clients : NULL,
+        .send_hwm = c->send_hwm,
+        .streams = names,
+        .n_streams = c->n_streams,
+        .request = control_request,
+        .user = d,
+    };
+    r = publisher_create(&d->publisher, &publisher, error);
+    if (r == 0)
+        r = outbox_create(&d->health_outbox, d->publisher, HEALTH_SLOTS, 0, error);
+    return r;
+}
+
+static int start_pipeline(struct daemon *d, struct error *error)
+{
+    struct pipeline_stream streams[CONFIG_MAX_STREAMS];
+    for (int i = 0; i < d->n_feeds; i++)
+        streams[i] = (struct pipeline_stream){d->config.streams[i].name, feed_ring(d->feeds[i]),
+                                              feed_lossless(d->feeds[i])};
+    struct pipeline_config pipeline = {
+        .model = d->model,
+        .backend = d->config.backend,
+        .threads = d->config.threads,
+        .publisher = d->publisher,
+        .live = &d->config.live,
+        .audio_delay_s = d->config.audio_delay_s,
+        .quality = resampler_quality_of(d->config.resampler),
+        .streams = streams,
+        .n_streams = d->n_feeds,
+    };
+    int r = pipeline_create(&d->pipeline, &pipeline, error);
+    if (r == 0)
+        r = pipeline_start(d->pipeline, error);
+    if (r == 0) {
+        d->backend = pipeline_backend(d->pipeline);
+        d->threads = pipeline_threads(d->pipeline);
+    }
+    return r;
+}
+
+static int create_feeds(struct daemon *d, struct error *error)
+{
+    for (int i = 0; i < d->config.n_streams; i++) {
+        int r = feed_create(&d->feeds[i], &d->config.streams[i], d->config.ring_s, error);
+        if (r < 0)
+            return r;
+        d->n_feeds++;
+    }
+    return 0;
+}
+
+static int daemon_start(struct daemon *d, struct error *error)
+{
+    char wisdom[600];
+    int r = config_cache_file(&d->config, "fftw-wisdom", wisdom, sizeof wisdom);
+    if (r == 0)
+        stft_wisdom_load(wisdom);
+    r = create_feeds(d, error);
+    if (r == 0)
+        r = start_publisher(d, error);
+    if (r == 0)
+        r = start_pipeline(d, error);
+    if (r < 0)
+        return r;
+    struct error ignored;
+    if (config_cache_file(&d->config, "fftw-wisdom", wisdom, sizeof wisdom) == 0 &&
+        stft_wisdom_save(wisdom, &ignored) < 0)
+        log_line(LOG_LEVEL_DEBUG, "%s", ignored.text);
+    pthread_mutex_lock(&d->lock);
+    daemon_tell_info(d);
+    pthread_mutex_unlock(&d->lock);
+    atomic_store(&d->ready, true);
+    for (int i = 0; i < d->n_feeds && r == 0; i++)
+        r = feed_start(d->feeds[i], error);
+    return r;
+}
+
+/* In the order of the data's way: what is on its way is published before the sockets close. */
+static void daemon_stop(struct daemon *d)
+{
+    atomic_store(&d->ready, false);
+    for (int i = 0; i < d->n_feeds; i++)
+        feed_stop(d->feeds[i]);
+    pthread_mutex_lock(&d->lock); /* no control request is in work */
+    pthread_mutex_unlock(&d->lock);
+    pipeline_destroy(d->pipeline);
+    publisher_destroy(d->publisher);
+    for (int i = 0; i < d->n_feeds; i++)
+        feed_destroy(d->feeds[i]);
+    model_close(d->model);
+}
+
+/* -- reload ------------------------------------------------------------------------------------- */
+
+static int reload_model(struct daemon *d, const struct config *config, struct error *error)
+{
+    struct model *model;
+    int r = open_model(config, &model, error);
+    if (r < 0)
+        return r;
+    if (strcmp(model_info(model)->hash, model_info(d->model)->hash) == 0) {
+        model_close(model);
+        return 0;
+    }
+    r = pipeline_set_model(d->pipeline, model, error);
+    if (r < 0) {
+        model_close(model);
+        return r;
+    }
+    pthread_mutex_lock(&d->lock);
+    struct model *old = d->model;
+    d->model = model;
+    d->backend = pipeline_backend(d->pipeline);
+    d->threads = pipeline_threads(d->pipeline);
+    pthread_mutex_unlock(&d->lock);
+    log_line(LOG_LEVEL_INFO, "reload: model %s (%s)", model_info(model)->name,
+             model_info(model)->hash);
+    model_close(old);
+    return 0;
+}
+
+/* Everything is read and checked before anything is taken; a mistake leaves all as it was. */
+static void reload(struct daemon *d)
+{
+    struct error error;
+    struct config *config = malloc(sizeof *config);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(monotonic_ns() / 1000));
+    int r = config == NULL
+                ? error_set(&error, ENOMEM, "out of memory")
+                : config_load(config, d->config_path, d->options, d->n_options, &error);
+    if (r == 0)
+        r = reload_model(d, config, &error);
+    if (r < 0) {
+        log_line(LOG_LEVEL_ERROR, "reload: %s; everything stays as it was", error.text);
+    } else {
+        pthread_mutex_lock(&d->lock);
+        const char *key;
+        for (int i = 0; (key = config_difference(&d->config, config, i)) != NULL; i++)
+            log_line(LOG_LEVEL_INFO, "reload: %s%s", key,
+                     config_key_needs_restart(key) ? " changed: takes effect after a restart"
+                                                   : " changed");
+        d->config.live = config->live;
+        snprintf(d->config.model_dir, sizeof d->config.model_dir, "%s", config->model_dir);
+        pipeline_set_live(d->pipeline, &d->config.live);
+        log_set_level(config->log_level);
+        daemon_tell_info(d);
+        pthread_mutex_unlock(&d->lock);
+        log_line(LOG_LEVEL_INFO, "reload: done");
+    }
+    free(config);
+    sd_notify(0, "READY=1");
+}
+
+/* -- the main loop ------------------------------------------------------------------------------ */
+
+struct watch {
+    uint64_t fed_windows;               /* when the watchdog was last fed */
+    uint64_t shown[CONFIG_MAX_STREAMS]; /* windows shown on the terminal */
+    bool console;
+};
+
+/* The watchdog is fed by finished windows. A pipeline with nothing to do (no audio comes) is well; one
+ * that has work and finishes none is stuck, and systemd restarts it. */
+static void feed_watchdog(struct daemon *d, struct watch *w)
+{
+    uint64_t windows = pipeline_windows(d->pipeline);
+    if (windows == w->fed_windows && !pipeline_idle(d->pipeline))
+        return;
+    w->fed_windows = windows;
+    sd_notify(0, "WATCHDOG=1");
+}
+
+static void show_labels(struct daemon *d, struct watch *w)
+{
+    for (int i = 0; i < d->n_feeds; i++) {
+        struct pipeline_report report;
+        pipeline_report(d->pipeline, i, &report);
+        if (report.windows == w->shown[i])
+            continue;
+        w->shown[i] = report.windows;
+        console_label(d->config.streams[i].name, &report, model_info(d->model)->labels,
+                      d->n_feeds);
+    }
+}
+
+static void each_second(struct daemon *d, struct watch *w)
+{
+    char text[512];
+    for (int i = 0; i < d->n_feeds; i++)
+        feed_tick(d->feeds[i]);
+    health_publish(d);
+    health_summary(d, text, sizeof text);
+    sd_notifyf(0, "STATUS=%s", text);
+    feed_watchdog(d, w);
+}
+
+static bool all_ended(struct daemon *d)
+{
+    for (int i = 0; i < d->n_feeds; i++) {
+        struct pipeline_report report;
+        pipeline_report(d->pipeline, i, &report);
+        if (!report.ended)
+            return false;
+    }
+    return true;
+}
+
+/* Until a signal ends it, or every source (files, pipes) has come to its end. Returns the signal. */
+static int main_loop(struct daemon *d, const sigset_t *signals)
+{
+    struct watch w = {.console = console_wanted()};
+    const struct timespec tick = {0, TICK_MS * 1000000L};
+    for (unsigned ticks = 0;; ticks++) {
+        int signal = sigtimedwait(signals, NULL, &tick);
+        if (signal == SIGTERM || signal == SIGINT)
+            return signal;
+        if (signal == SIGHUP || atomic_exchange(&d->reload_wanted, false))
+            reload(d);
+        if (w.console)
+            show_labels(d, &w);
+        if (ticks % TICKS_PER_SECOND == 0)
+            each_second(d, &w);
+        if (all_ended(d))
+            return 0;
+    }
+}
+
+static int run(struct daemon *d, const sigset_t *signals)
+{
+    struct error error;
+    int r = daemon_start(d, &error);
+    if (r < 0) {
+        log_line(LOG_LEVEL_ERROR, "%s", error.text);
+        return EXIT_FAILURE;
+    }
+    log_line(LOG_LEVEL_INFO, "model %s: %d labels, on the %s with %d thread%s",
+             model_info(d->model)->name, model_info(d->model)->n_classes, d->backend, d->threads,
+             d->threads == 1 ? "" : "s");
+    sd_notify(0, "READY=1");
+    int signal = main_loop(d, signals);
+    console_break();
+    sd_notify(0, "STOPPING=1");
+    if (signal != 0)
+        log_line(LOG_LEVEL_INFO, "stopping on %s", strsignal(signal));
+    else
+        log_line(LOG_LEVEL_INFO, "every source is at its end: stopping");
+    return EXIT_SUCCESS;
+}
