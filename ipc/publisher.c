@@ -88,8 +88,6 @@ static void wake(struct publisher *p)
     (void)written;
 }
 
-
-
 static uint64_t take_seq(struct publisher *p, int stream, enum topic topic)
 {
     return atomic_fetch_add_explicit(&p->shared.seq[stream * TOPIC_COUNT + (int)topic], 1,
@@ -232,8 +230,6 @@ static void *run(void *user)
     }
     return NULL;
 }
-
-
 
 static int copy_streams(struct publisher *p, const struct publisher_config *config,
                         struct error *error)
@@ -416,8 +412,6 @@ void publisher_destroy(struct publisher *p)
     free(p->streams);
     free(p);
 }
-
-
 
 bool publisher_wants(const struct publisher *p, int stream, enum topic topic)
 {

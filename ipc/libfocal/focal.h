@@ -22,7 +22,7 @@ struct focal_options {
     const char *data;    /* endpoint; NULL: FOCALD_DATA, else $XDG_RUNTIME_DIR/focald/data if there,
                             else /run/focald/data */
     const char *control; /* likewise, FOCALD_CONTROL, …/control */
-    const char *curve_server_public_key; /* Z85, for endpoints with CURVE; NULL otherwise */
+    const char *curve_server_public_key; /* Z85, for TCP endpoints with CURVE; NULL otherwise */
     const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
     int receive_hwm; /* messages kept while the client does not read; 0: 1000 */
 };
@@ -53,11 +53,13 @@ struct focal_message {
 };
 
 /* Waits up to timeout_ms (-1: for ever) for the next message. 1: *ret is filled and valid until the
- * next call with this focal; 0: none came; -EPROTO: a message that is not focald's was dropped. */
+ * next call with this focal; 0: none came; -EPROTO: a message that is not focald's was dropped;
+ * -EINTR: a signal came. */
 FOCAL_API int focal_next(struct focal *focal, struct focal_message *ret, int timeout_ms);
 
-/* A number or string of the message's header by dotted path ("top.0.label"). Returns 0, -ENOENT, or
- * -EINVAL when it has another type. The string lives as long as the message. */
+/* A number or string of the message's header by dotted path ("top.0.label"). Returns 0, -ENOENT
+ * (also for null), or -EINVAL when it has another type. true and false are the numbers 1 and 0. The
+ * string lives as long as the message. */
 FOCAL_API int focal_number(struct focal *focal, const char *path, double *ret);
 FOCAL_API int focal_string(struct focal *focal, const char *path, const char **ret);
 
@@ -66,7 +68,7 @@ FOCAL_API int focal_string(struct focal *focal, const char *path, const char **r
 FOCAL_API int focal_fd(struct focal *focal);
 
 /* One control request: a JSON object such as {"cmd":"status"}; *ret_reply is the reply's JSON text,
- * to be freed with free(). -ETIMEDOUT: no daemon answered. */
+ * to be freed with free(). -ETIMEDOUT: no daemon answered. Messages given out stay valid. */
 FOCAL_API int focal_request(struct focal *focal, const char *request, char **ret_reply,
                             int timeout_ms);
 

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * focalctl: asks a running focald, and listens to it. A client like any other, through libfocal. */
+#include "ipc/focalctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ipc/keys.h"
+
+static const char usage[] =
+    "usage: focalctl [OPTION...] COMMAND\n"
+    "\n"
+    "  status             what the daemon does, and how well each stream is\n"
+    "  listen [TOPIC...]  print what is heard; TOPIC is a prefix such as label/ or event/kitchen\n"
+    "  streams            the streams and their sources\n"
+    "  get [KEY]          live parameters\n"
+    "  set KEY VALUE      change one, until focald ends\n"
+    "  reload             read the configuration files again\n"
+    "  info [STREAM]      labels, model and every number in use\n"
+    "  keygen FILE        write a new CURVE key pair to FILE and FILE.pub\n"
+    "\n"
+    "  -n, --name NAME        the daemon's ipc name (focald)\n"
+    "      --data ENDPOINT    where it publishes, e.g. tcp://HOST:PORT\n"
+    "      --control ENDPOINT where it takes requests\n"
+    "      --server-key FILE  the daemon's public key, for TCP with CURVE\n"
+    "      --key FILE         this client's secret key\n"
+    "  -j, --json             print JSON, one object a line\n"
+    "  -t, --timeout SECONDS  wait that long for an answer (2)\n"
+    "  -h, --help             print this\n"
+    "  -V, --version          print the version\n";
+
+struct arguments {
+    const char *data, *control, *name, *server_key_file, *key_file;
+    bool json;
+    double timeout_s;
+    char **words; /* the command and its arguments */
+    int n;
+};
+
+enum { OPTION_DATA = 256, OPTION_CONTROL, OPTION_SERVER_KEY, OPTION_KEY };
+
+static int bad_usage(const char *format, const char *what)
+{
+    fputs("focalctl: ", stderr);
+    fprintf(stderr, format, what);
+    fputs("; focalctl --help lists what there is\n", stderr);
+    return EXIT_USAGE;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_arguments(struct arguments *a, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"name", required_argument, NULL, 'n'},
+        {"data", required_argument, NULL, OPTION_DATA},
+        {"control", required_argument, NULL, OPTION_CONTROL},
+        {"server-key", required_argument, NULL, OPTION_SERVER_KEY},
+        {"key", required_argument, NULL, OPTION_KEY},
+        {"json", no_argument, NULL, 'j'},
+        {"timeout", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {0},
+    };
+    int option;
+    char *end;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":n:jt:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 'n':
+            a->name = optarg;
+            break;
+        case OPTION_DATA:
+            a->data = optarg;
+            break;
+        case OPTION_CONTROL:
+            a->control = optarg;
+            break;
+        case OPTION_SERVER_KEY:
+            a->server_key_file = optarg;
+            break;
+        case OPTION_KEY:
+            a->key_file = optarg;
+            break;
+        case 'j':
+            a->json = true;
+            break;
+        case 't':
+            a->timeout_s = strtod(optarg, &end);
+            if (end == optarg || *end != '\0' || !(a->timeout_s > 0 && a->timeout_s <= 3600))
+                return bad_usage("--timeout %s: must be 0.001 to 3600 seconds", optarg);
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            printf("focalctl %s\n", FOCALD_VERSION);
+            return EXIT_SUCCESS;
+        case ':':
+            return bad_usage("%s: needs a value", argv[optind - 1]);
+        default:
+            return bad_usage("%s: no such option", argv[optind - 1]);
+        }
+    }
+    a->words = argv + optind;
+    a->n = argc - optind;
+    return a->n > 0 ? -1 : bad_usage("%s", "no command given");
+}
+
+/* Nothing listens on a unix socket's path: no need to wait for an answer. */
+static bool is_dead(const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strncmp(endpoint, "ipc://", 6) != 0 || strlen(endpoint + 6) >= sizeof address.sun_path)
+        return false;
+    memcpy(address.sun_path, endpoint + 6, strlen(endpoint + 6));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool dead = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0 &&
+                (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR);
+    bool forbidden = fd >= 0 && !dead && errno == EACCES;
+    if (fd >= 0)
+        close(fd);
+    if (dead)
+        fprintf(stderr,
+                "focalctl: no daemon at %s; is focald running? (systemctl status focald, or "
+                "`focald run`)\n",
+                endpoint);
+    if (forbidden)
+        fprintf(stderr, "focalctl: %s: permission denied; be in the group that owns it\n",
+                endpoint);
+    return dead || forbidden;
+}
+
+json_t *focalctl_ask(struct focalctl *ctl, json_t *request)
+{
+    char *text = json_dumps(request, JSON_COMPACT), *answer = NULL;
+    json_decref(request);
+    if (text == NULL || is_dead(ctl->control)) {
+        free(text);
+        return NULL;
+    }
+    int code = focal_request(ctl->focal, text, &answer, ctl->timeout_ms);
+    free(text);
+    if (code != 0) {
+        fprintf(stderr, "focalctl: %s\n", focal_error(ctl->focal));
+        return NULL;
+    }
+    json_t *reply = json_loads(answer, 0, NULL);
+    free(answer);
+    if (json_is_true(json_object_get(reply, "ok")))
+        return reply;
+    const char *line = json_string_value(json_object_get(reply, "error"));
+    fprintf(stderr, "focalctl: %s\n", line != NULL ? line : "the answer is not focald's");
+    json_decref(reply);
+    return NULL;
+}
+
+static int print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    if (text != NULL)
+        puts(text);
+    free(text);
+    return text != NULL ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+struct command {
+    const char *name;
+    int least, most;    /* words after it; -1: any number */
+    const char *member; /* of the reply: what --json prints and what show gets */
+    void (*show)(const json_t *value, FILE *out);
+};
+
+static void show_changed(const json_t *changed, FILE *out)
+{
+    if (json_array_size(changed) == 0)
+        fputs("nothing changed\n", out);
+    for (size_t i = 0; i < json_array_size(changed); i++)
+        fprintf(out, "changed: %s\n", json_string_value(json_array_get(changed, i)));
+}
+
+static const struct command commands[] = {
+    {"status", 0, 0, "status", focalctl_show_status},
+    {"streams", 0, 0, "streams", focalctl_show_streams},
+    {"get", 0, 1, "values", focalctl_show_values},
+    {"set", 2, 2, "values", focalctl_show_values},
+    {"reload", 0, 0, "changed", show_changed},
+    {"info", 0, 1, "info", focalctl_show_info},
+    {"listen", 0, -1, NULL, NULL},
+    {"keygen", 1, 1, NULL, NULL},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int run_request(struct focalctl *ctl, const struct command *command, char **words, int n)
+{
+    json_t *request = json_pack("{s:s}", "cmd", command->name);
+    if (n > 0)
+        json_object_set_new(request, strcmp(command->name, "info") == 0 ? "stream" : "key",
+                            json_string(words[0]));
+    if (n > 1)
+        json_object_set_new(request, "value", json_string(words[1]));
+    json_t *reply = focalctl_ask(ctl, request);
+    if (reply == NULL)
+        return EXIT_FAILURE;
+    const json_t *value = json_object_get(reply, command->member);
+    int status = EXIT_SUCCESS;
+    if (ctl->json)
+        status = print_json(value);
+    else
+        command->show(value, stdout);
+    json_decref(reply);
+    return status;
+}
+
+static int run_keygen(const char *path, bool json)
+{
+    char public[KEY_TEXT_BYTES];
+    struct error error;
+    if (key_write_pair(path, public, &error) < 0) {
+        fprintf(stderr, "focalctl: %s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    if (json) {
+        json_t *value = json_pack("{s:s}", "public", public);
+        int status = print_json(value);
+        json_decref(value);
+        return status;
+    }
+    printf("secret key: %s (keep it; name it as curve_secret_key)\n"
+           "public key: %s.pub (give it to the other side)\n",
+           path, path);
+    return EXIT_SUCCESS;
+}
+
+static void choose_endpoint(char ret[256], const char *given, const char *variable,
+                            const char *name, const char *socket)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR"), *environment = getenv(variable);
+    if (given != NULL) {
+        snprintf(ret, 256, "%s", given);
+        return;
+    }
+    if (name == NULL && environment != NULL && environment[0] != '\0') {
+        snprintf(ret, 256, "%s", environment);
+        return;
+    }
+    if (name == NULL)
+        name = "focald";
+    if (runtime != NULL && runtime[0] != '\0') {
+        snprintf(ret, 256, "ipc://%s/%s/%s", runtime, name, socket);
+        if (access(ret + strlen("ipc://"), F_OK) == 0)
+            return;
+    }
+    snprintf(ret, 256, "ipc:///run/%s/%s", name, socket);
+}
+
+static int open_focal(struct focalctl *ctl, const struct arguments *a)
+{
+    char server[KEY_TEXT_BYTES], secret[KEY_TEXT_BYTES], public[KEY_TEXT_BYTES];
+    struct error error;
+    struct focal_options options = {.data = ctl->data, .control = ctl->control};
+    int code = 0;
+    if (a->server_key_file != NULL) {
+        code = key_read_public(a->server_key_file, server, &error);
+        options.curve_server_public_key = server;
+    }
+    if (code == 0 && a->key_file != NULL) {
+        code = key_read_secret(a->key_file, secret, public, &error);
+        options.curve_secret_key = secret;
+    }
+    if (code < 0) {
+        fprintf(stderr, "focalctl: %s\n", error.text);
+        return code;
+    }
+    code = focal_open(&ctl->focal, &options);
+    if (code < 0)
+        fprintf(stderr, "focalctl: %s\n", focal_last_error());
+    explicit_bzero(secret, sizeof secret);
+    return code;
+}
+
+static int run_listen(struct focalctl *ctl, char **words, int n)
+{
+    json_t *reply = NULL;
+    if (!is_dead(ctl->data))
+        reply = focalctl_ask(ctl, json_pack("{s:s}", "cmd", "ping"));
+    if (reply == NULL)
+        return EXIT_FAILURE;
+    json_decref(reply);
+    return focalctl_listen(ctl, words, n);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.timeout_s = 2};
+    setlocale(LC_CTYPE, "");
+    int status = parse_arguments(&a, argc, argv);
+    if (status >= 0)
+        return status;
+    const struct command *command = find_command(a.words[0]);
+    if (command == NULL)
+        return bad_usage("%s: no such command", a.words[0]);
+    char **words = a.words + 1;
+    int n = a.n - 1;
+    if (n < command->least)
+        return bad_usage("%s: needs more words after it", command->name);
+    if (command->most >= 0 && n > command->most)
+        return bad_usage("%s: is one word too many", words[command->most]);
+    if (strcmp(command->name, "keygen") == 0)
+        return run_keygen(words[0], a.json);
+
+    struct focalctl ctl = {.json = a.json, .timeout_ms = (int)(a.timeout_s * 1000 + 0.5)};
+    choose_endpoint(ctl.data, a.data, "FOCALD_DATA", a.name, "data");
+    choose_endpoint(ctl.control, a.control, "FOCALD_CONTROL", a.name, "control");
+    if (open_focal(&ctl, &a) < 0)
+        return EXIT_FAILURE;
+    status = strcmp(command->name, "listen") == 0 ? run_listen(&ctl, words, n)
+                                                  : run_request(&ctl, command, words, n);
+    focal_close(ctl.focal);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        status = EXIT_FAILURE;
+    return status;
+}
