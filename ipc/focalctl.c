@@ -121,9 +121,11 @@ static bool is_dead(const char *endpoint)
         return false;
     memcpy(address.sun_path, endpoint + 6, strlen(endpoint + 6));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool dead = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0 &&
-                (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR);
-    bool forbidden = fd >= 0 && !dead && errno == EACCES;
+    int code = 0;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        code = errno;
+    bool dead = code == ENOENT || code == ECONNREFUSED || code == ENOTDIR;
+    bool forbidden = code == EACCES;
     if (fd >= 0)
         close(fd);
     if (dead)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the ipc tests share: a directory of their own, a publisher with two streams and a daemon's
+ * answers, subscribers, and waiting with a limit instead of sleeping. */
+#ifndef FOCALD_TESTS_IPC_FIXTURE_H
+#define FOCALD_TESTS_IPC_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "ipc/publisher.h"
+
+/* wait_until(condition): true as soon as it holds, false when it did not within 10 s. */
+#define wait_until(condition)                                                                      \
+    ({                                                                                             \
+        bool held_ = false;                                                                        \
+        for (int tries_ = 0; tries_ < 5000 && !(held_ = (condition)); tries_++)                    \
+            fixture_sleep_ms(2);                                                                   \
+        held_;                                                                                     \
+    })
+
+struct fixture {
+    char directory[64];             /* in /tmp, empty */
+    char data[96], control[96];     /* ipc endpoints there */
+    struct publisher_config config; /* streams kitchen and garden; change it before starting */
+    struct publisher *publisher;
+    int requests; /* that reached the daemon's side */
+};
+
+void fixture_init(struct fixture *f);
+void fixture_start(struct fixture *f); /* asserts that it works */
+void fixture_finish(struct fixture *f);
+
+void fixture_sleep_ms(int ms);
+int64_t fixture_now_ms(void);
+
+/* A SUB socket in a context of its own. */
+struct subscriber {
+    void *context, *socket;
+};
+struct subscriber fixture_subscribe(const char *endpoint, const char *prefix);
+void subscriber_close(struct subscriber *s);
+
+struct received {
+    char topic[128];
+    json_t *header;
+    size_t payload_bytes;
+    unsigned char payload[1024]; /* its beginning */
+};
+/* Waits for the next message of three frames; false when none came in time. */
+bool subscriber_next(struct subscriber *s, struct received *ret, int timeout_ms);
+void received_clear(struct received *r);
+int64_t received_int(const struct received *r, const char *key);
+
+/* Sends input PCM of count samples at first: sample i is (first + i) / 1e6. */
+void fixture_send_input(struct outbox *outbox, int stream, uint64_t first, size_t count);
+
+/* One request over a DEALER; the reply, or NULL when none came in time. */
+json_t *fixture_ask(const char *endpoint, const void *request, size_t bytes, int timeout_ms);
+
+#endif
