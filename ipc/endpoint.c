@@ -31,7 +31,7 @@ bool endpoint_is_loopback(const char *tcp)
     if (inet_pton(AF_INET, host, &v4) == 1)
         return (ntohl(v4.s_addr) >> 24) == 127;
     if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6);
+        return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
     return strcmp(host, "localhost") == 0 || strcmp(host, "lo") == 0;
 }
 
@@ -48,7 +48,6 @@ static int set_limits(void *socket, const struct endpoint_config *config)
     failed |= set_int(socket, ZMQ_SNDHWM, config->send_hwm);
     failed |= set_int(socket, ZMQ_RCVHWM, 1000);
     failed |= zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes);
-    failed |= set_int(socket, ZMQ_IPV6, 1);
     /* a subscriber whose machine went away is noticed in about a minute */
     failed |= set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
     failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 30);
@@ -81,6 +80,8 @@ static int bind_tcp(void *socket, const struct endpoint_config *config, char *re
                          "%s: not a TCP endpoint; write tcp://ADDRESS:PORT, for example "
                          "tcp://127.0.0.1:5560",
                          tcp);
+    /* an IPv4 address is bound as such, and not as one mapped into IPv6 */
+    set_int(socket, ZMQ_IPV6, strspn(tcp + 6, "0123456789.") != strcspn(tcp + 6, ":"));
     if (config->secret_key != NULL) {
         /* set after the ipc bind: the ipc side stays open to whoever may enter the directory */
         if (set_int(socket, ZMQ_CURVE_SERVER, 1) != 0 ||

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libfocal against a real publisher, and against peers that are none. */
+#include "tests/ipc/fixture.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <focal.h>
+
+#include "ipc/libfocal/parse.h"
+#include "ipc/libfocal/sequence.h"
+
+static struct fixture f;
+static struct focal *focal;
+static struct outbox *outbox;
+
+static int setup(void **state)
+{
+    fixture_init(&f);
+    fixture_start(&f);
+    struct focal_options options = {.data = f.data, .control = f.control};
+    assert_int_equal(focal_open(&focal, &options), 0);
+    assert_int_equal(outbox_create(&outbox, f.publisher, 64, 64 * 1024, NULL), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    focal_close(focal);
+    fixture_finish(&f);
+    return 0;
+}
+
+static void subscribe(const char *topic, int stream, enum topic wanted)
+{
+    assert_int_equal(focal_subscribe(focal, topic), 0);
+    assert_true(wait_until(publisher_wants(f.publisher, stream, wanted)));
+}
+
+static void messages_come_with_header_and_payload(void **state)
+{
+    json_t *fields = json_pack("{s:[s,s]}", "labels", "dog", "rooster");
+    assert_int_equal(publisher_set_info(f.publisher, 0, fields), 0);
+    json_decref(fields);
+    subscribe("label/", 0, TOPIC_LABEL);
+    struct message *m = outbox_take(outbox);
+    m->topic = TOPIC_LABEL;
+    m->first = 7998;
+    m->count = 80000;
+    m->t_wall_ns = 123456789;
+    m->label = (struct label_message){.n_top = 1, .n_classes = 2, .rms_dbfs = -INFINITY};
+    m->label.top[0].index = 1;
+    m->label.top[0].p = 0.75f;
+    m->payload_bytes = 24;
+    for (int i = 0; i < 6; i++)
+        ((float *)m->payload)[i] = (float)i;
+    outbox_send(outbox);
+
+    struct focal_message got;
+    assert_int_equal(focal_next(focal, &got, 5000), 1);
+    assert_string_equal(got.topic, "label");
+    assert_string_equal(got.stream, "kitchen");
+    assert_int_equal(got.seq, 0);
+    assert_int_equal(got.first, 7998);
+    assert_int_equal(got.count, 80000);
+    assert_int_equal(got.t_ns, 123456789);
+    assert_int_equal(strlen(got.header), got.header_bytes);
+    assert_int_equal(got.payload_bytes, 24);
+    assert_int_equal((uintptr_t)got.payload % 8, 0);
+    assert_true(((const float *)got.payload)[5] == 5.0f);
+
+    double number;
+    const char *string;
+    assert_int_equal(focal_number(focal, "top.0.p", &number), 0);
+    assert_true(number == 0.75);
+    assert_int_equal(focal_string(focal, "top.0.label", &string), 0);
+    assert_string_equal(string, "rooster");
+    assert_int_equal(focal_number(focal, "silence", &number), 0);
+    assert_true(number == 0);
+    assert_int_equal(focal_number(focal, "rms_dbfs", &number), -ENOENT); /* null */
+    assert_int_equal(focal_number(focal, "top.1.p", &number), -ENOENT);
+    assert_int_equal(focal_number(focal, "top.x", &number), -ENOENT);
+    assert_int_equal(focal_number(focal, "", &number), -EINVAL);
+    assert_int_equal(focal_number(focal, "dtype", &number), -EINVAL);
+    assert_int_equal(focal_string(focal, "seq", &string), -EINVAL);
+    assert_int_equal(focal_string(focal, "top.", &string), -ENOENT);
+}
+
+static void payloads_are_aligned_whatever_their_size(void **state)
+{
+    subscribe("input/", 0, TOPIC_INPUT);
+    for (uint64_t n = 0; n < 3000; n = n * 3 / 2 + 1) {
+        fixture_send_input(outbox, 0, n, n);
+        struct focal_message got;
+        assert_int_equal(focal_next(focal, &got, 5000), 1);
+        assert_int_equal(got.payload_bytes, 4 * n);
+        assert_int_equal((uintptr_t)got.payload % 8, 0);
+        for (uint64_t i = 0; i < n; i++)
+            assert_true(((const float *)got.payload)[i] == (float)(n + i) / 1e6f);
+    }
+}
+
+static void waiting_ends_in_time(void **state)
+{
+    struct focal_message got;
+    subscribe("input/", 0, TOPIC_INPUT);
+    assert_int_equal(focal_next(focal, &got, 0), 0);
+    int64_t start = fixture_now_ms();
+    assert_int_equal(focal_next(focal, &got, 100), 0);
+    assert_in_range(fixture_now_ms() - start, 99, 3000);
+}
+
+static void a_descriptor_tells_of_messages(void **state)
+{
+    struct focal_message got;
+    subscribe("input/", 0, TOPIC_INPUT);
+    struct pollfd pollfd = {.fd = focal_fd(focal), .events = POLLIN};
+    assert_true(pollfd.fd >= 0);
+    int n = 0;
+    while (focal_next(focal, &got, 0) == 1) {
+    }
+    for (uint64_t i = 0; i < 20; i++)
+        fixture_send_input(outbox, 0, i, 10);
+    while (n < 20 && poll(&pollfd, 1, 5000) == 1)
+        while (focal_next(focal, &got, 0) == 1)
+            n++;
+    assert_int_equal(n, 20);
+}
+
+static void on_signal(int number)
+{
+}
+
+static void *interrupt(void *user)
+{
+    fixture_sleep_ms(100);
+    pthread_kill(*(pthread_t *)user, SIGUSR1);
+    return NULL;
+}
+
+static void a_signal_ends_the_wait(void **state)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &action, NULL);
+    pthread_t self = pthread_self(), thread;
+    struct focal_message got;
+    subscribe("input/", 0, TOPIC_INPUT);
+    assert_int_equal(pthread_create(&thread, NULL, interrupt, &self), 0);
+    assert_int_equal(focal_next(focal, &got, 10000), -EINTR);
+    pthread_join(thread, NULL);
+}
+
+static void a_request_gets_its_own_reply(void **state)
+{
+    char *reply;
+    for (int i = 0; i < 20; i++) {
+        char request[64], expected[64];
+        snprintf(request, sizeof request, "{\"cmd\":\"echo\",\"n\":%d}", i);
+        assert_int_equal(focal_request(focal, request, &reply, 5000), 0);
+        snprintf(expected, sizeof expected, "\"n\":%d}", i);
+        assert_non_null(strstr(reply, expected));
+        free(reply);
+    }
+    assert_int_equal(focal_request(focal, "nonsense", &reply, 5000), 0);
+    assert_non_null(strstr(reply, "\"ok\":false"));
+    free(reply);
+}
+
+static void no_daemon_is_a_timeout_that_names_the_socket(void **state)
+{
+    struct focal *alone;
+    struct focal_options options = {.data = "ipc:///tmp/focald-none/data",
+                                    .control = "ipc:///tmp/focald-none/control"};
+    char *reply = NULL;
+    struct focal_message got;
+    assert_int_equal(focal_open(&alone, &options), 0);
+    assert_int_equal(focal_subscribe(alone, ""), 0);
+    assert_int_equal(focal_next(alone, &got, 50), 0);
+    assert_int_equal(focal_request(alone, "{\"cmd\":\"ping\"}", &reply, 100), -ETIMEDOUT);
+    assert_null(reply);
+    assert_non_null(strstr(focal_error(alone), "/tmp/focald-none/control"));
+    focal_close(alone);
+}
+
+static void a_client_outlives_the_daemon(void **state)
+{
+    struct focal_message got;
+    char *reply;
+    subscribe("input/", 0, TOPIC_INPUT);
+    for (uint64_t i = 0; i < 5; i++) {
+        fixture_send_input(outbox, 0, i, 4);
+        assert_int_equal(focal_next(focal, &got, 5000), 1);
+    }
+    assert_int_equal(got.seq, 4);
+    assert_int_equal(focal_request(focal, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
+    free(reply);
+    publisher_destroy(f.publisher);
+    assert_int_equal(focal_request(focal, "{\"cmd\":\"ping\"}", &reply, 100), -ETIMEDOUT);
+    fixture_start(&f);
+    assert_int_equal(outbox_create(&outbox, f.publisher, 64, 1024, NULL), 0);
+    assert_true(wait_until(publisher_wants(f.publisher, 0, TOPIC_INPUT)));
+    for (uint64_t i = 0; i < 7; i++)
+        fixture_send_input(outbox, 0, i, 4);
+    for (uint64_t i = 0; i < 7; i++) {
+        assert_int_equal(focal_next(focal, &got, 5000), 1);
+        assert_int_equal(got.seq, i);
+        assert_int_equal(got.lost, 0); /* another run: its numbers begin anew */
+    }
+    assert_int_equal(focal_request(focal, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
+    free(reply);
+}
+
+/* A peer that is not focald, publishing frames as they are given. */
+static void send_strange(void *pub, const char *topic, const char *header, int frames)
+{
+    zmq_send(pub, topic, strlen(topic), frames > 1 ? ZMQ_SNDMORE : 0);
+    if (frames > 1)
+        zmq_send(pub, header, strlen(header), frames > 2 ? ZMQ_SNDMORE : 0);
+    for (int i = 2; i < frames; i++)
+        zmq_send(pub, "payload", 7, i + 1 < frames ? ZMQ_SNDMORE : 0);
+}
+
+#define GOOD(seq) "{\"v\":1,\"run\":1,\"seq\":" #seq ",\"first\":0,\"count\":0,\"t_ns\":0}"
+
+static void strange_messages_are_dropped_and_told(void **state)
+{
+    static const struct {
+        const char *topic, *header;
+        int frames;
+    } strange[] = {
+        {"label/kitchen", GOOD(1), 1},
+        {"label/kitchen", GOOD(1), 2},
+        {"label/kitchen", GOOD(1), 4},
+        {"label", GOOD(1), 3},
+        {"/kitchen", GOOD(1), 3},
+        {"label/", GOOD(1), 3},
+        {"label/kitchen", "", 3},
+        {"label/kitchen", "[]", 3},
+        {"label/kitchen", "{\"v\":1}", 3},
+        {"label/kitchen", "{\"v\":2,\"seq\":1,\"first\":0,\"count\":0,\"t_ns\":0}", 3},
+        {"label/kitchen", "{\"v\":1,\"seq\":-1,\"first\":0,\"count\":0,\"t_ns\":0}", 3},
+        {"label/kitchen", "{\"v\":1,\"seq\":1.5,\"first\":0,\"count\":0,\"t_ns\":0}", 3},
+    };
+    char endpoint[96];
+    struct focal *other;
+    struct focal_message got;
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/strange", f.directory);
+    void *context = zmq_ctx_new(), *pub = zmq_socket(context, ZMQ_XPUB);
+    assert_int_equal(zmq_bind(pub, endpoint), 0);
+    struct focal_options options = {.data = endpoint, .control = f.control};
+    assert_int_equal(focal_open(&other, &options), 0);
+    assert_int_equal(focal_subscribe(other, ""), 0);
+    char subscription[8];
+    assert_int_equal(zmq_recv(pub, subscription, sizeof subscription, 0), 1);
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        send_strange(pub, strange[i].topic, strange[i].header, strange[i].frames);
+        assert_int_equal(focal_next(other, &got, 5000), -EPROTO);
+        assert_true(strlen(focal_error(other)) > 10);
+    }
+    send_strange(pub, "label/kitchen", GOOD(5), 3);
+    assert_int_equal(focal_next(other, &got, 5000), 1);
+    assert_int_equal(got.lost, 0);
+    send_strange(pub, "label/kitchen", GOOD(9), 3);
+    assert_int_equal(focal_next(other, &got, 5000), 1);
+    assert_int_equal(got.lost, 3);
+    send_strange(pub, "label/garden", GOOD(2), 3);
+    assert_int_equal(focal_next(other, &got, 5000), 1);
+    assert_int_equal(got.lost, 0);
+    focal_close(other);
+    zmq_close(pub);
+    zmq_ctx_term(context);
+}
+
+static void what_was_not_subscribed_to_is_not_lost(void **state)
+{
+    struct sequences s = {0};
+    struct parsed m = {.topic = "label", .stream = "kitchen", .run = 1};
+    assert_int_equal(sequences_follow(&s, &m), 0);
+    m.seq = 3;
+    assert_int_equal(sequences_follow(&s, &m), 2);
+    sequences_forget(&s, "label/");
+    m.seq = 10;
+    assert_int_equal(sequences_follow(&s, &m), 0);
+    m.run = 2;
+    m.seq = 20;
+    assert_int_equal(sequences_follow(&s, &m), 0);
+    sequences_finish(&s);
+}
+
+static void opening_names_what_is_wrong(void **state)
+{
+    struct focal *none = (struct focal *)1;
+    struct focal_options options = {.data = "nonsense"};
+    assert_int_equal(focal_open(&none, &options), -EINVAL);
+    assert_null(none);
+    assert_non_null(strstr(focal_last_error(), "nonsense"));
+    options = (struct focal_options){.data = f.data, .curve_server_public_key = "short"};
+    assert_int_equal(focal_open(&none, &options), -EINVAL);
+    assert_non_null(strstr(focal_last_error(), "curve_server_public_key"));
+    options = (struct focal_options){.data = f.data, .receive_hwm = -1};
+    assert_int_equal(focal_open(&none, &options), -EINVAL);
+    focal_close(NULL);
+}
+
+static void endpoints_come_from_the_environment(void **state)
+{
+    struct focal *from;
+    char *reply;
+    char directory[96], command[300];
+    setenv("FOCALD_CONTROL", f.control, 1);
+    assert_int_equal(focal_open(&from, NULL), 0);
+    assert_int_equal(focal_request(from, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
+    free(reply);
+    focal_close(from);
+    unsetenv("FOCALD_CONTROL");
+
+    snprintf(directory, sizeof directory, "%s/run", f.directory);
+    snprintf(command, sizeof command, "mkdir %s && ln -s .. %s/focald", directory, directory);
+    assert_int_equal(system(command), 0); /* XDG_RUNTIME_DIR/focald is the sockets' directory */
+    setenv("XDG_RUNTIME_DIR", directory, 1);
+    assert_int_equal(focal_open(&from, NULL), 0);
+    assert_int_equal(focal_request(from, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
+    free(reply);
+    focal_close(from);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(messages_come_with_header_and_payload, setup, teardown),
+        cmocka_unit_test_setup_teardown(payloads_are_aligned_whatever_their_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_ends_in_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_descriptor_tells_of_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_signal_ends_the_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_gets_its_own_reply, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_daemon_is_a_timeout_that_names_the_socket, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_client_outlives_the_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(strange_messages_are_dropped_and_told, setup, teardown),
+        cmocka_unit_test(what_was_not_subscribed_to_is_not_lost),
+        cmocka_unit_test_setup_teardown(opening_names_what_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(endpoints_come_from_the_environment, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
