@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libsamplerate's sinc converters put output n at input time n / ratio and hold outputs back until
+ * the filter's look-ahead is there; only the end of a signal needs care, so that exactly
+ * round(frames * ratio) samples come: it is zeros that follow, and outputs are counted. */
+#include "dsp/resampler.h"
+
+#include <errno.h>
+#include <math.h>
+#include <samplerate.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { FLUSH_FRAMES = 256, PROBE_FRAMES = 1 << 15, SLACK = 64 };
+
+struct resampler {
+    int in_rate, out_rate, channels;
+    size_t max_frames, out_max, delay;
+    SRC_STATE *src; /* NULL when the rates are equal */
+    float *mono;    /* [max(max_frames, FLUSH_FRAMES)] */
+    uint64_t frames_in, samples_out; /* since the last flush or reset */
+};
+
+static int converter_of(enum resampler_quality quality)
+{
+    switch (quality) {
+    case RESAMPLER_FAST:
+        return SRC_SINC_FASTEST;
+    case RESAMPLER_BEST:
+        return SRC_SINC_BEST_QUALITY;
+    case RESAMPLER_MEDIUM:
+        break;
+    }
+    return SRC_SINC_MEDIUM_QUALITY;
+}
+
+/* in: [frames] mono. Returns the samples written, at most cap; all of in is consumed. */
+static ssize_t process(struct resampler *r, const float *in, size_t frames, float *ret, size_t cap)
+{
+    size_t made = 0;
+    SRC_DATA data = {
+        .data_in = in,
+        .input_frames = (long)frames,
+        .src_ratio = (double)r->out_rate / r->in_rate,
+    };
+    do {
+        data.data_out = ret + made;
+        data.output_frames = (long)(cap - made);
+        if (src_process(r->src, &data) != 0)
+            return -EIO;
+        made += (size_t)data.output_frames_gen;
+        data.data_in += data.input_frames_used;
+        data.input_frames -= data.input_frames_used;
+    } while (data.input_frames > 0 && (data.input_frames_used > 0 || data.output_frames_gen > 0));
+    return (ssize_t)made;
+}
+
+/* How much a long push of zeros holds back. */
+static int measure_delay(struct resampler *r, struct error *error)
+{
+    size_t expected = (size_t)((double)PROBE_FRAMES * r->out_rate / r->in_rate);
+    float *zeros = memory_zeroed(PROBE_FRAMES, sizeof(float));
+    float *out = memory_zeroed(expected + SLACK, sizeof(float));
+    ssize_t got = zeros == NULL || out == NULL
+                      ? -ENOMEM
+                      : process(r, zeros, PROBE_FRAMES, out, expected + SLACK);
+    free(zeros);
+    free(out);
+    src_reset(r->src);
+    if (got < 0)
+        return error_set(error, (int)-got, "resampler: cannot convert %d Hz to %d Hz", r->in_rate,
+                         r->out_rate);
+    r->delay = expected > (size_t)got ? expected - (size_t)got : 0;
+    return 0;
+}
+
+int resampler_create(struct resampler **ret, int in_rate_hz, int channels, int out_rate_hz,
+                     enum resampler_quality quality, size_t max_frames, struct error *error)
+{
+    if (in_rate_hz < 1000 || in_rate_hz > 768000 || channels < 1 || channels > 64)
+        return error_set(error, EINVAL,
+                         "audio of %d Hz and %d channels; allowed: 1000 to 768000 Hz, 1 to 64 "
+                         "channels",
+                         in_rate_hz, channels);
+    double ratio = (double)out_rate_hz / in_rate_hz;
+    if (out_rate_hz < 1 || !src_is_valid_ratio(ratio) || max_frames < 1 || max_frames > 1 << 24)
+        return error_set(error, EINVAL, "resampling %d Hz to %d Hz; allowed: ratios 1/256 to 256",
+                         in_rate_hz, out_rate_hz);
+    struct resampler *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return error_set(error, ENOMEM, "resampler: out of memory");
+    r->in_rate = in_rate_hz;
+    r->out_rate = out_rate_hz;
+    r->channels = channels;
+    r->max_frames = max_frames;
+    r->mono = memory_zeroed(max_frames > FLUSH_FRAMES ? max_frames : FLUSH_FRAMES, sizeof(float));
+    int code = r->mono == NULL ? error_set(error, ENOMEM, "resampler: out of memory") : 0;
+    if (code == 0 && in_rate_hz != out_rate_hz) {
+        int src_error;
+        r->src = src_new(converter_of(quality), 1, &src_error);
+        code = r->src == NULL ? error_set(error, ENOMEM, "resampler: %s", src_strerror(src_error))
+                              : measure_delay(r, error);
+    }
+    if (code < 0) {
+        resampler_destroy(r);
+        return code;
+    }
+    /* a push gives at most what it brings and what was held back, and so does a flush */
+    r->out_max = (size_t)ceil((double)max_frames * ratio) + r->delay + SLACK;
+    *ret = r;
+    return 0;
+}
+
+void resampler_destroy(struct resampler *r)
+{
+    if (r == NULL)
+        return;
+    src_delete(r->src);
+    free(r->mono);
+    free(r);
+}
+
+size_t resampler_out_max(const struct resampler *r)
+{
+    return r->out_max;
+}
+
+size_t resampler_delay(const struct resampler *r)
+{
+    return r->delay;
+}
+
+/* NaN and infinity become 0; the loops vectorise for the usual one and two channels. */
+static void downmix(const float *restrict in, size_t frames, int channels, float *restrict mono)
+{
+    if (channels == 1) {
+        for (size_t i = 0; i < frames; i++)
+            mono[i] = fabsf(in[i]) < INFINITY ? in[i] : 0;
+        return;
+    }
+    float scale = 1.0f / (float)channels;
+    for (size_t i = 0; i < frames; i++) {
+        float sum = 0;
+        for (int c = 0; c < channels; c++) {
+            float x = in[i * (size_t)channels + (size_t)c];
+            sum += fabsf(x) < INFINITY ? x : 0;
+        }
+        mono[i] = sum * scale;
+    }
+}
+
+ssize_t resampler_push(struct resampler *r, const float *in, size_t frames, float *ret)
+{
+    if (frames > r->max_frames)
+        return -EINVAL;
+    r->frames_in += frames;
+    if (r->src == NULL) {
+        downmix(in, frames, r->channels, ret);
+        r->samples_out += frames;
+        return (ssize_t)frames;
+    }
+    downmix(in, frames, r->channels, r->mono);
+    ssize_t n = process(r, r->mono, frames, ret, r->out_max);
+    if (n > 0)
+        r->samples_out += (uint64_t)n;
+    return n;
+}
+
+ssize_t resampler_flush(struct resampler *r, float *ret)
+{
+    uint64_t expected = (uint64_t)llround((double)r->frames_in * r->out_rate / r->in_rate);
+    size_t want = expected > r->samples_out ? (size_t)(expected - r->samples_out) : 0;
+    size_t made = 0;
+    want = want < r->out_max ? want : r->out_max;
+    if (r->src != NULL)
+        memset(r->mono, 0, FLUSH_FRAMES * sizeof(float));
+    while (made < want) {
+        ssize_t n = r->src != NULL
+                        ? process(r, r->mono, FLUSH_FRAMES, ret + made, want - made)
+                        : 0;
+        if (n < 0)
+            return n;
+        if (n == 0 && r->src == NULL)
+            break;
+        made += (size_t)n;
+    }
+    resampler_reset(r);
+    return (ssize_t)made;
+}
+
+void resampler_reset(struct resampler *r)
+{
+    if (r->src != NULL)
+        src_reset(r->src);
+    r->frames_in = r->samples_out = 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Each loop is written once, as an inline body, and compiled for several vector extensions; the table
+ * at the end is chosen by what the processor has. */
+#include "dsp/spectrogram.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BODY static inline __attribute__((always_inline))
+
+/* log(1 + m) for m >= 0, to 1e-7 relative: 1 + m = 2^e * f, f in [sqrt(1/2), sqrt(2)), a polynomial of
+ * f - 1 (Cephes logf), and the first-order correction of what 1 + m lost by rounding. */
+BODY float log1p_positive(float m)
+{
+    float u = 1 + m;
+    float lost = (m - (u - 1)) / u;
+    int32_t bits;
+    memcpy(&bits, &u, sizeof bits);
+    int32_t e = (bits - 0x3f3504f3) >> 23;
+    bits -= e * (1 << 23);
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    float x = f - 1, z = x * x;
+    float y = 7.0376836292e-2f;
+    y = y * x - 1.1514610310e-1f;
+    y = y * x + 1.1676998740e-1f;
+    y = y * x - 1.2420140846e-1f;
+    y = y * x + 1.4249322787e-1f;
+    y = y * x - 1.6668057665e-1f;
+    y = y * x + 2.0000714765e-1f;
+    y = y * x - 2.4999993993e-1f;
+    y = y * x + 3.3333331174e-1f;
+    y = y * x * z;
+    float k = (float)e;
+    y += k * -2.12194440e-4f;
+    y -= 0.5f * z;
+    return (x + y + lost) + k * 0.693359375f;
+}
+
+BODY void log_body(const float *restrict spectrum, size_t n, float scale, float *restrict ret)
+{
+    float scale2 = scale * scale;
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        float re = spectrum[2 * i], im = spectrum[2 * i + 1];
+        ret[i] = log1p_positive(sqrtf(scale2 * (re * re + im * im) + 1e-14f));
+    }
+}
+
+BODY void mask_body(const float *spectrum, const uint8_t *mask, size_t n, float *ret)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        float keep = (float)mask[i];
+        ret[2 * i] = spectrum[2 * i] * keep;
+        ret[2 * i + 1] = spectrum[2 * i + 1] * keep;
+    }
+}
+
+BODY void peak_body(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad)
+{
+    float max = -INFINITY, abs_max = 0;
+    int32_t bad = 0;
+#pragma omp simd reduction(max : max, abs_max) reduction(+ : bad)
+    for (size_t i = 0; i < n; i++) {
+        float a = fabsf(x[i]);
+        int finite = a < INFINITY; /* false for NaN */
+        float v = finite ? x[i] : -INFINITY, b = finite ? a : 0;
+        max = v > max ? v : max;
+        abs_max = b > abs_max ? b : abs_max;
+        bad += !finite;
+    }
+    *ret_max = max;
+    *ret_abs = abs_max;
+    *ret_bad = (size_t)bad;
+}
+
+struct simd {
+    const char *name;
+    void (*log)(const float *spectrum, size_t n, float scale, float *ret);
+    void (*mask)(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
+    void (*peak)(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad);
+};
+
+#define VARIANT(suffix, attributes)                                                               \
+    attributes static void log_##suffix(const float *s, size_t n, float scale, float *ret)        \
+    {                                                                                              \
+        log_body(s, n, scale, ret);                                                                \
+    }                                                                                              \
+    attributes static void mask_##suffix(const float *s, const uint8_t *m, size_t n, float *ret)  \
+    {                                                                                              \
+        mask_body(s, m, n, ret);                                                                   \
+    }                                                                                              \
+    attributes static void peak_##suffix(const float *x, size_t n, float *max, float *abs,        \
+                                         size_t *bad)                                              \
+    {                                                                                              \
+        peak_body(x, n, max, abs, bad);                                                            \
+    }                                                                                              \
+    static const struct simd simd_##suffix = {#suffix, log_##suffix, mask_##suffix, peak_##suffix};
+
+VARIANT(generic, )
+#ifdef __x86_64__
+VARIANT(avx2, __attribute__((target("avx2,fma"))))
+VARIANT(avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,"
+                                      "prefer-vector-width=512"))))
+#endif
+
+static const struct simd *simd(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        return &simd_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &simd_avx2;
+#endif
+    return &simd_generic;
+}
+
+void spectrogram_log(const float *spectrum, size_t n, float scale, float *ret)
+{
+    simd()->log(spectrum, n, scale, ret);
+}
+
+void spectrogram_mask(const float *spectrum, const uint8_t *mask, size_t n, float *ret)
+{
+    simd()->mask(spectrum, mask, n, ret);
+}
+
+void spectrogram_interpret(const float *logspec, const uint8_t *mask, const float *spectrum,
+                           size_t n, float *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        float re = spectrum[2 * i], im = spectrum[2 * i + 1];
+        float magnitude = sqrtf(re * re + im * im);
+        float amplitude = mask[i] ? expm1f(logspec[i]) : 0;
+        /* atan2(0, 0) is 0: the phase of nothing is that of 1 */
+        float scale = magnitude > 0 ? amplitude / magnitude : 0;
+        ret[2 * i] = magnitude > 0 ? re * scale : amplitude;
+        ret[2 * i + 1] = im * scale;
+    }
+}
+
+void signal_peak(const float *x, size_t n, float *ret_max, float *ret_abs_max, size_t *ret_bad)
+{
+    if (n == 0) {
+        *ret_max = *ret_abs_max = 0;
+        *ret_bad = 0;
+        return;
+    }
+    simd()->peak(x, n, ret_max, ret_abs_max, ret_bad);
+    if (*ret_bad == n)
+        *ret_max = 0;
+}
+
+const char *spectrogram_simd(void)
+{
+    return simd()->name;
+}
