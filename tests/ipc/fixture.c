@@ -2,6 +2,7 @@
 #include "tests/ipc/fixture.h"
 
 #include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 static int answer(void *user, const json_t *request, json_t **ret_reply, struct error *error)
 {
     struct fixture *f = user;
-    f->requests++;
+    atomic_fetch_add(&f->requests, 1);
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (strcmp(cmd, "echo") == 0) {
         *ret_reply = json_pack("{s:O}", "request", request);
@@ -53,6 +54,36 @@ void fixture_finish(struct fixture *f)
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", f->directory);
     assert_int_equal(system(command), 0);
+}
+
+enum { READY_FD = 9 };
+
+pid_t fixture_spawn(const char *mode, const char *argument)
+{
+    char *arguments[] = {"/proc/self/exe", (char *)mode, (char *)argument, NULL};
+    posix_spawn_file_actions_t actions;
+    int ready[2];
+    pid_t pid;
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ready[1], READY_FD);
+    posix_spawn_file_actions_addclose(&actions, ready[0]);
+    posix_spawn_file_actions_addclose(&actions, ready[1]);
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+void fixture_ready(void)
+{
+    char byte = 1;
+    if (write(READY_FD, &byte, 1) != 1)
+        _exit(1);
+    close(READY_FD);
 }
 
 void fixture_sleep_ms(int ms)

@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "ipc/publisher.h"
 
@@ -29,12 +31,17 @@ struct fixture {
     char data[96], control[96];     /* ipc endpoints there */
     struct publisher_config config; /* streams kitchen and garden; change it before starting */
     struct publisher *publisher;
-    int requests; /* that reached the daemon's side */
+    atomic_int requests; /* that reached the daemon's side */
 };
 
 void fixture_init(struct fixture *f);
 void fixture_start(struct fixture *f); /* asserts that it works */
 void fixture_finish(struct fixture *f);
+
+/* This program again as a process of its own, with argv[1] mode, argv[2] argument. It says that it
+ * is ready with fixture_ready(); the call returns then. */
+pid_t fixture_spawn(const char *mode, const char *argument);
+void fixture_ready(void);
 
 void fixture_sleep_ms(int ms);
 int64_t fixture_now_ms(void);

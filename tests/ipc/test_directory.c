@@ -50,20 +50,21 @@ static void a_living_daemon_keeps_its_sockets(void **state)
     json_decref(reply);
 }
 
+static int hold_for_ever(const char *directory)
+{
+    fixture_init(&f);
+    f.config.ipc_dir = directory;
+    fixture_start(&f);
+    rmdir(f.directory); /* its own, not used */
+    fixture_ready();
+    while (pause() != 0) {
+    }
+    return 0;
+}
+
 static void a_killed_daemon_leaves_nothing_in_the_way(void **state)
 {
-    int ready[2];
-    char byte = 1;
-    assert_int_equal(pipe(ready), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        fixture_start(&f);
-        if (write(ready[1], &byte, 1) != 1)
-            _exit(1);
-        pause();
-        _exit(0);
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
+    pid_t pid = fixture_spawn("--hold", f.directory);
     char pid_text[32];
     snprintf(pid_text, sizeof pid_text, "process %d", (int)pid);
     expect_error(-EADDRINUSE, pid_text);
@@ -75,8 +76,6 @@ static void a_killed_daemon_leaves_nothing_in_the_way(void **state)
     struct subscriber s = fixture_subscribe(f.data, "label/");
     assert_true(wait_until(publisher_wants(f.publisher, 0, TOPIC_LABEL)));
     subscriber_close(&s);
-    close(ready[0]);
-    close(ready[1]);
 }
 
 static void another_programs_socket_is_not_taken(void **state)
@@ -158,8 +157,10 @@ static void bad_stream_names_are_refused(void **state)
     expect_error(-EEXIST, "twice");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--hold") == 0)
+        return hold_for_ever(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_living_daemon_keeps_its_sockets, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_daemon_leaves_nothing_in_the_way, setup, teardown),

@@ -207,8 +207,8 @@ static void a_client_outlives_the_daemon(void **state)
     fixture_start(&f);
     assert_int_equal(outbox_create(&outbox, f.publisher, 64, 1024, NULL), 0);
     /* ZeroMQ subscribes anew when the client next looks */
-    assert_true(wait_until(
-        (focal_next(focal, &got, 0), publisher_wants(f.publisher, 0, TOPIC_INPUT))));
+    assert_true(
+        wait_until((focal_next(focal, &got, 0), publisher_wants(f.publisher, 0, TOPIC_INPUT))));
     for (uint64_t i = 0; i < 7; i++)
         fixture_send_input(outbox, 0, i, 4);
     for (uint64_t i = 0; i < 7; i++) {

@@ -11,7 +11,14 @@
 
 #include "ipc/libfocal/focal.h"
 
-enum { SAMPLES = 32768, SAMPLES_BYTES = 4 * SAMPLES, HWM = 64, RATE_HZ = 200, SECONDS = 4 };
+enum {
+    SAMPLES = 32768,
+    SAMPLES_BYTES = 4 * SAMPLES,
+    HWM = 64,
+    RATE_HZ = 200,
+    SECONDS = 4,
+    TOTAL = RATE_HZ * SECONDS
+};
 
 static struct fixture f;
 
@@ -41,16 +48,16 @@ static long resident_bytes(void)
 
 /* The slow one, a process of its own: reads one message, says so, is stopped by the parent, then
  * reads until the message numbered last; its exit status says whether the loss showed. */
-static int read_slowly(const char *data, int ready, uint64_t last)
+static int read_slowly(const char *data, uint64_t last)
 {
     struct focal *focal;
     struct focal_options options = {.data = data, .control = data, .receive_hwm = 16};
     struct focal_message m;
     uint64_t lost = 0, got = 0;
-    char byte = 1;
     if (focal_open(&focal, &options) != 0 || focal_subscribe(focal, "input/kitchen") != 0)
         return 2;
-    if (focal_next(focal, &m, 10000) != 1 || write(ready, &byte, 1) != 1)
+    fixture_ready();
+    if (focal_next(focal, &m, 10000) != 1)
         return 3;
     uint64_t first = m.seq;
     for (got = 1; m.seq < last; got++) {
@@ -63,13 +70,7 @@ static int read_slowly(const char *data, int ready, uint64_t last)
 
 static void a_stopped_subscriber_costs_others_nothing(void **state)
 {
-    const uint64_t total = RATE_HZ * SECONDS;
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe(ready), 0);
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(read_slowly(f.data, ready[1], total));
+    pid_t pid = fixture_spawn("--slow", f.data);
     struct outbox *outbox;
     assert_int_equal(outbox_create(&outbox, f.publisher, 64, SAMPLES_BYTES, NULL), 0);
     assert_true(wait_until(publisher_wants(f.publisher, 0, TOPIC_INPUT)));
@@ -79,12 +80,11 @@ static void a_stopped_subscriber_costs_others_nothing(void **state)
     fixture_send_input(outbox, 0, 0, SAMPLES);
     assert_true(subscriber_next(&fast, &r, 5000));
     received_clear(&r);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
     kill(pid, SIGSTOP);
 
     long before = resident_bytes(), most = 0;
     int64_t start = fixture_now_ms(), latest = 0;
-    for (uint64_t i = 1; i < total; i++) {
+    for (uint64_t i = 1; i < TOTAL; i++) {
         int64_t sent = fixture_now_ms();
         fixture_send_input(outbox, 0, i * SAMPLES, SAMPLES);
         assert_true(subscriber_next(&fast, &r, 5000));
@@ -98,17 +98,20 @@ static void a_stopped_subscriber_costs_others_nothing(void **state)
         if (rest > 0)
             fixture_sleep_ms((int)rest);
     }
-    long sent_mb = (long)(total * SAMPLES_BYTES / 1000000);
+    long sent_mb = (long)(TOTAL * SAMPLES_BYTES / 1000000);
     print_message(
         "%ld MB past a stopped subscriber: memory grew by %.1f MB, latest message %ld ms\n",
         sent_mb, (double)(most - before) / 1e6, (long)latest);
-    /* its queue, and as much again for what the allocator and the sockets hold */
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+    /* its queue, and as much again twice for the allocator and the sockets; sanitizers keep freed
+     * memory, so there this says nothing */
     assert_true(most - before < 3L * HWM * SAMPLES_BYTES);
+#endif
     assert_int_equal(publisher_dropped(f.publisher), 0);
 
     kill(pid, SIGCONT);
     int status = -1;
-    uint64_t i = total;
+    uint64_t i = TOTAL;
     while (waitpid(pid, &status, WNOHANG) == 0 && fixture_now_ms() - start < 40000) {
         fixture_send_input(outbox, 0, i++ * SAMPLES, SAMPLES);
         fixture_sleep_ms(20);
@@ -116,8 +119,6 @@ static void a_stopped_subscriber_costs_others_nothing(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     subscriber_close(&fast);
-    close(ready[0]);
-    close(ready[1]);
 }
 
 static void info_comes_by_itself_every_ten_seconds(void **state)
@@ -137,8 +138,10 @@ static void info_comes_by_itself_every_ten_seconds(void **state)
     subscriber_close(&s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--slow") == 0)
+        return read_slowly(argv[2], TOTAL);
     const struct CMUnitTest slow[] = {
         cmocka_unit_test_setup_teardown(a_stopped_subscriber_costs_others_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(info_comes_by_itself_every_ten_seconds, setup, teardown),
