@@ -65,6 +65,7 @@ static int read_slowly(const char *data, uint64_t last)
             return 4;
         lost += m.lost;
     }
+    focal_close(focal);
     return lost > 0 && got + lost == m.seq - first + 1 ? 0 : 5;
 }
 
