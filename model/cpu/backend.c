@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The processor's backend: oneDNN for what is matrix multiplication at heart, vector loops for the
+ * rest, the reference where a few hundred values are all there is. */
+#include <errno.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/cpu/loops.h"
+#include "model/cpu/onednn.h"
+#include "model/ref/ref.h"
+
+struct backend {
+    struct onednn *onednn;
+    int threads;
+};
+
+struct cpu_step {
+    struct step step;
+    struct step_spec spec;
+    struct step_memory memory;
+    struct onednn_primitive *primitive; /* CONV, LINEAR */
+    size_t bias_offset;                 /* of packed */
+    const float *weights[GRAPH_MAX_NODE_WEIGHTS];
+    struct loop_focal focal;
+};
+
+static void cpu_enter(struct backend *backend)
+{
+    omp_set_num_threads(backend->threads);
+}
+
+static int cpu_open(struct backend **ret, int threads, struct error *error)
+{
+    struct backend *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    b->threads = threads;
+    int r = onednn_open(&b->onednn, error);
+    if (r < 0) {
+        free(b);
+        return r;
+    }
+    cpu_enter(b);
+    *ret = b;
+    return 0;
+}
+
+static void cpu_close(struct backend *b)
+{
+    if (b == NULL)
+        return;
+    onednn_close(b->onednn);
+    free(b);
+}
+
+static size_t positions(struct tensor_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+}
+
+static int create_primitive(struct backend *b, struct cpu_step *s, const struct cpu_step *like,
+                            struct error *error)
+{
+    const struct step_spec *spec = &s->spec;
+    const struct graph_node *node = spec->node;
+    const struct onednn_primitive *like_primitive = like != NULL ? like->primitive : NULL;
+    int r;
+    if (node->op == GRAPH_LINEAR) {
+        struct onednn_linear linear = {
+            .m = positions(spec->out),
+            .n = (size_t)spec->out.c,
+            .k = (size_t)spec->in[0].c,
+            .src_stride = spec->in_stride[0],
+            .gelu = spec->gelu,
+            .accumulate = spec->residual,
+        };
+        r = onednn_linear_create(&s->primitive, b->onednn, &linear, like_primitive, error);
+    } else {
+        struct onednn_conv conv = {spec->in[0].n, spec->in[0].h, spec->in[0].w, spec->in[0].c,
+                                   spec->out.h,   spec->out.w,   spec->out.c,   node->kernel,
+                                   node->stride,  node->pad};
+        r = onednn_conv_create(&s->primitive, b->onednn, &conv, like_primitive, error);
+    }
+    if (r < 0)
+        return r;
+    s->bias_offset = aligned(onednn_weights_bytes(s->primitive));
+    s->step.packed_bytes = s->bias_offset + aligned((size_t)spec->out.c * sizeof(float));
+    s->step.scratch_bytes = onednn_scratch_bytes(s->primitive);
+    return 0;
+}
+
+static void cpu_step_destroy(struct step *step)
+{
+    struct cpu_step *s = (struct cpu_step *)step;
+    if (s != NULL)
+        onednn_primitive_destroy(s->primitive);
+    free(s);
+}
+
+static int cpu_step_create(struct backend *b, const struct step_spec *spec,
+                           const struct step *like, struct step **ret, struct error *error)
+{
+    struct cpu_step *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    s->spec = *spec;
+    const struct graph_node *node = spec->node;
+    int r = 0;
+    if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV) {
+        r = create_primitive(b, s, (const struct cpu_step *)like, error);
+    } else {
+        s->step.packed_bytes = ref_weights_bytes(spec);
+        if (node->op == GRAPH_FOCAL_CONTEXT) {
+            s->focal = (struct loop_focal){
+                .n = spec->out.n,      .h = spec->out.h,          .w = spec->out.w,
+                .c = spec->out.c,      .levels = node->levels,    .window = node->window,
+                .stride = spec->in_stride[0], .normalize = node->normalize};
+            s->step.scratch_bytes = loop_focal_scratch(&s->focal);
+        }
+    }
+    if (r < 0) {
+        cpu_step_destroy(&s->step);
+        return r;
+    }
+    *ret = &s->step;
+    return 0;
+}
+
+/* The kernel for one plane that stands for all input channels: their kernels' sum. */
+static float *summed_kernel(const struct step_spec *spec, const float *w)
+{
+    const struct graph_weight *weight = &spec->weights[spec->node->weights[0]];
+    size_t out = (size_t)weight->shape[0], in = (size_t)weight->shape[1];
+    size_t taps = (size_t)(weight->shape[2] * weight->shape[3]);
+    float *sum = memory_zeroed(out * taps, sizeof(float));
+    for (size_t o = 0; sum != NULL && o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t t = 0; t < taps; t++)
+                sum[o * taps + t] += w[(o * in + i) * taps + t];
+    return sum;
+}
+
+/* [C][1][k][k] -> [k*k][C] */
+static void transpose_kernel(const float *from, size_t c, size_t taps, float *to)
+{
+    for (size_t i = 0; i < c; i++)
+        for (size_t t = 0; t < taps; t++)
+            to[t * c + i] = from[i * taps + t];
+}
+
+static int pack_primitive(struct cpu_step *s, const float *const *weights, void *packed,
+                          struct error *error)
+{
+    float *sum = NULL;
+    if (s->spec.node->sum_inputs) {
+        sum = summed_kernel(&s->spec, weights[0]);
+        if (sum == NULL)
+            return error_set(error, ENOMEM, "out of memory");
+    }
+    int r = onednn_pack(s->primitive, sum != NULL ? sum : weights[0], packed, error);
+    free(sum);
+    memcpy((char *)packed + s->bias_offset, weights[1], (size_t)s->spec.out.c * sizeof(float));
+    return r;
+}
+
+static int cpu_step_pack(struct step *step, const float *const *weights, void *packed,
+                         struct error *error)
+{
+    struct cpu_step *s = (struct cpu_step *)step;
+    if (s->primitive != NULL)
+        return pack_primitive(s, weights, packed, error);
+    ref_weights_pack(&s->spec, weights, packed);
+    if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
+        return 0;
+    const float *places[GRAPH_MAX_NODE_WEIGHTS];
+    ref_weights_find(&s->spec, packed, places);
+    for (int l = 0; l < s->focal.levels; l++) {
+        size_t k = (size_t)(s->focal.window + 2 * l);
+        size_t offset = (size_t)((const char *)places[l] - (const char *)packed);
+        transpose_kernel(weights[l], (size_t)s->focal.c, k * k,
+                         (float *)(void *)((char *)packed + offset));
+    }
+    return 0;
+}
+
+static int cpu_step_bind(struct step *step, const struct step_memory *m, struct error *error)
+{
+    struct cpu_step *s = (struct cpu_step *)step;
+    s->memory = *m;
+    if (s->primitive != NULL)
+        return onednn_bind(s->primitive, m->in[0], m->packed,
+                           (const float *)(const void *)((const char *)m->packed + s->bias_offset),
+                           m->out, m->scratch, error);
+    ref_weights_find(&s->spec, m->packed, s->weights);
+    for (int l = 0; l < s->focal.levels; l++)
+        s->focal.kernels[l] = s->weights[l];
+    return 0;
+}
+
+static int run_primitive(struct cpu_step *s, struct error *error)
+{
+    const struct step_memory *m = &s->memory;
+    if (s->spec.residual && m->residual != m->out)
+        memcpy(m->out, m->residual, tensor_cells(s->spec.out) * sizeof(float));
+    return onednn_run(s->primitive, error);
+}
+
+static int cpu_step_run(struct step *step, struct error *error)
+{
+    struct cpu_step *s = (struct cpu_step *)step;
+    const struct step_spec *spec = &s->spec;
+    const struct step_memory *m = &s->memory;
+    size_t rows = positions(spec->out), c = (size_t)spec->out.c;
+    switch (spec->node->op) {
+    case GRAPH_CONV:
+    case GRAPH_LINEAR:
+        return run_primitive(s, error);
+    case GRAPH_LAYER_NORM:
+        loop_layer_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[0], s->weights[1],
+                        spec->node->eps, m->out);
+        return 0;
+    case GRAPH_GELU:
+        loop_gelu(m->in[0], rows * c, m->out);
+        return 0;
+    case GRAPH_FOCAL_CONTEXT:
+        loop_focal(&s->focal, m->in[0], m->scratch, m->out);
+        return 0;
+    case GRAPH_MUL:
+        loop_mul(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return 0;
+    case GRAPH_ADD:
+        loop_add(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return 0;
+    case GRAPH_CHANNEL_L2:
+        loop_channel_l2(m->in[0], spec->in_stride[0], rows, (size_t)spec->in[0].c, m->out);
+        return 0;
+    default:
+        ref_operator(spec->node->op)(spec, s->weights, m);
+        return 0;
+    }
+}
+
+const struct backend_ops backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .step_create = cpu_step_create,
+    .step_destroy = cpu_step_destroy,
+    .step_pack = cpu_step_pack,
+    .step_bind = cpu_step_bind,
+    .step_run = cpu_step_run,
+    .enter = cpu_enter,
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Operators that are bound by memory or that no library has: vector loops, each written once and
+ * compiled for several vector extensions. Threads share the work through OpenMP, as oneDNN does. */
+#ifndef FOCALD_MODEL_CPU_LOOPS_H
+#define FOCALD_MODEL_CPU_LOOPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* x: [rows][stride] of which c are read, y: [rows][c]; scale, shift: [c]. */
+void loop_layer_norm(const float *x, size_t stride, size_t rows, size_t c, const float *scale,
+                     const float *shift, float eps, float *y);
+
+/* y: [rows][c] = a: [rows][a_stride] * b: [rows][b_stride]. */
+void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
+              size_t c, float *y);
+void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
+              size_t c, float *y);
+void loop_gelu(const float *x, size_t n, float *y);
+
+/* y: [rows] = L2 norm of x: [rows][stride] over c. */
+void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y);
+
+/* graph_focal_context. x: [n][h][w][stride]; kernels[l]: [k*k][C]; y: [n][h][w][C]; scratch:
+ * loop_focal_scratch() bytes. */
+struct loop_focal {
+    int n, h, w, c, levels, window;
+    size_t stride;
+    bool normalize;
+    const float *kernels[8];
+};
+size_t loop_focal_scratch(const struct loop_focal *spec);
+void loop_focal(const struct loop_focal *spec, const float *x, void *scratch, float *y);
+
+/* "avx512", "avx2" or "generic". */
+const char *loop_simd(void);
+
+#endif

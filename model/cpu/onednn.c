@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/cpu/onednn.h"
+
+#include <errno.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct onednn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+};
+
+enum { ARG_SRC, ARG_WEIGHTS, ARG_BIAS, ARG_DST, ARG_SCRATCH, ARGS };
+
+struct onednn_primitive {
+    struct onednn *onednn;
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t plain; /* of the weights as published */
+    dnnl_memory_desc_t md[ARGS];
+    dnnl_memory_t memory[ARGS];
+    dnnl_exec_arg_t args[ARGS];
+};
+
+/* oneDNN's status as an error line. */
+static int failed(dnnl_status_t status, const char *what, struct error *error)
+{
+    static const char *const names[] = {"success",      "out of memory", "invalid arguments",
+                                        "unimplemented", "iterator ends", "runtime error",
+                                        "not required"};
+    int code = status == dnnl_out_of_memory ? ENOMEM : EIO;
+    return error_set(error, code, "oneDNN cannot %s: %s", what,
+                     (size_t)status < sizeof names / sizeof names[0] ? names[status] : "?");
+}
+
+int onednn_open(struct onednn **ret, struct error *error)
+{
+    struct onednn *o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    dnnl_status_t status = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&o->stream, o->engine, dnnl_stream_in_order);
+    if (status != dnnl_success) {
+        onednn_close(o);
+        return failed(status, "use this processor", error);
+    }
+    *ret = o;
+    return 0;
+}
+
+void onednn_close(struct onednn *o)
+{
+    if (o == NULL)
+        return;
+    if (o->stream != NULL)
+        dnnl_stream_destroy(o->stream);
+    if (o->engine != NULL)
+        dnnl_engine_destroy(o->engine);
+    free(o);
+}
+
+/* The library chooses the layout of weights unless `like` has chosen already. */
+static dnnl_status_t weights_wanted(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims,
+                                    const struct onednn_primitive *like)
+{
+    if (like == NULL)
+        return dnnl_memory_desc_init_by_tag(md, rank, dims, dnnl_f32, dnnl_format_tag_any);
+    *md = like->md[ARG_WEIGHTS];
+    return dnnl_success;
+}
+
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, bool gelu, bool accumulate)
+{
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(ret);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(*ret, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_post_ops_create(&ops);
+    if (status == dnnl_success && gelu)
+        status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
+    if (status == dnnl_success && accumulate)
+        status = dnnl_post_ops_append_sum(ops, 1);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(*ret, ops);
+    if (ops != NULL)
+        dnnl_post_ops_destroy(ops);
+    return status;
+}
+
+/* From the operation's descriptor to a primitive whose memories await their places. */
+static int finish_create(struct onednn_primitive *p, const void *op, bool gelu, bool accumulate,
+                         struct error *error)
+{
+    static const int arg_ids[ARGS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
+                                      DNNL_ARG_SCRATCHPAD};
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t status = make_attributes(&attr, gelu, accumulate);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&p->desc, op, attr, p->onednn->engine, NULL);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&p->primitive, p->desc);
+    if (status != dnnl_success)
+        return failed(status, "make the operator", error);
+    p->md[ARG_WEIGHTS] = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_weights_md, 0);
+    p->md[ARG_SCRATCH] = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_scratchpad_md, 0);
+    for (int i = 0; i < ARGS; i++) {
+        status = dnnl_memory_create(&p->memory[i], &p->md[i], p->onednn->engine, DNNL_MEMORY_NONE);
+        if (status != dnnl_success)
+            return failed(status, "make the operator's memory", error);
+        p->args[i] = (dnnl_exec_arg_t){arg_ids[i], p->memory[i]};
+    }
+    return 0;
+}
+
+static int create(struct onednn_primitive **ret, struct onednn *onednn, struct error *error)
+{
+    *ret = calloc(1, sizeof **ret);
+    if (*ret == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    (*ret)->onednn = onednn;
+    return 0;
+}
+
+int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
+                         const struct onednn_linear *s, const struct onednn_primitive *like,
+                         struct error *error)
+{
+    struct onednn_primitive *p;
+    int r = create(&p, onednn, error);
+    if (r < 0)
+        return r;
+    const dnnl_dim_t m = (dnnl_dim_t)s->m, n = (dnnl_dim_t)s->n, k = (dnnl_dim_t)s->k;
+    const dnnl_dims_t src = {m, k}, weights = {k, n}, bias = {1, n}, dst = {m, n};
+    const dnnl_dims_t src_strides = {(dnnl_dim_t)s->src_stride, 1};
+    dnnl_memory_desc_t wanted;
+    dnnl_matmul_desc_t op;
+    dnnl_status_t status =
+        dnnl_memory_desc_init_by_strides(&p->md[ARG_SRC], 2, src, dnnl_f32, src_strides);
+    if (status == dnnl_success)
+        status = weights_wanted(&wanted, 2, weights, like);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->md[ARG_BIAS], 2, bias, dnnl_f32, dnnl_ab);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->md[ARG_DST], 2, dst, dnnl_f32, dnnl_ab);
+    if (status == dnnl_success) /* published as [n][k] */
+        status = dnnl_memory_desc_init_by_tag(&p->plain, 2, weights, dnnl_f32, dnnl_ba);
+    if (status == dnnl_success)
+        status = dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &wanted, &p->md[ARG_BIAS],
+                                       &p->md[ARG_DST]);
+    r = status != dnnl_success ? failed(status, "describe a linear layer", error)
+                               : finish_create(p, &op, s->gelu, s->accumulate, error);
+    if (r < 0) {
+        onednn_primitive_destroy(p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
+                       const struct onednn_conv *s, const struct onednn_primitive *like,
+                       struct error *error)
+{
+    struct onednn_primitive *p;
+    int r = create(&p, onednn, error);
+    if (r < 0)
+        return r;
+    const dnnl_dims_t src = {s->n, s->in_c, s->in_h, s->in_w};
+    const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel, s->kernel};
+    const dnnl_dims_t bias = {s->out_c}, dst = {s->n, s->out_c, s->out_h, s->out_w};
+    const dnnl_dims_t strides = {s->stride, s->stride}, pad = {s->pad, s->pad};
+    dnnl_memory_desc_t wanted;
+    dnnl_convolution_desc_t op;
+    dnnl_status_t status =
+        dnnl_memory_desc_init_by_tag(&p->md[ARG_SRC], 4, src, dnnl_f32, dnnl_nhwc);
+    if (status == dnnl_success)
+        status = weights_wanted(&wanted, 4, weights, like);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->md[ARG_BIAS], 1, bias, dnnl_f32, dnnl_a);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->md[ARG_DST], 4, dst, dnnl_f32, dnnl_nhwc);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->plain, 4, weights, dnnl_f32, dnnl_oihw);
+    if (status == dnnl_success)
+        status = dnnl_convolution_forward_desc_init(
+            &op, dnnl_forward_inference, dnnl_convolution_direct, &p->md[ARG_SRC], &wanted,
+            &p->md[ARG_BIAS], &p->md[ARG_DST], strides, pad, pad);
+    r = status != dnnl_success ? failed(status, "describe a convolution", error)
+                               : finish_create(p, &op, false, false, error);
+    if (r < 0) {
+        onednn_primitive_destroy(p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+void onednn_primitive_destroy(struct onednn_primitive *p)
+{
+    if (p == NULL)
+        return;
+    for (int i = 0; i < ARGS; i++)
+        if (p->memory[i] != NULL)
+            dnnl_memory_destroy(p->memory[i]);
+    if (p->primitive != NULL)
+        dnnl_primitive_destroy(p->primitive);
+    if (p->desc != NULL)
+        dnnl_primitive_desc_destroy(p->desc);
+    free(p);
+}
+
+size_t onednn_weights_bytes(const struct onednn_primitive *p)
+{
+    return dnnl_memory_desc_get_size(&p->md[ARG_WEIGHTS]);
+}
+
+size_t onednn_scratch_bytes(const struct onednn_primitive *p)
+{
+    return dnnl_memory_desc_get_size(&p->md[ARG_SCRATCH]);
+}
+
+int onednn_pack(struct onednn_primitive *p, const float *weights, void *packed,
+                struct error *error)
+{
+    dnnl_engine_t engine = p->onednn->engine;
+    dnnl_memory_t from = NULL, to = NULL;
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t reorder = NULL;
+    union {
+        const float *in;
+        void *out;
+    } plain = {weights}; /* the library takes what it only reads as void * */
+    dnnl_status_t status = dnnl_memory_create(&from, &p->plain, engine, plain.out);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&to, &p->md[ARG_WEIGHTS], engine, packed);
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&desc, &p->plain, engine, &p->md[ARG_WEIGHTS],
+                                                    engine, NULL);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&reorder, desc);
+    if (status == dnnl_success) {
+        const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+        status = dnnl_primitive_execute(reorder, p->onednn->stream, 2, args);
+    }
+    if (status == dnnl_success)
+        status = dnnl_stream_wait(p->onednn->stream);
+    if (reorder != NULL)
+        dnnl_primitive_destroy(reorder);
+    if (desc != NULL)
+        dnnl_primitive_desc_destroy(desc);
+    if (from != NULL)
+        dnnl_memory_destroy(from);
+    if (to != NULL)
+        dnnl_memory_destroy(to);
+    return status != dnnl_success ? failed(status, "pack weights", error) : 0;
+}
+
+int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed,
+                const float *bias, float *dst, void *scratch, struct error *error)
+{
+    const void *const places[ARGS] = {src, packed, bias, dst, scratch};
+    for (int i = 0; i < ARGS; i++) {
+        union {
+            const void *in;
+            void *out;
+        } place = {places[i]};
+        dnnl_status_t status = dnnl_memory_set_data_handle(p->memory[i], place.out);
+        if (status != dnnl_success)
+            return failed(status, "place the operator", error);
+    }
+    return 0;
+}
+
+int onednn_run(struct onednn_primitive *p, struct error *error)
+{
+    dnnl_status_t status = dnnl_primitive_execute(p->primitive, p->onednn->stream, ARGS, p->args);
+    return status != dnnl_success ? failed(status, "run the operator", error) : 0;
+}
+
+int onednn_sgemm(int n, const float *a, const float *b, float *c)
+{
+    dnnl_status_t status = dnnl_sgemm('N', 'N', n, n, n, 1, a, n, b, n, 0, c, n);
+    return status == dnnl_success ? 0 : -EIO;
+}

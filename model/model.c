@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "model/graph.h"
+#include "model/model_internal.h"
+
+enum { SMALL_FILE_MAX = 8 << 20, BUILTIN_CLASSES = 50, HEAD_DIM = 192 };
+
+struct model {
+    struct model_info info;
+    struct focalnet_config focalnet;
+    struct safetensors *file; /* NULL: hashed */
+    const char *const *labels;
+};
+
+/* A whole small file. Returns 0 and text to be freed, or a negative errno. */
+static int read_file(const char *path, char **ret, size_t *ret_length, struct error *error)
+{
+    struct stat st;
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return error_set(error, errno, "%s: cannot read it: %s", path, strerror(errno));
+    int r = 0;
+    char *text = NULL;
+    size_t n = 0;
+    if (fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode)) {
+        r = error_set(error, EINVAL, "%s is not a regular file", path);
+    } else if (st.st_size > SMALL_FILE_MAX) {
+        r = error_set(error, EINVAL, "%s is %lld bytes; allowed: up to %d", path,
+                      (long long)st.st_size, SMALL_FILE_MAX);
+    } else {
+        text = malloc((size_t)st.st_size + 1);
+        if (text == NULL)
+            r = error_set(error, ENOMEM, "%s: out of memory", path);
+        else
+            n = fread(text, 1, (size_t)st.st_size, f);
+        if (r == 0 && ferror(f))
+            r = error_set(error, EIO, "%s: cannot read it", path);
+    }
+    fclose(f);
+    if (r < 0) {
+        free(text);
+        return r;
+    }
+    text[n] = '\0';
+    *ret = text;
+    *ret_length = n;
+    return 0;
+}
+
+static void hash_text(const void *bytes, size_t n, char ret[65])
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256(digest, bytes, n);
+    sodium_bin2hex(ret, 65, digest, sizeof digest);
+}
+
+static void fill_info(struct model *m)
+{
+    struct model_info *info = &m->info;
+    snprintf(info->architecture, sizeof info->architecture, "focalnet");
+    info->image_rows = m->focalnet.image_rows;
+    info->image_cols = m->focalnet.image_cols;
+    info->n_classes = m->focalnet.n_classes;
+    info->labels = m->labels;
+    info->n_stages = m->focalnet.n_stages;
+    for (int s = 0; s < info->n_stages; s++)
+        focalnet_stage_size(&m->focalnet, s, &info->stages[s].rows, &info->stages[s].cols);
+    info->parameters = focalnet_parameters(&m->focalnet);
+    info->flops = focalnet_flops(&m->focalnet);
+}
+
+/* -- the built-in geometry ---------------------------------------------------------------------- */
+
+static int builtin_labels(struct model *m, struct error *error)
+{
+    char text[BUILTIN_CLASSES * 10];
+    size_t n = 0;
+    for (int i = 0; i < BUILTIN_CLASSES; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "class %d\n", i);
+    int count;
+    return labels_parse(text, n, "focalnet-base", &m->labels, &count, error);
+}
+
+static int open_builtin(struct model *m, struct error *error)
+{
+    static const char config[] =
+        "{\"model_type\": \"focalnet\", \"image_size\": 224, \"embed_dim\": 128, "
+        "\"depths\": [2, 2, 18, 2]}";
+    m->focalnet.head_dim = HEAD_DIM;
+    m->focalnet.n_classes = BUILTIN_CLASSES;
+    int r = focalnet_config_parse(&m->focalnet, config, sizeof config - 1, "focalnet-base", error);
+    if (r == 0)
+        r = builtin_labels(m, error);
+    preprocess_default(&m->info.preprocess);
+    m->info.preprocess.antialias = false;
+    hash_text(config, sizeof config - 1, m->info.hash);
+    snprintf(m->info.name, sizeof m->info.name, "focalnet-base");
+    return r;
+}
+
+/* -- a directory -------------------------------------------------------------------------------- */
+
+/* The head's sizes are those of its class vectors. */
+static int read_head(struct model *m, struct error *error)
+{
+    const struct safetensors_tensor *t = safetensors_find(m->file, "classifier.weight");
+    if (t == NULL || t->rank != 2 || t->shape[0] < 1 || t->shape[0] > 100000 || t->shape[1] < 1 ||
+        t->shape[1] > 65536)
+        return error_set(error, EINVAL,
+                         "%s: tensor classifier.weight is missing or not [classes, dim]: the model "
+                         "has no classifier",
+                         safetensors_path(m->file));
+    m->focalnet.n_classes = (int)t->shape[0];
+    m->focalnet.head_dim = (int)t->shape[1];
+    return 0;
+}
+
+static int read_config(struct model *m, const char *dir, struct error *error)
+{
+    char path[4096], *text;
+    size_t length;
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    int r = read_file(path, &text, &length, error);
+    if (r < 0)
+        return r;
+    r = focalnet_config_parse(&m->focalnet, text, length, path, error);
+    free(text);
+    return r;
+}
+
+static int read_preprocess(struct model *m, const char *dir, struct error *error)
+{
+    char path[4096], *text;
+    size_t length;
+    preprocess_default(&m->info.preprocess);
+    snprintf(path, sizeof path, "%s/preprocess.json", dir);
+    int r = read_file(path, &text, &length, error);
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0) {
+        r = preprocess_parse(&m->info.preprocess, text, length, path, error);
+        free(text);
+    }
+    return r;
+}
+
+static int read_labels(struct model *m, const char *dir, struct error *error)
+{
+    char path[4096], *text;
+    size_t length;
+    int n = 0;
+    snprintf(path, sizeof path, "%s/labels.txt", dir);
+    int r = read_file(path, &text, &length, error);
+    if (r < 0)
+        return r;
+    r = labels_parse(text, length, path, &m->labels, &n, error);
+    free(text);
+    if (r == 0 && n != m->focalnet.n_classes)
+        r = error_set(error, EINVAL,
+                      "%s has %d labels, but classifier.weight in model.safetensors has %d rows; "
+                      "each class needs its line",
+                      path, n, m->focalnet.n_classes);
+    return r;
+}
+
+/* Every weight the network needs is there in its shape: a model that opens can run. */
+static int check_weights(struct model *m, struct error *error)
+{
+    struct graph graph;
+    struct focalnet_values values;
+    struct weights *weights = NULL;
+    graph_init(&graph);
+    int r = focalnet_build(&m->focalnet, 1, false, false, &graph, &values, error);
+    if (r == 0)
+        r = weights_from_file(&weights, m->file, error);
+    for (int i = 0; i < graph.n_weights && r == 0; i++) {
+        const struct graph_weight *w = &graph.weights[i];
+        r = weights_check(weights, w->name, w->rank, w->shape, error);
+    }
+    weights_destroy(weights);
+    graph_finish(&graph);
+    return r;
+}
+
+static int open_directory(struct model *m, const char *dir, struct error *error)
+{
+    char path[4096];
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return error_set(error, errno, "model %s: %s; --model takes a directory with "
+                         "model.safetensors, config.json and labels.txt",
+                         dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return error_set(error, EINVAL, "model %s is not a directory; give the one that holds "
+                         "model.safetensors, config.json and labels.txt",
+                         dir);
+    if (snprintf(path, sizeof path - 32, "%s/model.safetensors", dir) >= (int)sizeof path - 32)
+        return error_set(error, ENAMETOOLONG, "model %s: the path is too long", dir);
+    int r = safetensors_open(&m->file, path, error);
+    if (r == 0)
+        r = read_head(m, error);
+    if (r == 0)
+        r = read_config(m, dir, error);
+    if (r == 0)
+        r = read_preprocess(m, dir, error);
+    if (r == 0)
+        r = read_labels(m, dir, error);
+    if (r == 0)
+        r = check_weights(m, error);
+    if (r < 0)
+        return r;
+    size_t size;
+    const void *bytes = safetensors_bytes(m->file, &size);
+    hash_text(bytes, size, m->info.hash);
+    safetensors_release_pages(m->file);
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/')
+        n--;
+    size_t begin = n;
+    while (begin > 0 && dir[begin - 1] != '/')
+        begin--;
+    snprintf(m->info.name, sizeof m->info.name, "%.*s", (int)(n - begin), dir + begin);
+    return 0;
+}
+
+int model_open(struct model **ret, const char *dir, struct error *error)
+{
+    struct model *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return error_set(error, ENOMEM, "model: out of memory");
+    int r = strcmp(dir, "focalnet-base") == 0 ? open_builtin(m, error)
+                                              : open_directory(m, dir, error);
+    if (r < 0) {
+        model_close(m);
+        return r;
+    }
+    fill_info(m);
+    *ret = m;
+    return 0;
+}
+
+void model_close(struct model *m)
+{
+    if (m == NULL)
+        return;
+    safetensors_close(m->file);
+    free((void *)m->labels);
+    free(m);
+}
+
+const struct model_info *model_info(const struct model *m)
+{
+    return &m->info;
+}
+
+const struct focalnet_config *model_focalnet(const struct model *m)
+{
+    return &m->focalnet;
+}
+
+int model_weights(const struct model *m, struct weights **ret, struct error *error)
+{
+    return m->file != NULL ? weights_from_file(ret, m->file, error) : weights_hashed(ret, error);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the runner and the parity tool need of an opened model. */
+#ifndef FOCALD_MODEL_MODEL_INTERNAL_H
+#define FOCALD_MODEL_MODEL_INTERNAL_H
+
+#include "model/model.h"
+#include "model/nets/focalnet.h"
+#include "model/weights/provider.h"
+
+const struct focalnet_config *model_focalnet(const struct model *model);
+/* A provider of the model's weights, the caller's to destroy; the model outlives it. */
+int model_weights(const struct model *model, struct weights **ret, struct error *error);
+
+/* Reads config.json's text; where: its path, for errors. head_dim and n_classes are left alone. */
+int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t length,
+                          const char *where, struct error *error);
+/* Reads labels.txt's text into *ret_labels: one allocation, to be freed, [*ret_n]. */
+int labels_parse(const char *text, size_t length, const char *where, const char *const **ret_labels,
+                 int *ret_n, struct error *error);
+/* Reads preprocess.json's text over the defaults. */
+int preprocess_parse(struct model_preprocess *ret, const char *text, size_t length,
+                     const char *where, struct error *error);
+void preprocess_default(struct model_preprocess *ret);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A graph made ready for a backend: operators fused (bias, GELU, layer scale, residual), every value
+ * given a place in one arena by its lifetime, weights packed once. */
+#ifndef FOCALD_MODEL_PLAN_H
+#define FOCALD_MODEL_PLAN_H
+
+#include "base/error.h"
+#include "model/backend.h"
+#include "model/graph.h"
+#include "model/weights/provider.h"
+
+struct plan;
+
+struct plan_config {
+    const struct backend_ops *ops;
+    struct backend *backend;  /* outlives the plan */
+    struct weights *weights;  /* read in create only; not asked with `like` */
+    const struct plan *like;  /* the same network for another batch: its packed weights are shared;
+                                 outlives this one. NULL: packs its own */
+    bool isolate;             /* tests: no two values share memory, all begins as NaN, guards between */
+};
+
+/* Takes the graph over: it is empty afterwards, also on failure. */
+int plan_create(struct plan **ret, struct graph *graph, const struct plan_config *config,
+                struct error *error);
+void plan_destroy(struct plan *plan); /* takes NULL */
+
+/* Bytes of the arena that plan_bind wants, 64-byte aligned. */
+size_t plan_arena_bytes(const struct plan *plan);
+/* Gives it the memory. Plans that do not run at the same time may share it. */
+int plan_bind(struct plan *plan, void *arena, struct error *error);
+
+/* Bytes of packed weights (0 with `like`). */
+size_t plan_packed_bytes(const struct plan *plan);
+
+/* The input or an output value, dense [n][h][w][c]. */
+float *plan_value(const struct plan *plan, int value, struct tensor_shape *ret_shape);
+
+int plan_run(struct plan *plan, struct error *error);
+
+/* With isolate: true while no step wrote outside its values. */
+bool plan_guards_intact(const struct plan *plan);
+/* Sum of graph_node_flops. */
+double plan_flops(const struct plan *plan);
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * N: batch, P: positions h * w, C: channels. Sums are in double: this is the oracle. */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/ref/ref.h"
+
+static size_t positions(struct tensor_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
+}
+
+float ref_gelu(float x)
+{
+    return (float)(0.5 * (double)x * (1 + erf((double)x * M_SQRT1_2)));
+}
+
+/* in: [P][I], w: [O][I], b: [O] -> out: [P][O] */
+static void linear(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    size_t in_c = (size_t)spec->in[0].c, out_c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++) {
+        const float *x = m->in[0] + p * spec->in_stride[0];
+        float *y = m->out + p * out_c;
+        for (size_t o = 0; o < out_c; o++) {
+            double sum = (double)w[1][o];
+            for (size_t i = 0; i < in_c; i++)
+                sum += (double)w[0][o * in_c + i] * (double)x[i];
+            float v = spec->gelu ? ref_gelu((float)sum) : (float)sum;
+            y[o] = spec->residual ? m->residual[p * out_c + o] + v : v;
+        }
+    }
+}
+
+/* One output of a convolution. w: [O][I][k][k]; with sum_inputs the input has one channel. */
+static double conv_at(const struct step_spec *spec, const float *w, const float *x, int oy, int ox,
+                      int o)
+{
+    const struct graph_node *node = spec->node;
+    const struct tensor_shape in = spec->in[0];
+    int k = node->kernel;
+    int kernel_c = (int)spec->weights[node->weights[0]].shape[1];
+    double sum = 0;
+    for (int c = 0; c < kernel_c; c++)
+        for (int ky = 0; ky < k; ky++)
+            for (int kx = 0; kx < k; kx++) {
+                int y = oy * node->stride + ky - node->pad, z = ox * node->stride + kx - node->pad;
+                if (y < 0 || y >= in.h || z < 0 || z >= in.w)
+                    continue;
+                size_t at = ((size_t)y * (size_t)in.w + (size_t)z) * (size_t)in.c;
+                sum += (double)x[at + (node->sum_inputs ? 0 : (size_t)c)] *
+                       (double)w[((size_t)(o * kernel_c + c) * (size_t)k + (size_t)ky) * (size_t)k +
+                                 (size_t)kx];
+            }
+    return sum;
+}
+
+static void conv(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    const struct tensor_shape in = spec->in[0], out = spec->out;
+    for (int n = 0; n < out.n; n++) {
+        const float *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * (size_t)in.c;
+        for (int y = 0; y < out.h; y++)
+            for (int z = 0; z < out.w; z++)
+                for (int o = 0; o < out.c; o++)
+                    m->out[(((size_t)n * (size_t)out.h + (size_t)y) * (size_t)out.w + (size_t)z) *
+                               (size_t)out.c +
+                           (size_t)o] = (float)(conv_at(spec, w[0], x, y, z, o) + (double)w[1][o]);
+    }
+}
+
+/* Two passes: the variance of large values is not lost. */
+static void layer_norm(const struct step_spec *spec, const float *const *w,
+                       const struct step_memory *m)
+{
+    size_t c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++) {
+        const float *x = m->in[0] + p * spec->in_stride[0];
+        float *y = m->out + p * c;
+        double mean = 0, variance = 0;
+        for (size_t i = 0; i < c; i++)
+            mean += (double)x[i];
+        mean /= (double)c;
+        for (size_t i = 0; i < c; i++)
+            variance += ((double)x[i] - mean) * ((double)x[i] - mean);
+        double scale = 1 / sqrt(variance / (double)c + (double)spec->node->eps);
+        for (size_t i = 0; i < c; i++)
+            y[i] = (float)(((double)x[i] - mean) * scale * (double)w[0][i] + (double)w[1][i]);
+    }
+}
+
+static void gelu(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    (void)w;
+    for (size_t i = 0; i < tensor_cells(spec->out); i++)
+        m->out[i] = ref_gelu(m->in[0][i]);
+}
+
+/* One level at one position and channel: the depth-wise convolution of ctx: [h][w], stride apart. */
+static float depthwise_at(const float *ctx, size_t stride, int h, int w, int y, int x, int k,
+                          const float *kernel)
+{
+    double sum = 0;
+    for (int ky = 0; ky < k; ky++)
+        for (int kx = 0; kx < k; kx++) {
+            int iy = y + ky - k / 2, ix = x + kx - k / 2;
+            if (iy >= 0 && iy < h && ix >= 0 && ix < w)
+                sum += (double)ctx[((size_t)iy * (size_t)w + (size_t)ix) * stride] *
+                       (double)kernel[ky * k + kx];
+        }
+    return (float)sum;
+}
+
+/* One channel of one image, through all levels. scratch: two planes of [P]. */
+static void focal_channel(const struct step_spec *spec, const float *const *weights,
+                          const float *x, int c, float *scratch, float *out)
+{
+    const struct graph_node *node = spec->node;
+    const int h = spec->out.h, w = spec->out.w, channels = spec->out.c;
+    size_t area = (size_t)h * (size_t)w, stride = spec->in_stride[0];
+    const float *ctx = x + channels + c;
+    size_t ctx_stride = stride;
+    double mean = 0;
+    for (int l = 0; l < node->levels; l++) {
+        int k = node->window + 2 * l;
+        float *next = scratch + (size_t)(l % 2) * area;
+        for (size_t p = 0; p < area; p++) {
+            next[p] = ref_gelu(depthwise_at(ctx, ctx_stride, h, w, (int)p / w, (int)p % w, k,
+                                            weights[l] + (size_t)c * (size_t)(k * k)));
+            float gated = next[p] * x[p * stride + (size_t)(2 * channels + l)];
+            float *acc = &out[p * (size_t)channels + (size_t)c];
+            *acc = l == 0 ? gated : *acc + gated;
+        }
+        ctx = next;
+        ctx_stride = 1;
+    }
+    for (size_t p = 0; p < area; p++)
+        mean += (double)ctx[p];
+    float global = ref_gelu((float)(mean / (double)area));
+    for (size_t p = 0; p < area; p++) {
+        float *acc = &out[p * (size_t)channels + (size_t)c];
+        *acc += global * x[p * stride + (size_t)(2 * channels + node->levels)];
+        if (node->normalize)
+            *acc /= (float)(node->levels + 1);
+    }
+}
+
+static void focal_context(const struct step_spec *spec, const float *const *w,
+                          const struct step_memory *m)
+{
+    size_t area = (size_t)spec->out.h * (size_t)spec->out.w;
+    for (int n = 0; n < spec->out.n; n++)
+        for (int c = 0; c < spec->out.c; c++)
+            focal_channel(spec, w, m->in[0] + (size_t)n * area * spec->in_stride[0], c, m->scratch,
+                          m->out + (size_t)n * area * (size_t)spec->out.c);
+}
+
+static void pairwise(const struct step_spec *spec, const struct step_memory *m, bool multiply)
+{
+    size_t c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++)
+        for (size_t i = 0; i < c; i++) {
+            float a = m->in[0][p * spec->in_stride[0] + i], b = m->in[1][p * spec->in_stride[1] + i];
+            m->out[p * c + i] = multiply ? a * b : a + b;
+        }
+}
+
+static void mul(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    (void)w;
+    pairwise(spec, m, true);
+}
+
+static void add(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    (void)w;
+    pairwise(spec, m, false);
+}
+
+static void channel_scale(const struct step_spec *spec, const float *const *w,
+                          const struct step_memory *m)
+{
+    size_t c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++)
+        for (size_t i = 0; i < c; i++)
+            m->out[p * c + i] = m->in[0][p * spec->in_stride[0] + i] * w[0][i];
+}
+
+static void mean(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    (void)w;
+    size_t c = (size_t)spec->out.c, area = (size_t)spec->in[0].h * (size_t)spec->in[0].w;
+    for (int n = 0; n < spec->out.n; n++)
+        for (size_t i = 0; i < c; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < area; p++)
+                sum += (double)m->in[0][((size_t)n * area + p) * spec->in_stride[0] + i];
+            m->out[(size_t)n * c + i] = (float)(sum / (double)area);
+        }
+}
+
+static void channel_l2(const struct step_spec *spec, const float *const *w,
+                       const struct step_memory *m)
+{
+    (void)w;
+    for (size_t p = 0; p < positions(spec->out); p++) {
+        const float *x = m->in[0] + p * spec->in_stride[0];
+        double sum = 0;
+        for (int i = 0; i < spec->in[0].c; i++)
+            sum += (double)x[i] * (double)x[i];
+        m->out[p] = (float)sqrt(sum);
+    }
+}
+
+static void batch_norm(const struct step_spec *spec, const float *const *w,
+                       const struct step_memory *m)
+{
+    size_t c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++)
+        for (size_t i = 0; i < c; i++) {
+            double x = (double)m->in[0][p * spec->in_stride[0] + i] - (double)w[2][i];
+            double scale = 1 / sqrt((double)w[3][i] + (double)spec->node->eps);
+            m->out[p * c + i] = (float)(x * scale * (double)w[0][i] + (double)w[1][i]);
+        }
+}
+
+static double norm_of(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return fmax(sqrt(sum), 1e-12);
+}
+
+static void cosine(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+{
+    size_t in = (size_t)spec->in[0].c, classes = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++) {
+        const float *x = m->in[0] + p * spec->in_stride[0];
+        double x_norm = norm_of(x, in);
+        for (size_t o = 0; o < classes; o++) {
+            double dot = 0;
+            for (size_t i = 0; i < in; i++)
+                dot += (double)x[i] * (double)w[0][o * in + i];
+            m->out[p * classes + o] = (float)(dot / x_norm / norm_of(w[0] + o * in, in));
+        }
+    }
+}
+
+ref_forward ref_operator(enum graph_op op)
+{
+    static const ref_forward operators[GRAPH_OPS] = {
+        [GRAPH_CONV] = conv,
+        [GRAPH_LINEAR] = linear,
+        [GRAPH_LAYER_NORM] = layer_norm,
+        [GRAPH_GELU] = gelu,
+        [GRAPH_FOCAL_CONTEXT] = focal_context,
+        [GRAPH_MUL] = mul,
+        [GRAPH_ADD] = add,
+        [GRAPH_CHANNEL_SCALE] = channel_scale,
+        [GRAPH_MEAN] = mean,
+        [GRAPH_CHANNEL_L2] = channel_l2,
+        [GRAPH_BATCH_NORM] = batch_norm,
+        [GRAPH_COSINE] = cosine,
+    };
+    return operators[op];
+}
+
+/* -- weights as they are ------------------------------------------------------------------------ */
+
+static size_t weight_cells(const struct step_spec *spec, int i)
+{
+    const struct graph_weight *w = &spec->weights[spec->node->weights[i]];
+    size_t cells = 1;
+    for (int k = 0; k < w->rank; k++)
+        cells *= (size_t)w->shape[k];
+    return cells;
+}
+
+static size_t aligned_cells(size_t cells)
+{
+    size_t per_line = MEMORY_ALIGN / sizeof(float);
+    return (cells + per_line - 1) / per_line * per_line;
+}
+
+size_t ref_weights_bytes(const struct step_spec *spec)
+{
+    size_t cells = 0;
+    for (int i = 0; i < spec->node->n_weights; i++)
+        cells += aligned_cells(weight_cells(spec, i));
+    return cells * sizeof(float);
+}
+
+void ref_weights_pack(const struct step_spec *spec, const float *const *weights, void *packed)
+{
+    float *to = packed;
+    for (int i = 0; i < spec->node->n_weights; i++) {
+        size_t cells = weight_cells(spec, i);
+        memcpy(to, weights[i], cells * sizeof(float));
+        to += aligned_cells(cells);
+    }
+}
+
+void ref_weights_find(const struct step_spec *spec, const void *packed, const float **ret)
+{
+    const float *from = packed;
+    for (int i = 0; i < spec->node->n_weights; i++) {
+        ret[i] = from;
+        from += aligned_cells(weight_cells(spec, i));
+    }
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A batch of any size is run as plans of powers of two: 5 windows are 4 and 1. All plans share one
+ * arena and the weights packed for the first. */
+#include <errno.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/backend.h"
+#include "model/model_internal.h"
+#include "model/plan.h"
+
+enum { RUNNER_MAX_BATCH = 64, RUNNER_MAX_PLANS = 7 };
+
+struct runner {
+    const struct backend_ops *ops;
+    struct backend *backend;
+    const struct model_info *info;
+    int threads, max_batch;
+    int n_plans;
+    struct {
+        int batch; /* 1, 2, 4, … */
+        struct plan *plan;
+        struct focalnet_values values;
+    } plans[RUNNER_MAX_PLANS];
+    void *arena;
+    size_t plane_cells, embedding_cells;
+    size_t map_cells[MODEL_MAX_STAGES];
+    float *planes;     /* [max_batch][rows][cols] */
+    float *cosines;    /* [max_batch][classes] */
+    float *embeddings; /* [max_batch][channels] */
+    float *maps[MODEL_MAX_STAGES]; /* [max_batch][rows][cols] */
+};
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int choose_backend(struct runner *r, const char *name, struct error *error)
+{
+    if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
+        r->ops = &backend_cpu;
+    else if (strcmp(name, "ref") == 0)
+        r->ops = &backend_ref;
+    else
+        return error_set(error, EINVAL, "backend %s is not in this build; allowed: auto, cpu", name);
+    return r->ops->open(&r->backend, r->threads, error);
+}
+
+static int make_plan(struct runner *r, int i, const struct focalnet_config *config,
+                     struct weights *weights, struct error *error)
+{
+    struct graph graph;
+    graph_init(&graph);
+    r->plans[i].batch = 1 << i;
+    int code = focalnet_build(config, 1 << i, true, false, &graph, &r->plans[i].values, error);
+    if (code < 0) {
+        graph_finish(&graph);
+        return code;
+    }
+    struct plan_config plan = {.ops = r->ops,
+                               .backend = r->backend,
+                               .weights = weights,
+                               .like = i > 0 ? r->plans[0].plan : NULL};
+    return plan_create(&r->plans[i].plan, &graph, &plan, error);
+}
+
+static int make_plans(struct runner *r, const struct model *model, struct error *error)
+{
+    struct weights *weights;
+    size_t bytes = 0;
+    int code = model_weights(model, &weights, error);
+    if (code < 0)
+        return code;
+    for (int i = 0; i < RUNNER_MAX_PLANS && 1 << i <= r->max_batch && code == 0; i++) {
+        code = make_plan(r, i, model_focalnet(model), weights, error);
+        if (code == 0) {
+            r->n_plans++;
+            size_t wanted = plan_arena_bytes(r->plans[i].plan);
+            bytes = wanted > bytes ? wanted : bytes;
+        }
+    }
+    weights_destroy(weights);
+    if (code < 0)
+        return code;
+    r->arena = memory_zeroed(bytes, 1);
+    if (r->arena == NULL)
+        return error_set(error, ENOMEM, "runner: out of memory for %zu MB of activations",
+                         bytes >> 20);
+    for (int i = 0; i < r->n_plans && code == 0; i++)
+        code = plan_bind(r->plans[i].plan, r->arena, error);
+    return code;
+}
+
+static int make_results(struct runner *r, struct error *error)
+{
+    struct tensor_shape embedding;
+    size_t n = (size_t)r->max_batch;
+    plan_value(r->plans[0].plan, r->plans[0].values.embedding, &embedding);
+    r->embedding_cells = (size_t)embedding.c;
+    r->plane_cells = (size_t)r->info->image_rows * (size_t)r->info->image_cols;
+    r->planes = memory_zeroed(n * r->plane_cells, sizeof(float));
+    r->cosines = memory_zeroed(n * (size_t)r->info->n_classes, sizeof(float));
+    r->embeddings = memory_zeroed(n * r->embedding_cells, sizeof(float));
+    bool complete = r->planes != NULL && r->cosines != NULL && r->embeddings != NULL;
+    for (int s = 0; s < r->info->n_stages; s++) {
+        r->map_cells[s] = (size_t)r->info->stages[s].rows * (size_t)r->info->stages[s].cols;
+        r->maps[s] = memory_zeroed(n * r->map_cells[s], sizeof(float));
+        complete = complete && r->maps[s] != NULL;
+    }
+    return complete ? 0 : error_set(error, ENOMEM, "runner: out of memory");
+}
+
+int runner_create(struct runner **ret, const struct model *model,
+                  const struct runner_config *config, struct error *error)
+{
+    if (config->max_batch < 1 || config->max_batch > RUNNER_MAX_BATCH || config->threads < 0)
+        return error_set(error, EINVAL, "runner: a batch of %d on %d threads; allowed: 1 to %d",
+                         config->max_batch, config->threads, RUNNER_MAX_BATCH);
+    struct runner *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return error_set(error, ENOMEM, "runner: out of memory");
+    r->info = model_info(model);
+    r->max_batch = config->max_batch;
+    r->threads = config->threads > 0 ? config->threads : usable_cores();
+    int code = choose_backend(r, config->backend, error);
+    if (code == 0)
+        code = make_plans(r, model, error);
+    if (code == 0)
+        code = make_results(r, error);
+    if (code < 0) {
+        runner_destroy(r);
+        return error_prefix(error, code, "model %s", r->info->name);
+    }
+    *ret = r;
+    return 0;
+}
+
+void runner_destroy(struct runner *r)
+{
+    if (r == NULL)
+        return;
+    for (int i = r->n_plans - 1; i >= 0; i--) /* the first owns the weights */
+        plan_destroy(r->plans[i].plan);
+    if (r->ops != NULL)
+        r->ops->close(r->backend);
+    for (int s = 0; s < MODEL_MAX_STAGES; s++)
+        free(r->maps[s]);
+    free(r->arena);
+    free(r->planes);
+    free(r->cosines);
+    free(r->embeddings);
+    free(r);
+}
+
+const char *runner_backend(const struct runner *r)
+{
+    return r->ops->name;
+}
+
+int runner_threads(const struct runner *r)
+{
+    return r->threads;
+}
+
+float *runner_input(struct runner *r, int i)
+{
+    return r->planes + (size_t)i * r->plane_cells;
+}
+
+/* Copies planes into the plan's input; rows and columns that fill up a patch stay zero (FocalNet's
+ * maybe_pad: right and bottom). */
+static void load_input(struct runner *r, int i, int first)
+{
+    struct tensor_shape shape;
+    float *to = plan_value(r->plans[i].plan, r->plans[i].values.input, &shape);
+    const float *from = runner_input(r, first);
+    size_t rows = (size_t)r->info->image_rows, cols = (size_t)r->info->image_cols;
+    if (tensor_cells(shape) != (size_t)shape.n * r->plane_cells)
+        memset(to, 0, tensor_cells(shape) * sizeof(float));
+    for (int n = 0; n < shape.n; n++)
+        for (size_t y = 0; y < rows; y++)
+            memcpy(to + ((size_t)n * (size_t)shape.h + y) * (size_t)shape.w,
+                   from + ((size_t)n * rows + y) * cols, cols * sizeof(float));
+}
+
+static void copy_value(const struct runner *r, int i, int value, float *to, size_t cells, int first)
+{
+    memcpy(to + (size_t)first * cells, plan_value(r->plans[i].plan, value, NULL),
+           (size_t)r->plans[i].batch * cells * sizeof(float));
+}
+
+static void store_results(struct runner *r, int i, int first)
+{
+    const struct focalnet_values *v = &r->plans[i].values;
+    copy_value(r, i, v->cosines, r->cosines, (size_t)r->info->n_classes, first);
+    copy_value(r, i, v->embedding, r->embeddings, r->embedding_cells, first);
+    for (int s = 0; s < r->info->n_stages; s++)
+        copy_value(r, i, v->map[s], r->maps[s], r->map_cells[s], first);
+}
+
+int runner_run(struct runner *r, int batch, struct runner_result *results, struct error *error)
+{
+    if (batch < 1 || batch > r->max_batch)
+        return error_set(error, EINVAL, "runner: a batch of %d; allowed: 1 to %d", batch,
+                         r->max_batch);
+    r->ops->enter(r->backend);
+    for (int done = 0, i = r->n_plans - 1; done < batch; done += r->plans[i].batch) {
+        while (r->plans[i].batch > batch - done)
+            i--;
+        load_input(r, i, done);
+        int code = plan_run(r->plans[i].plan, error);
+        if (code < 0)
+            return code;
+        store_results(r, i, done);
+    }
+    for (int k = 0; k < batch; k++) {
+        results[k].cosines = r->cosines + (size_t)k * (size_t)r->info->n_classes;
+        results[k].embedding = r->embeddings + (size_t)k * r->embedding_cells;
+        for (int s = 0; s < MODEL_MAX_STAGES; s++)
+            results[k].maps[s] = r->maps[s] == NULL ? NULL
+                                                    : r->maps[s] + (size_t)k * r->map_cells[s];
+    }
+    return 0;
+}
+
+void softmax_scaled(const float *cosines, int n, float scale, float *ret)
+{
+    float max = -INFINITY, sum = 0;
+    for (int i = 0; i < n; i++)
+        max = cosines[i] > max ? cosines[i] : max;
+    for (int i = 0; i < n; i++) {
+        ret[i] = expf(scale * (cosines[i] - max));
+        sum += ret[i];
+    }
+    for (int i = 0; i < n; i++)
+        ret[i] /= sum;
+}
