@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Audio files as if they were live: one file, or all of a directory by name; once or in a loop; paced
+ * as live, or as fast as the pipeline takes them. */
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <sndfile.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/sources/common.h"
+#include "daemon/timeline.h"
+
+enum { MAX_CHANNELS = 64, BLOCKS_PER_SECOND = 100, FAST_BLOCK_FRAMES = 4096 };
+
+struct file_source {
+    struct source_common common;
+    pthread_t thread;
+    bool started, loop, fast;
+    char **paths;
+    int n_paths;
+    int64_t next_ns; /* when the next block is due (paced) */
+    float *block;    /* [block_frames][MAX_CHANNELS] */
+};
+
+/* -- which files -------------------------------------------------------------------------------- */
+
+static int add_path(struct file_source *f, const char *path, struct error *error)
+{
+    char **paths = realloc(f->paths, ((size_t)f->n_paths + 1) * sizeof *paths);
+    char *copy = strdup(path);
+    if (paths != NULL)
+        f->paths = paths;
+    if (paths == NULL || copy == NULL) {
+        free(copy);
+        return error_set(error, ENOMEM, "source file: out of memory");
+    }
+    f->paths[f->n_paths++] = copy;
+    return 0;
+}
+
+static bool is_audio(const char *path)
+{
+    SF_INFO info = {0};
+    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    if (file != NULL)
+        sf_close(file);
+    return file != NULL;
+}
+
+static int add_directory(struct file_source *f, const char *dir, struct error *error)
+{
+    struct dirent **entries;
+    char path[4096];
+    int r = 0, n = scandir(dir, &entries, NULL, alphasort);
+    if (n < 0)
+        return error_set(error, errno, "source file: %s: %s", dir, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
+        if (r == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && is_audio(path))
+            r = add_path(f, path, error);
+        free(entries[i]);
+    }
+    free(entries);
+    if (r == 0 && f->n_paths == 0)
+        r = error_set(error, ENOENT, "source file: no audio file in the directory %s", dir);
+    return r;
+}
+
+static int check_file(const char *path, struct error *error)
+{
+    SF_INFO info = {0};
+    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    if (file == NULL)
+        return error_set(error, EINVAL, "source file: %s: %s", path, sf_strerror(NULL));
+    sf_close(file);
+    if (info.frames == 0)
+        return error_set(error, EINVAL, "source file: %s has no frames", path);
+    if (info.channels > MAX_CHANNELS)
+        return error_set(error, EINVAL, "source file: %s has %d channels; allowed: up to %d", path,
+                         info.channels, MAX_CHANNELS);
+    return 0;
+}
+
+static int find_files(struct file_source *f, const char *spec, struct error *error)
+{
+    struct stat st;
+    if (spec[0] == '\0')
+        return error_set(error, EINVAL, "source file: needs a path, as in file:clip.wav");
+    if (stat(spec, &st) < 0)
+        return error_set(error, errno, "source file: %s: %s", spec, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return add_directory(f, spec, error);
+    int r = check_file(spec, error);
+    return r < 0 ? r : add_path(f, spec, error);
+}
+
+/* -- playing ------------------------------------------------------------------------------------ */
+
+static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *info)
+{
+    struct source_common *c = &f->common;
+    uint32_t channels = (uint32_t)info->channels, rate = (uint32_t)info->samplerate;
+    int64_t t_ns = 0;
+    if (f->fast) {
+        if (!source_wait_room(c, frames, channels))
+            return false;
+    } else {
+        int64_t duration = (int64_t)frames * 1000000000 / rate;
+        int64_t now = monotonic_ns();
+        if (now > f->next_ns + 1000000000) /* a suspended machine goes on from here */
+            f->next_ns = now;
+        t_ns = f->next_ns;
+        f->next_ns += duration;
+        if (!source_sleep_until(c, f->next_ns)) /* a block is there when its last frame is */
+            return false;
+    }
+    float *to = ring_reserve(c->ring, frames, channels);
+    if (to == NULL)
+        return true; /* counted as lost */
+    memcpy(to, f->block, (size_t)frames * channels * sizeof(float));
+    ring_commit(c->ring, frames, rate, t_ns, 0);
+    return true;
+}
+
+/* Returns false when stopping. *ret_ok: the file was read to its end. */
+static bool play_file(struct file_source *f, const char *path, bool *ret_ok)
+{
+    struct source_common *c = &f->common;
+    SF_INFO info = {0};
+    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    *ret_ok = false;
+    if (file == NULL || info.channels > MAX_CHANNELS || info.samplerate < 1) {
+        source_set_state(c, SOURCE_RUNNING, "%s cannot be read: %s", path,
+                         file == NULL ? sf_strerror(NULL) : "too many channels");
+        if (file != NULL)
+            sf_close(file);
+        return true;
+    }
+    source_set_format(c, (uint32_t)info.samplerate, (uint32_t)info.channels);
+    source_set_state(c, SOURCE_RUNNING, "playing %s", path);
+    uint32_t frames = f->fast ? FAST_BLOCK_FRAMES : (uint32_t)info.samplerate / BLOCKS_PER_SECOND;
+    frames = frames < 1 ? 1 : frames > FAST_BLOCK_FRAMES ? FAST_BLOCK_FRAMES : frames;
+    bool going = true;
+    sf_count_t got, position = 0;
+    while (going && (got = sf_readf_float(file, f->block, frames)) > 0) {
+        going = write_block(f, (uint32_t)got, &info);
+        position += got;
+    }
+    *ret_ok = going && sf_error(file) == SF_ERR_NO_ERROR && position > 0;
+    if (going && !*ret_ok)
+        source_set_state(c, SOURCE_RUNNING, "%s cannot be decoded from frame %lld on: %s", path,
+                         (long long)position, position == 0 ? "no frames" : sf_strerror(file));
+    sf_close(file);
+    return going;
+}
+
+static void *file_main(void *arg)
+{
+    struct file_source *f = arg;
+    struct source_common *c = &f->common;
+    int played;
+    f->next_ns = monotonic_ns();
+    do {
+        played = 0;
+        for (int i = 0; i < f->n_paths; i++) {
+            bool ok;
+            if (!play_file(f, f->paths[i], &ok))
+                return NULL;
+            played += ok;
+        }
+    } while (f->loop && played > 0);
+    source_write_end(c);
+    if (played > 0 || f->n_paths > 1)
+        source_set_state(c, SOURCE_ENDED, "%s is at its end",
+                         f->n_paths == 1 ? f->paths[0] : "the last file");
+    else
+        source_set_state(c, SOURCE_FAILED, NULL);
+    return NULL;
+}
+
+/* -- the table ---------------------------------------------------------------------------------- */
+
+static void file_stop(struct source *source)
+{
+    struct file_source *f = (struct file_source *)source;
+    if (f == NULL)
+        return;
+    source_common_stop(&f->common);
+    if (f->started)
+        pthread_join(f->thread, NULL);
+    source_common_finish(&f->common);
+    for (int i = 0; i < f->n_paths; i++)
+        free(f->paths[i]);
+    free(f->paths);
+    free(f->block);
+    free(f);
+}
+
+static int file_start(struct source **ret, const struct source_config *config, struct error *error)
+{
+    struct file_source *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return error_set(error, ENOMEM, "source file: out of memory");
+    int r = source_common_init(&f->common, &source_file, config, error);
+    f->loop = config->loop;
+    f->fast = config->fast;
+    f->block = calloc((size_t)FAST_BLOCK_FRAMES * MAX_CHANNELS, sizeof(float));
+    if (r == 0 && f->block == NULL)
+        r = error_set(error, ENOMEM, "source file: out of memory");
+    if (r == 0)
+        r = find_files(f, config->spec, error);
+    if (r == 0) {
+        int code = pthread_create(&f->thread, NULL, file_main, f);
+        f->started = code == 0;
+        if (code != 0)
+            r = error_set(error, code, "source file: cannot start its thread: %s", strerror(code));
+    }
+    if (r < 0) {
+        file_stop(&f->common.source);
+        return r;
+    }
+    *ret = &f->common.source;
+    return 0;
+}
+
+const struct source_ops source_file = {
+    .name = "file",
+    .help = "file:PATH      an audio file, or the audio files of a directory (--loop, --fast)",
+    .start = file_start,
+    .stop = file_stop,
+    .status = source_common_status,
+};
