@@ -74,12 +74,10 @@ static int run_rounds(struct runner *runner, int batch, double seconds, float *m
             break;
         int r = runner_run(runner, batch, results, error);
         double middle = now_s();
-        if (r == 0)
-            r = onednn_sgemm(SGEMM_SIZE, matrices, matrices + cells, matrices + 2 * cells);
-        if (r == -EIO)
-            error_set(error, EIO, "oneDNN cannot run sgemm");
         if (r < 0)
             return r;
+        if (onednn_sgemm(SGEMM_SIZE, matrices, matrices + cells, matrices + 2 * cells) < 0)
+            return error_set(error, EIO, "bench: oneDNN cannot run sgemm");
         if (i < 0) {
             end = now_s() + seconds;
             continue;

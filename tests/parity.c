@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * parity [--backend cpu|ref] FILE…: checks files in golden/'s formats. Prints each tensor's largest
+ * error beside its limit. Exit status: 0 all within, 1 one beyond or a file that cannot be used,
+ * 2 a kind that is not supported yet. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/model/golden.h"
+
+static void print_line(void *user, const struct golden_line *line)
+{
+    bool *all = user;
+    *all = *all && line->within;
+    printf("  %-34s %12.3g  limit %-10.3g %s%s%s\n", line->tensor, line->error, line->limit,
+           line->within ? "ok" : "BEYOND", line->what[0] != '\0' ? ", " : "", line->what);
+}
+
+static int check(const char *path, const struct golden_backend *backend)
+{
+    struct safetensors *file;
+    struct error error;
+    bool all = true;
+    if (safetensors_open(&file, path, &error) < 0) {
+        fprintf(stderr, "parity: %s\n", error.text);
+        return 1;
+    }
+    enum golden_kind kind = golden_kind_of(file);
+    printf("%s: %s\n", path, golden_kind_name(kind));
+    int code = 0, status = 0;
+    switch (kind) {
+    case GOLDEN_FOCALNET:
+        code = golden_focalnet(file, backend, print_line, &all, &error);
+        break;
+    case GOLDEN_UNKNOWN:
+        code = error_set(&error, 22,
+                         "%s: not a golden file of a kind known here: dsp, focalnet, "
+                         "vit, piq, train_steps",
+                         path);
+        break;
+    default:
+        printf("  %s: not yet supported\n", golden_kind_name(kind));
+        status = 2;
+    }
+    if (code < 0)
+        fprintf(stderr, "parity: %s\n", error.text);
+    safetensors_close(file);
+    return code < 0 || !all ? 1 : status;
+}
+
+int main(int argc, char **argv)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct golden_backend backend = {&backend_cpu, cores > 0 ? (int)cores : 1, false};
+    int first = 1, status = 0;
+    if (argc > 2 && strcmp(argv[1], "--backend") == 0) {
+        first = 3;
+        if (strcmp(argv[2], "ref") == 0)
+            backend.ops = &backend_ref;
+        else if (strcmp(argv[2], "cpu") != 0)
+            argc = 0;
+    }
+    if (argc <= first) {
+        fprintf(stderr, "usage: parity [--backend cpu|ref] FILE…\n");
+        return 1;
+    }
+    for (int i = first; i < argc; i++) {
+        int s = check(argv[i], &backend);
+        status = s == 1 || status == 1 ? 1 : s > status ? s : status;
+    }
+    return status;
+}
