@@ -2,17 +2,19 @@
 #include "model/model.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "model/graph.h"
 #include "model/model_internal.h"
 
-enum { SMALL_FILE_MAX = 8 << 20, BUILTIN_CLASSES = 50, HEAD_DIM = 192 };
+enum { SMALL_FILE_MAX = 8 << 20, BUILTIN_CLASSES = 50, HEAD_DIM = 192, MAX_HEAD_DIM = 65536 };
 
 struct model {
     struct model_info info;
@@ -25,9 +27,14 @@ struct model {
 static int read_file(const char *path, char **ret, size_t *ret_length, struct error *error)
 {
     struct stat st;
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
+    if (fd < 0)
         return error_set(error, errno, "%s: cannot read it: %s", path, strerror(errno));
+    FILE *f = fdopen(fd, "r");
+    if (f == NULL) {
+        close(fd);
+        return error_set(error, ENOMEM, "%s: out of memory", path);
+    }
     int r = 0;
     char *text = NULL;
     size_t n = 0;
@@ -56,10 +63,33 @@ static int read_file(const char *path, char **ret, size_t *ret_length, struct er
     return 0;
 }
 
-static void hash_text(const void *bytes, size_t n, char ret[65])
+/* SHA-256 of the parts, one after the other, in hex. */
+static void hash_text(const char *const *parts, size_t n, char ret[65])
 {
     unsigned char digest[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(digest, bytes, n);
+    crypto_hash_sha256_state state;
+    crypto_hash_sha256_init(&state);
+    for (size_t i = 0; i < n; i++)
+        crypto_hash_sha256_update(&state, (const unsigned char *)parts[i], strlen(parts[i]));
+    crypto_hash_sha256_final(&state, digest);
+    sodium_bin2hex(ret, 65, digest, sizeof digest);
+}
+
+/* SHA-256 of the file, in hex. Pages go as soon as they are hashed: opening a model of any size
+ * takes no memory of its size. */
+static void hash_file(const struct safetensors *file, char ret[65])
+{
+    enum { CHUNK = 8 << 20 };
+    size_t size;
+    const unsigned char *bytes = safetensors_bytes(file, &size);
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_state state;
+    crypto_hash_sha256_init(&state);
+    for (size_t at = 0; at < size; at += CHUNK) {
+        crypto_hash_sha256_update(&state, bytes + at, size - at < CHUNK ? size - at : CHUNK);
+        safetensors_release_pages(file);
+    }
+    crypto_hash_sha256_final(&state, digest);
     sodium_bin2hex(ret, 65, digest, sizeof digest);
 }
 
@@ -78,7 +108,8 @@ static void fill_info(struct model *m)
     info->flops = focalnet_flops(&m->focalnet);
 }
 
-/* -- the built-in geometry ---------------------------------------------------------------------- */
+/* -- the built-in geometry ----------------------------------------------------------------------
+ */
 
 static int builtin_labels(struct model *m, struct error *error)
 {
@@ -102,23 +133,31 @@ static int open_builtin(struct model *m, struct error *error)
         r = builtin_labels(m, error);
     preprocess_default(&m->info.preprocess);
     m->info.preprocess.antialias = false;
-    hash_text(config, sizeof config - 1, m->info.hash);
+    hash_text((const char *const[]){"focalnet-base\n", config}, 2, m->info.hash);
     snprintf(m->info.name, sizeof m->info.name, "focalnet-base");
     return r;
 }
 
-/* -- a directory -------------------------------------------------------------------------------- */
+/* -- a directory --------------------------------------------------------------------------------
+ */
 
 /* The head's sizes are those of its class vectors. */
 static int read_head(struct model *m, struct error *error)
 {
     const struct safetensors_tensor *t = safetensors_find(m->file, "classifier.weight");
-    if (t == NULL || t->rank != 2 || t->shape[0] < 1 || t->shape[0] > 100000 || t->shape[1] < 1 ||
-        t->shape[1] > 65536)
+    if (t == NULL)
         return error_set(error, EINVAL,
-                         "%s: tensor classifier.weight is missing or not [classes, dim]: the model "
-                         "has no classifier",
+                         "%s has no tensor classifier.weight: it is a network without a classifier",
                          safetensors_path(m->file));
+    if (t->rank != 2 || t->shape[0] < 1 || t->shape[0] > MODEL_MAX_CLASSES || t->shape[1] < 1 ||
+        t->shape[1] > MAX_HEAD_DIM) {
+        char found[128];
+        safetensors_shape_text(t->rank, t->shape, found, sizeof found);
+        return error_set(error, EINVAL,
+                         "%s: tensor classifier.weight is %s; allowed: [classes 1 to %d, dim 1 to "
+                         "%d]",
+                         safetensors_path(m->file), found, MODEL_MAX_CLASSES, MAX_HEAD_DIM);
+    }
     m->focalnet.n_classes = (int)t->shape[0];
     m->focalnet.head_dim = (int)t->shape[1];
     return 0;
@@ -191,16 +230,37 @@ static int check_weights(struct model *m, struct error *error)
     return r;
 }
 
+/* The directory's last name, also of "." and "model/..". Bytes that are no text become '?', since
+ * the name goes into JSON. */
+static int name_of(const char *dir, char *ret, size_t size, struct error *error)
+{
+    char *whole = realpath(dir, NULL);
+    if (whole == NULL)
+        return error_set(error, errno, "model %s: %s", dir, strerror(errno));
+    const char *last = strrchr(dir, '/');
+    last = last != NULL ? last + 1 : dir;
+    if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+        last = strrchr(whole, '/') + 1;
+    snprintf(ret, size, "%s", last);
+    free(whole);
+    if (!text_is_printable(ret))
+        for (char *c = ret; *c != '\0'; c++)
+            *c = (unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f ? '?' : *c;
+    return 0;
+}
+
 static int open_directory(struct model *m, const char *dir, struct error *error)
 {
     char path[4096];
     struct stat st;
     if (stat(dir, &st) < 0)
-        return error_set(error, errno, "model %s: %s; --model takes a directory with "
+        return error_set(error, errno,
+                         "model %s: %s; --model takes a directory with "
                          "model.safetensors, config.json and labels.txt",
                          dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
-        return error_set(error, EINVAL, "model %s is not a directory; give the one that holds "
+        return error_set(error, EINVAL,
+                         "model %s is not a directory; give the one that holds "
                          "model.safetensors, config.json and labels.txt",
                          dir);
     if (snprintf(path, sizeof path - 32, "%s/model.safetensors", dir) >= (int)sizeof path - 32)
@@ -218,18 +278,8 @@ static int open_directory(struct model *m, const char *dir, struct error *error)
         r = check_weights(m, error);
     if (r < 0)
         return r;
-    size_t size;
-    const void *bytes = safetensors_bytes(m->file, &size);
-    hash_text(bytes, size, m->info.hash);
-    safetensors_release_pages(m->file);
-    size_t n = strlen(dir);
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
-    size_t begin = n;
-    while (begin > 0 && dir[begin - 1] != '/')
-        begin--;
-    snprintf(m->info.name, sizeof m->info.name, "%.*s", (int)(n - begin), dir + begin);
-    return 0;
+    hash_file(m->file, m->info.hash);
+    return name_of(dir, m->info.name, sizeof m->info.name, error);
 }
 
 int model_open(struct model **ret, const char *dir, struct error *error)
@@ -237,8 +287,8 @@ int model_open(struct model **ret, const char *dir, struct error *error)
     struct model *m = calloc(1, sizeof *m);
     if (m == NULL)
         return error_set(error, ENOMEM, "model: out of memory");
-    int r = strcmp(dir, "focalnet-base") == 0 ? open_builtin(m, error)
-                                              : open_directory(m, dir, error);
+    int r =
+        strcmp(dir, "focalnet-base") == 0 ? open_builtin(m, error) : open_directory(m, dir, error);
     if (r < 0) {
         model_close(m);
         return r;

@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "model/model_internal.h"
 
-enum { MAX_CLASSES = 100000 };
+enum { LABEL_MAX_BYTES = 255 };
 
 static int parse_object(json_t **ret, const char *text, size_t length, const char *where,
                         struct error *error)
@@ -27,11 +27,24 @@ static int parse_object(json_t **ret, const char *text, size_t length, const cha
     return error_set(error, EINVAL, "%s: not a JSON object", where);
 }
 
-/* -- config.json -------------------------------------------------------------------------------- */
+/* -- config.json --------------------------------------------------------------------------------
+ */
 
-static int wrong(const char *where, const char *key, const char *allowed, struct error *error)
+/* The error for a key's value of the wrong kind; json_dumps escapes control characters. */
+static int wrong(const char *where, const char *key, const json_t *value, const char *allowed,
+                 struct error *error)
 {
-    return error_set(error, EINVAL, "%s: \"%s\" must be %s", where, key, allowed);
+    char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    int r = error_set(error, EINVAL, "%s: \"%s\" is %.60s; allowed: %s", where, key,
+                      found != NULL ? found : "(too long to show)", allowed);
+    free(found);
+    return r;
+}
+
+static bool is_int(const json_t *v)
+{
+    return json_is_integer(v) && json_integer_value(v) >= -INT_MAX &&
+           json_integer_value(v) <= INT_MAX;
 }
 
 /* An absent key leaves *ret as it is. */
@@ -41,8 +54,8 @@ static int get_int(const json_t *o, const char *key, int *ret, const char *where
     const json_t *v = json_object_get(o, key);
     if (v == NULL)
         return 0;
-    if (!json_is_integer(v) || llabs(json_integer_value(v)) > INT_MAX)
-        return wrong(where, key, "an integer", error);
+    if (!is_int(v))
+        return wrong(where, key, v, "an integer", error);
     *ret = (int)json_integer_value(v);
     return 0;
 }
@@ -54,7 +67,7 @@ static int get_number(const json_t *o, const char *key, double *ret, const char 
     if (v == NULL)
         return 0;
     if (!json_is_number(v) || !isfinite(json_number_value(v)))
-        return wrong(where, key, "a number", error);
+        return wrong(where, key, v, "a number", error);
     *ret = json_number_value(v);
     return 0;
 }
@@ -75,13 +88,13 @@ static int get_bool(const json_t *o, const char *key, bool *ret, const char *whe
     if (v == NULL)
         return 0;
     if (!json_is_boolean(v))
-        return wrong(where, key, "true or false", error);
+        return wrong(where, key, v, "true or false", error);
     *ret = json_is_true(v);
     return 0;
 }
 
-/* n integers; with n = 0 the array's length, up to max, is taken. Returns the number, 0 when absent,
- * or a negative errno. */
+/* n integers; with n = 0 the array's length, up to max, is taken. Returns the number, 0 when
+ * absent, or a negative errno. */
 static int get_ints(const json_t *o, const char *key, int *ret, int n, int max, const char *where,
                     struct error *error)
 {
@@ -90,12 +103,14 @@ static int get_ints(const json_t *o, const char *key, int *ret, int n, int max, 
         return 0;
     size_t size = json_array_size(v);
     if (!json_is_array(v) || size < 1 || size > (size_t)max || (n > 0 && size != (size_t)n))
-        return wrong(where, key, n > 0 ? "an array of one integer a stage"
-                                       : "an array of 1 to 8 integers", error);
+        return wrong(where, key, v,
+                     n > 0 ? "an array of as many integers as \"depths\" has"
+                           : "an array of 1 to 8 integers",
+                     error);
     for (size_t i = 0; i < size; i++) {
         const json_t *item = json_array_get(v, i);
-        if (!json_is_integer(item) || llabs(json_integer_value(item)) > INT_MAX)
-            return wrong(where, key, "an array of integers", error);
+        if (!is_int(item))
+            return wrong(where, key, v, "an array of integers", error);
         ret[i] = (int)json_integer_value(item);
     }
     return (int)size;
@@ -105,17 +120,15 @@ static int get_ints(const json_t *o, const char *key, int *ret, int n, int max, 
 static int get_size(const json_t *o, const char *key, int *rows, int *cols, const char *where,
                     struct error *error)
 {
-    int pair[2];
-    if (!json_is_array(json_object_get(o, key))) {
-        int r = get_int(o, key, rows, where, error);
-        *cols = *rows;
-        return r;
-    }
-    int n = get_ints(o, key, pair, 2, 2, where, error);
-    if (n < 0)
-        return n;
-    *rows = pair[0];
-    *cols = pair[1];
+    const json_t *v = json_object_get(o, key);
+    const json_t *row = json_is_array(v) ? json_array_get(v, 0) : v;
+    const json_t *col = json_is_array(v) ? json_array_get(v, 1) : v;
+    if (v == NULL)
+        return 0;
+    if (!is_int(row) || !is_int(col) || (json_is_array(v) && json_array_size(v) != 2))
+        return wrong(where, key, v, "an integer or [rows, columns]", error);
+    *rows = (int)json_integer_value(row);
+    *cols = (int)json_integer_value(col);
     return 0;
 }
 
@@ -141,28 +154,40 @@ static void focalnet_default(struct focalnet_config *c)
 static int check_kind(const json_t *o, const char *where, struct error *error)
 {
     const json_t *type = json_object_get(o, "model_type");
+    const json_t *kinds = json_object_get(o, "architectures");
     const json_t *act = json_object_get(o, "hidden_act");
     if (type != NULL && (!json_is_string(type) || strcmp(json_string_value(type), "focalnet") != 0))
-        return error_set(error, EINVAL,
-                         "%s: \"model_type\" is %s; this version runs \"focalnet\"", where,
-                         json_is_string(type) ? json_string_value(type) : "no string");
+        return wrong(where, "model_type", type,
+                     "\"focalnet\" (others are not supported by this version)", error);
+    for (size_t i = 0; i < json_array_size(kinds); i++) {
+        const char *kind = json_string_value(json_array_get(kinds, i));
+        if (kind == NULL || strncmp(kind, "FocalNet", strlen("FocalNet")) != 0)
+            return wrong(where, "architectures", kinds,
+                         "FocalNet ones (others are not supported by this version)", error);
+    }
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "gelu") != 0))
-        return error_set(error, EINVAL, "%s: \"hidden_act\" must be \"gelu\"", where);
+        return wrong(where, "hidden_act", act, "\"gelu\"", error);
     return 0;
 }
 
+/* Hugging Face publishes the channels behind each stage's downsampling ([192, 384, 768, 768] of
+ * embed_dim 96); others write those of the stages themselves ([96, 192, 384, 768]). Both are fine.
+ */
 static int check_hidden_sizes(const json_t *o, const struct focalnet_config *c, const char *where,
                               struct error *error)
 {
     int sizes[FOCALNET_MAX_STAGES];
     int n = get_ints(o, "hidden_sizes", sizes, c->n_stages, FOCALNET_MAX_STAGES, where, error);
-    for (int s = 0; s < n; s++)
-        if (sizes[s] != focalnet_stage_channels(c, s))
-            return error_set(error, EINVAL,
-                             "%s: \"hidden_sizes\"[%d] is %d, but embed_dim %d doubled by each "
-                             "stage gives %d",
-                             where, s, sizes[s], c->embed_dim, focalnet_stage_channels(c, s));
-    return n < 0 ? n : 0;
+    bool own = true, behind = true;
+    for (int s = 0; s < n; s++) {
+        own = own && sizes[s] == focalnet_stage_channels(c, s);
+        behind = behind && sizes[s] == focalnet_stage_channels(c, s + 1 < n ? s + 1 : s);
+    }
+    if (own || behind)
+        return n < 0 ? n : 0;
+    char allowed[80];
+    snprintf(allowed, sizeof allowed, "embed_dim %d doubled by each stage", c->embed_dim);
+    return wrong(where, "hidden_sizes", json_object_get(o, "hidden_sizes"), allowed, error);
 }
 
 static int parse_stages(const json_t *o, struct focalnet_config *c, const char *where,
@@ -208,8 +233,7 @@ int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t 
     if (r == 0)
         r = get_float(o, "layer_norm_eps", &c.layer_norm_eps, where, error);
     static const char *const flags[] = {"use_conv_embed", "use_layerscale", "use_post_layernorm",
-                                        "use_post_layernorm_in_modulation",
-                                        "normalize_modulator"};
+                                        "use_post_layernorm_in_modulation", "normalize_modulator"};
     bool *const values[] = {&c.use_conv_embed, &c.use_layerscale, &c.use_post_layernorm,
                             &c.use_post_layernorm_in_modulation, &c.normalize_modulator};
     for (size_t i = 0; i < ARRAY_LEN(flags) && r == 0; i++)
@@ -219,6 +243,9 @@ int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t 
         if (r < 0)
             error_prefix(error, r, "%s", where);
     }
+    if (r == 0 && (float)c.embed_dim * c.mlp_ratio < 1)
+        r = error_set(error, EINVAL, "%s: mlp_ratio is %g; allowed: at least 1 / embed_dim %d",
+                      where, (double)c.mlp_ratio, c.embed_dim);
     if (r == 0)
         r = check_hidden_sizes(o, &c, where, error);
     json_decref(o);
@@ -227,7 +254,8 @@ int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t 
     return r;
 }
 
-/* -- preprocess.json ---------------------------------------------------------------------------- */
+/* -- preprocess.json ----------------------------------------------------------------------------
+ */
 
 void preprocess_default(struct model_preprocess *ret)
 {
@@ -248,15 +276,22 @@ static int check_ways(const json_t *o, const char *where, struct error *error)
     for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
         const json_t *v = json_object_get(o, ways[i][0]);
         if (v != NULL && (!json_is_string(v) || strcmp(json_string_value(v), ways[i][1]) != 0))
-            return error_set(error, EINVAL, "%s: \"%s\" must be \"%s\"", where, ways[i][0],
-                             ways[i][1]);
+            return wrong(where, ways[i][0], v, ways[i][1], error);
     }
     return 0;
 }
 
+static int unknown(const char *where, const char *key, struct error *error)
+{
+    return error_set(error, EINVAL,
+                     "%s: unknown key \"%.60s\"; allowed: sample_rate window_s n_fft win_length "
+                     "hop_length normalize resize antialias head scale",
+                     where, text_is_printable(key) ? key : "(control characters)");
+}
+
 static int check_known(const json_t *o, const char *where, struct error *error)
 {
-    static const char *const known[] = {"sample_rate", "window_s", "n_fft",  "win_length",
+    static const char *const known[] = {"sample_rate", "window_s",  "n_fft",  "win_length",
                                         "hop_length",  "normalize", "resize", "antialias",
                                         "head",        "scale"};
     for (void *it = json_object_iter((json_t *)o); it != NULL;
@@ -265,8 +300,7 @@ static int check_known(const json_t *o, const char *where, struct error *error)
         for (size_t i = 0; i < ARRAY_LEN(known); i++)
             found = found || strcmp(json_object_iter_key(it), known[i]) == 0;
         if (!found)
-            return error_set(error, EINVAL, "%s: unknown key \"%s\"", where,
-                             json_object_iter_key(it));
+            return unknown(where, json_object_iter_key(it), error);
     }
     return 0;
 }
@@ -336,22 +370,30 @@ int preprocess_parse(struct model_preprocess *ret, const char *text, size_t leng
     return r;
 }
 
-/* -- labels.txt --------------------------------------------------------------------------------- */
+/* -- labels.txt ---------------------------------------------------------------------------------
+ */
 
 static int compare_labels(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Well-formed UTF-8 without control characters; jansson's check, since labels go into JSON. */
-static bool label_is_text(const char *label)
+/* jansson's check of UTF-8, since such text goes into JSON. C2 80 to C2 9F are control characters
+ * too. */
+bool text_is_printable(const char *text)
 {
-    for (const char *c = label; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+        if (c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
             return false;
-    json_t *json = json_string(label);
+    json_t *json = json_string(text);
     json_decref(json);
     return json != NULL;
+}
+
+static bool is_label(const char *text)
+{
+    size_t n = strlen(text);
+    return n > strspn(text, " ") && n <= LABEL_MAX_BYTES && text_is_printable(text);
 }
 
 static int check_unique(const char *const *labels, int n, const char *where, struct error *error)
@@ -375,9 +417,11 @@ int labels_parse(const char *text, size_t length, const char *where, const char 
     size_t lines = length > 0 && text[length - 1] != '\n';
     for (size_t i = 0; i < length; i++)
         lines += text[i] == '\n';
-    if (lines < 1 || lines > MAX_CLASSES)
+    if (memchr(text, '\0', length) != NULL)
+        return error_set(error, EINVAL, "%s: it has bytes of zero: it is no text file", where);
+    if (lines < 1 || lines > MODEL_MAX_CLASSES)
         return error_set(error, EINVAL, "%s: %zu labels; allowed: 1 to %d, one a line", where,
-                         lines, MAX_CLASSES);
+                         lines, MODEL_MAX_CLASSES);
     const char **labels = malloc(lines * sizeof(*labels) + length + 1);
     if (labels == NULL)
         return error_set(error, ENOMEM, "%s: out of memory", where);
@@ -393,9 +437,11 @@ int labels_parse(const char *text, size_t length, const char *where, const char 
         if (end != NULL && end > copy && end[-1] == '\r')
             end[-1] = '\0';
         labels[i] = copy;
-        if (*copy == '\0' || !label_is_text(copy))
-            r = error_set(error, EINVAL, "%s:%zu: a label must be a line of text (UTF-8)", where,
-                          i + 1);
+        if (!is_label(copy))
+            r = error_set(error, EINVAL,
+                          "%s:%zu: allowed: one label a line, 1 to %d bytes of UTF-8 text without "
+                          "control characters",
+                          where, i + 1, LABEL_MAX_BYTES);
         copy = next;
     }
     if (r == 0)

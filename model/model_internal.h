@@ -7,6 +7,8 @@
 #include "model/nets/focalnet.h"
 #include "model/weights/provider.h"
 
+enum { MODEL_MAX_CLASSES = 100000 };
+
 const struct focalnet_config *model_focalnet(const struct model *model);
 /* A provider of the model's weights, the caller's to destroy; the model outlives it. */
 int model_weights(const struct model *model, struct weights **ret, struct error *error);
@@ -21,5 +23,7 @@ int labels_parse(const char *text, size_t length, const char *where, const char 
 int preprocess_parse(struct model_preprocess *ret, const char *text, size_t length,
                      const char *where, struct error *error);
 void preprocess_default(struct model_preprocess *ret);
+/* Well-formed UTF-8 without control characters. */
+bool text_is_printable(const char *text);
 
 #endif

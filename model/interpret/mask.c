@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+enum { DIGIT_BITS = 11 };
+
 /* Floats in the order of their values as unsigned integers. */
 static uint32_t key_of(float x)
 {
@@ -21,29 +23,42 @@ static float value_of(uint32_t key)
     return x;
 }
 
-/* Radix selection: the key of rank `rank` (from 0) among n, from the top digit down. Each pass counts
- * one digit of the keys that are still candidates, so that plateaus of equal values cost nothing.
- * keys: [n], reordered. */
+/* Two tables in turn, since counting the same digit again at once would wait for the store before.
+ */
+static void count_digits(const uint32_t *keys, size_t n, int shift, uint32_t mask, uint32_t *counts)
+{
+    uint32_t odd[1 << DIGIT_BITS] = {0};
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        counts[keys[i] >> shift & mask]++;
+        odd[keys[i + 1] >> shift & mask]++;
+    }
+    if (n % 2 != 0)
+        counts[keys[n - 1] >> shift & mask]++;
+    for (size_t d = 0; d <= mask; d++)
+        counts[d] += odd[d];
+}
+
+/* Radix selection: the key of rank `rank` (from 0) among n, from the top digit down. Each pass
+ * counts one digit of the keys that are still candidates, so that plateaus of equal values cost
+ * nothing. keys: [n], reordered. */
 static uint32_t select_key(uint32_t *keys, size_t n, size_t rank)
 {
-    enum { BITS = 11 };
-    uint32_t prefix = 0;
-    for (int shift = 21; n > 1; shift = shift >= BITS ? shift - BITS : 0) {
-        uint32_t counts[1 << BITS] = {0};
-        int bits = shift == 0 ? 10 : BITS;
+    for (int shift = 21; n > 1; shift = shift >= DIGIT_BITS ? shift - DIGIT_BITS : 0) {
+        uint32_t counts[1 << DIGIT_BITS] = {0};
+        int bits = shift == 0 ? 10 : DIGIT_BITS;
         uint32_t mask = (1u << bits) - 1, digit = 0;
-        for (size_t i = 0; i < n; i++)
-            counts[keys[i] >> shift & mask]++;
+        count_digits(keys, n, shift, mask, counts);
         while (rank >= counts[digit])
             rank -= counts[digit++];
         size_t kept = 0;
-        for (size_t i = 0; i < n; i++)
-            if ((keys[i] >> shift & mask) == digit)
-                keys[kept++] = keys[i];
-        n = kept;
-        prefix = keys[0];
+        for (size_t i = 0; i < n && counts[digit] < n; i++) {
+            uint32_t key = keys[i];
+            keys[kept] = key;
+            kept += (key >> shift & mask) == digit;
+        }
+        n = counts[digit];
         if (shift == 0)
-            return prefix; /* all that are left are equal */
+            break; /* all that are left are equal */
     }
     return keys[0];
 }
@@ -51,11 +66,13 @@ static uint32_t select_key(uint32_t *keys, size_t n, size_t rank)
 float quantile(const float *x, size_t n, float q, float *scratch)
 {
     uint32_t *keys = (uint32_t *)(void *)scratch;
-    for (size_t i = 0; i < n; i++) {
-        if (isnan(x[i]))
-            return NAN;
+    int nans = 0;
+    for (size_t i = 0; i < n; i++)
+        nans |= x[i] != x[i];
+    if (nans)
+        return NAN;
+    for (size_t i = 0; i < n; i++)
         keys[i] = key_of(x[i]);
-    }
     float rank = q * (float)(n - 1);
     size_t below = (size_t)rank;
     below = below < n - 1 ? below : n - 1;

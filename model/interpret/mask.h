@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The q-quantile of x: [n], n >= 1, with torch.quantile's float32 arithmetic: rank = (float)q * (n - 1)
- * in float32, linear interpolation between the order statistics (from the upper one when the
+/* The q-quantile of x: [n], n >= 1, with torch.quantile's float32 arithmetic: rank = (float)q * (n
+ * - 1) in float32, linear interpolation between the order statistics (from the upper one when the
  * fraction is >= 0.5). scratch: [n], overwritten. NaN in x gives NaN. */
 float quantile(const float *x, size_t n, float q, float *scratch);
 

@@ -80,7 +80,8 @@ static float *new_copy(struct weights *w, size_t n, const char *name, struct err
     return data;
 }
 
-/* -- hashed ------------------------------------------------------------------------------------- */
+/* -- hashed -------------------------------------------------------------------------------------
+ */
 
 static uint64_t fnv1a64(const char *s)
 {
@@ -126,7 +127,7 @@ static struct rule rule_of(const char *name, int rank, const int64_t *shape)
 static float hashed_at(uint64_t seed, struct rule rule, uint64_t i)
 {
     uint64_t h = splitmix64(seed + i * 0x9E3779B97F4A7C15u);
-    double u = (double)(h >> 40) / 16777216.0, v = 2 * u - 1;
+    double u = (double)(int32_t)(h >> 40) / 16777216.0, v = 2 * u - 1;
     return (float)(rule.offset + rule.of_u * u + rule.of_v * v);
 }
 
@@ -144,12 +145,16 @@ static const float *get_hashed(struct weights *w, const char *name, int rank, co
     float *data = new_copy(w, cells, name, error);
     uint64_t seed = fnv1a64(name);
     struct rule rule = rule_of(name, rank, shape);
-    for (size_t i = 0; data != NULL && i < cells; i++)
+    if (data == NULL)
+        return NULL;
+#pragma omp parallel for if (cells > 100000) schedule(static)
+    for (size_t i = 0; i < cells; i++)
         data[i] = hashed_at(seed, rule, i);
     return data;
 }
 
-/* -- from a file -------------------------------------------------------------------------------- */
+/* -- from a file --------------------------------------------------------------------------------
+ */
 
 static bool is_float(enum safetensors_dtype dtype)
 {

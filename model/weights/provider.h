@@ -17,10 +17,10 @@ int weights_from_file(struct weights **ret, const struct safetensors *file, stru
 int weights_hashed(struct weights **ret, struct error *error);
 void weights_destroy(struct weights *weights); /* takes NULL */
 
-/* The tensor as float32, [shape], or NULL with the error: which tensor, what was expected, what there
- * is. Points into the file or to a copy kept until weights_done. */
-const float *weights_get(struct weights *weights, const char *name, int rank,
-                         const int64_t *shape, struct error *error);
+/* The tensor as float32, [shape], or NULL with the error: which tensor, what was expected, what
+ * there is. Points into the file or to a copy kept until weights_done. */
+const float *weights_get(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                         struct error *error);
 
 /* 0 when weights_get would find it, or -EINVAL with the same error. */
 int weights_check(const struct weights *weights, const char *name, int rank, const int64_t *shape,

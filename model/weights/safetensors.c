@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PREFIX_BYTES = 8, HEADER_MAX = 100 << 20 };
+enum { PREFIX_BYTES = 8, HEADER_MAX = 100000000, NAME_MAX_BYTES = 200 };
 
 struct safetensors {
     char *path;
@@ -21,7 +21,7 @@ struct safetensors {
     size_t size;
     const unsigned char *data; /* behind the header */
     size_t data_bytes;
-    json_t *header;            /* owns the names */
+    json_t *header; /* owns the names */
     struct safetensors_tensor *tensors;
     size_t n;
 };
@@ -30,9 +30,9 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[DTYPE_COUNT] = {
-    [DTYPE_F64] = {"F64", 8}, [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2},
+    [DTYPE_F64] = {"F64", 8},   [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2},
     [DTYPE_BF16] = {"BF16", 2}, [DTYPE_I64] = {"I64", 8}, [DTYPE_I32] = {"I32", 4},
-    [DTYPE_I16] = {"I16", 2}, [DTYPE_I8] = {"I8", 1}, [DTYPE_U8] = {"U8", 1},
+    [DTYPE_I16] = {"I16", 2},   [DTYPE_I8] = {"I8", 1},   [DTYPE_U8] = {"U8", 1},
     [DTYPE_BOOL] = {"BOOL", 1},
 };
 
@@ -55,20 +55,32 @@ void safetensors_shape_text(int rank, const int64_t *shape, char *ret, size_t si
         snprintf(ret + at, size - at, "]");
 }
 
-/* -- the file ----------------------------------------------------------------------------------- */
+/* What a file says, fit for an error's one line: cut to size, control characters as '?'. */
+static void printable(const char *text, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (; text[n] != '\0' && n + 1 < size; n++)
+        ret[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
+    ret[n] = '\0';
+}
+
+/* -- the file -----------------------------------------------------------------------------------
+ */
 
 static int map_file(struct safetensors *f, struct error *error)
 {
     int r = 0;
     struct stat st;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(f->path,
+                  O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hang us */
     if (fd < 0 || fstat(fd, &st) < 0) {
         r = error_set(error, errno, "%s: cannot read it: %s", f->path, strerror(errno));
     } else if (!S_ISREG(st.st_mode)) {
         r = error_set(error, EINVAL, "%s is not a regular file", f->path);
     } else if (st.st_size < PREFIX_BYTES) {
-        r = error_set(error, EINVAL, "%s: %lld bytes are no safetensors file", f->path,
-                      (long long)st.st_size);
+        r = error_set(error, EINVAL,
+                      "%s: %lld bytes are no safetensors file: it is cut short or something else",
+                      f->path, (long long)st.st_size);
     } else {
         f->size = (size_t)st.st_size;
         void *map = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -87,17 +99,23 @@ static int read_header(struct safetensors *f, struct error *error)
     uint64_t length = 0;
     for (int i = PREFIX_BYTES - 1; i >= 0; i--)
         length = length << 8 | f->map[i];
-    if (length > f->size - PREFIX_BYTES || length > HEADER_MAX)
+    if (length > f->size - PREFIX_BYTES)
         return error_set(error, EINVAL,
                          "%s: the header is said to be %" PRIu64 " bytes, the file has %zu: it is "
                          "cut short or no safetensors file",
                          f->path, length, f->size);
+    if (length > HEADER_MAX)
+        return error_set(error, EINVAL, "%s: the header is %" PRIu64 " bytes; allowed: up to %d",
+                         f->path, length, HEADER_MAX);
     json_error_t json_error;
     f->header = json_loadb((const char *)f->map + PREFIX_BYTES, (size_t)length,
                            JSON_REJECT_DUPLICATES, &json_error);
-    if (f->header == NULL)
-        return error_set(error, EINVAL, "%s: the header is not JSON: %s at byte %d", f->path,
-                         json_error.text, json_error.position);
+    if (f->header == NULL) {
+        char said[sizeof json_error.text];
+        printable(json_error.text, said, sizeof said);
+        return error_set(error, EINVAL, "%s: the header is not JSON: %s at byte %d", f->path, said,
+                         json_error.position);
+    }
     if (!json_is_object(f->header))
         return error_set(error, EINVAL, "%s: the header is not a JSON object", f->path);
     f->data = f->map + PREFIX_BYTES + length;
@@ -105,7 +123,8 @@ static int read_header(struct safetensors *f, struct error *error)
     return 0;
 }
 
-/* -- one tensor --------------------------------------------------------------------------------- */
+/* -- one tensor ---------------------------------------------------------------------------------
+ */
 
 static int read_dtype(struct safetensors *f, struct safetensors_tensor *t, const json_t *entry,
                       struct error *error)
@@ -116,25 +135,30 @@ static int read_dtype(struct safetensors *f, struct safetensors_tensor *t, const
             t->dtype = (enum safetensors_dtype)i;
             return 0;
         }
+    char found[16];
+    printable(name != NULL ? name : "(none)", found, sizeof found);
     return error_set(error, EINVAL,
                      "%s: tensor %s has dtype %s; allowed: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL",
-                     f->path, t->name, name != NULL ? name : "(none)");
+                     f->path, t->name, found);
 }
 
 static int read_shape(struct safetensors *f, struct safetensors_tensor *t, const json_t *entry,
                       struct error *error)
 {
     const json_t *shape = json_object_get(entry, "shape");
-    if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_MAX_RANK)
-        return error_set(error, EINVAL, "%s: tensor %s has no shape of at most %d dimensions",
-                         f->path, t->name, SAFETENSORS_MAX_RANK);
+    if (!json_is_array(shape))
+        return error_set(error, EINVAL,
+                         "%s: tensor %s has no shape; expected: an array of integers", f->path,
+                         t->name);
+    if (json_array_size(shape) > SAFETENSORS_MAX_RANK)
+        return error_set(error, EINVAL, "%s: tensor %s has %zu dimensions; allowed: up to %d",
+                         f->path, t->name, json_array_size(shape), SAFETENSORS_MAX_RANK);
     t->rank = (int)json_array_size(shape);
     t->cells = 1;
     for (int i = 0; i < t->rank; i++) {
         const json_t *dim = json_array_get(shape, (size_t)i);
         t->shape[i] = json_is_integer(dim) ? json_integer_value(dim) : -1;
-        if (t->shape[i] < 0 ||
-            __builtin_mul_overflow(t->cells, (size_t)t->shape[i], &t->cells))
+        if (t->shape[i] < 0 || __builtin_mul_overflow(t->cells, (size_t)t->shape[i], &t->cells))
             return error_set(error, EINVAL,
                              "%s: dimension %d of tensor %s is negative, no integer, or beyond all "
                              "memory",
@@ -155,16 +179,17 @@ static int read_offsets(struct safetensors *f, struct safetensors_tensor *t, con
     }
     if (begin < 0 || end < begin || (uint64_t)end > f->data_bytes)
         return error_set(error, EINVAL,
-                         "%s: data_offsets of tensor %s are [%lld, %lld]; the file has %zu bytes of "
-                         "data",
+                         "%s: data_offsets of tensor %s are [%lld, %lld]; expected: two rising "
+                         "integers within the file's %zu bytes of data",
                          f->path, t->name, (long long)begin, (long long)end, f->data_bytes);
     size_t expected;
     if (__builtin_mul_overflow(t->cells, dtype_size(t->dtype), &expected) ||
         expected != (size_t)(end - begin)) {
         char shape[128];
         safetensors_shape_text(t->rank, t->shape, shape, sizeof shape);
-        return error_set(error, EINVAL, "%s: tensor %s of %s %s has %lld bytes of data", f->path,
-                         t->name, dtype_name(t->dtype), shape, (long long)(end - begin));
+        return error_set(error, EINVAL,
+                         "%s: tensor %s has %lld bytes of data, but %s %s takes another number",
+                         f->path, t->name, (long long)(end - begin), dtype_name(t->dtype), shape);
     }
     t->data = f->data + begin;
     return 0;
@@ -174,6 +199,13 @@ static int read_tensor(struct safetensors *f, const char *name, const json_t *en
                        struct error *error)
 {
     struct safetensors_tensor *t = &f->tensors[f->n];
+    char shown[NAME_MAX_BYTES + 1];
+    printable(name, shown, sizeof shown);
+    if (strcmp(name, shown) != 0)
+        return error_set(error, EINVAL,
+                         "%s: the name of tensor %s is longer than %d bytes or has control "
+                         "characters",
+                         f->path, shown, NAME_MAX_BYTES);
     t->name = name;
     if (!json_is_object(entry))
         return error_set(error, EINVAL, "%s: the entry of tensor %s is not an object", f->path,
@@ -228,6 +260,15 @@ static int check_metadata(const struct safetensors *f, struct error *error)
     const json_t *metadata = json_object_get(f->header, "__metadata__");
     if (metadata != NULL && !json_is_object(metadata))
         return error_set(error, EINVAL, "%s: __metadata__ is not an object", f->path);
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)metadata, key, value)
+        if (!json_is_string(value)) {
+            char shown[NAME_MAX_BYTES + 1];
+            printable(key, shown, sizeof shown);
+            return error_set(error, EINVAL, "%s: %s of __metadata__ is not a string", f->path,
+                             shown);
+        }
     return 0;
 }
 
@@ -251,7 +292,7 @@ int safetensors_open(struct safetensors **ret, const char *path, struct error *e
     const char *name;
     json_t *entry;
     if (r == 0)
-        json_object_foreach(f->header, name, entry) {
+        json_object_foreach (f->header, name, entry) {
             if (strcmp(name, "__metadata__") != 0)
                 r = read_tensor(f, name, entry, error);
             if (r < 0)
@@ -318,7 +359,8 @@ void safetensors_release_pages(const struct safetensors *f)
     madvise(f->map, f->size, MADV_DONTNEED);
 }
 
-/* -- values ------------------------------------------------------------------------------------- */
+/* -- values -------------------------------------------------------------------------------------
+ */
 
 static float from_bits(uint32_t bits)
 {
@@ -340,9 +382,9 @@ static float half_to_float(uint16_t h)
 }
 
 #define COPY_AS(type, expression)                                                                  \
-    for (size_t i = 0; i < t->cells; i++) {                                                       \
+    for (size_t i = 0; i < t->cells; i++) {                                                        \
         type v;                                                                                    \
-        memcpy(&v, (const char *)t->data + i * sizeof v, sizeof v);                               \
+        memcpy(&v, (const char *)t->data + i * sizeof v, sizeof v);                                \
         ret[i] = (expression);                                                                     \
     }                                                                                              \
     break

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reading safetensors files: an 8-byte little-endian length, a JSON header, raw data. The file is
  * mapped, and everything in it is checked before it is used. A file that is in use must be replaced
- * by rename, never rewritten in place. */
+ * by rename, never rewritten in place: reading pages that were cut off would end the process. */
 #ifndef FOCALD_MODEL_WEIGHTS_SAFETENSORS_H
 #define FOCALD_MODEL_WEIGHTS_SAFETENSORS_H
 
