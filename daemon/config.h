@@ -19,6 +19,7 @@ enum { CONFIG_MAX_STREAMS = 32 };
 struct config_stream {
     char name[64];             /* [A-Za-z0-9_.-]{1,63} */
     char source[512];          /* "auto", "pipewire:NODE", … */
+    char fallback[512];        /* taken when `auto` finds no server; "" waits for one */
     bool loop, fast;
     char jack_autoconnect[256]; /* "" for none */
 };
@@ -63,6 +64,12 @@ struct config_option { /* one "section.key=value" from the command line */
 int config_load(struct config *ret, const char *path, const struct config_option *options, int n,
                 struct error *error);
 
+/* What differs: "section.key" number i, or NULL when there are no more. The text lives until the next
+ * call in this thread. */
+const char *config_difference(const struct config *a, const struct config *b, int i);
+/* False for keys that a reload takes at once (live values, model, log level). */
+bool config_key_needs_restart(const char *section_key);
+
 /* One live value by its key ("quantile"), from control. Validated like the file's. */
 int config_live_set(struct config_live *live, const char *key, const char *value,
                     struct error *error);
@@ -70,6 +77,12 @@ int config_live_set(struct config_live *live, const char *key, const char *value
 int config_live_get(const struct config_live *live, const char *key, char *ret, size_t size);
 /* The live keys, NULL at the end. */
 const char *const *config_live_keys(void);
+
+/* Where the sockets are: [ipc] dir; else /run/NAME for root, $XDG_RUNTIME_DIR/NAME for others. */
+int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error);
+/* A file in the cache directory, which is made if missing. 0, or a negative errno when there is none:
+ * nothing is kept then. */
+int config_cache_file(const struct config *config, const char *name, char *ret, size_t size);
 
 /* The directory of the model that is meant: model_dir, or the default beside the program in its
  * build folder, or as installed. */

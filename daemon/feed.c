@@ -115,7 +115,7 @@ static int start_source(struct feed *f, const struct source_ops *ops, const char
 static void set_waiting(struct feed *f, const char *text)
 {
     struct source_status status = {.state = SOURCE_WAITING};
-    snprintf(status.text, sizeof status.text, "%s", text);
+    snprintf(status.text, sizeof status.text, "%.*s", (int)sizeof status.text - 1, text);
     changed(f, &status);
 }
 

@@ -128,7 +128,8 @@ static int engine_create(struct engine **ret, struct pipeline *p, const struct m
 static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
 {
     pthread_mutex_lock(&p->lock);
-    snprintf(lane->report.problem, sizeof lane->report.problem, "%s", text);
+    snprintf(lane->report.problem, sizeof lane->report.problem, "%.*s",
+             (int)sizeof lane->report.problem - 1, text);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -298,3 +298,140 @@ static int run(struct daemon *d, const sigset_t *signals)
         log_line(LOG_LEVEL_INFO, "every source is at its end: stopping");
     return EXIT_SUCCESS;
 }
+
+/* -- the command line --------------------------------------------------------------------------- */
+
+static const struct option_spec run_options[] = {
+    {"source", 's', "[NAME=]SPEC", "where audio comes from, see below; repeat it for more streams",
+     "stream", "source"},
+    {"fallback", 0, "SPEC", "the source to take when auto finds no server", "stream", "fallback"},
+    {"loop", 'l', NULL, "files: begin again at the end", "stream", "loop"},
+    {"fast", 0, NULL, "files, stdin: as fast as they can be analysed, not as live", "stream",
+     "fast"},
+    {"jack-autoconnect", 0, "REGEX", "connect matching output ports, also those that come later",
+     "stream", "jack_autoconnect"},
+    {"model", 'm', "DIR", "the model (default: the one that comes with focald)", "model", "dir"},
+    {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
+    {"threads", 't', "N", "of the network; 0 is all cores", "model", "threads"},
+    {"quantile", 'q', "Q", "of the modulation map that the mask keeps, 0 to 1", "analysis",
+     "quantile"},
+    {"hop", 0, "TIME", "between windows, as in \"0.5 s\" or \"43 frames\"", "analysis", "hop"},
+    {"name", 'n', "NAME", "of the sockets' directory", "ipc", "name"},
+    {"log-level", 0, "LEVEL", "error, warning, info or debug", "log", "level"},
+    {"config", 'c', "FILE", "this configuration instead of the standard files", NULL, NULL},
+    {"check", 0, NULL, "check configuration, model and sources, and exit", NULL, NULL},
+    {"list-sources", 0, NULL, "tell what can be captured, and exit", NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct option_usage run_usage = {
+    .synopsis = "focald run [OPTION…]",
+    .about = "Listens live, names the sound every hop, and publishes labels, modulation maps and\n"
+             "masked audio over ZeroMQ (see focalctl, libfocal). Ends on SIGTERM; SIGHUP reloads.",
+    .options = run_options,
+    .more = "sources:\n"
+            "  auto             the PipeWire or JACK server that answers (default)\n"
+            "  pipewire[:NODE]  the default or a named node, or what a sink plays (NODE.monitor)\n"
+            "  jack[:N|:REGEX]  a JACK client with N ports, or with one for each port that matches\n"
+            "  file:PATH        an audio file, or the audio files of a directory\n"
+            "  stdin:RATE:CHANNELS[:s16|s32|f32]\n"
+            "                   raw PCM from the standard input",
+};
+
+static int list_sources(void)
+{
+    enum { CAP = 256 };
+    struct source_entry *entries = calloc(CAP, sizeof *entries);
+    int total = 0;
+    for (int k = 0; entries != NULL && source_kinds[k] != NULL; k++) {
+        struct error error;
+        const struct source_ops *ops = source_kinds[k];
+        if (ops->list == NULL) {
+            printf("%-60s %s\n", ops->name, ops->help);
+            continue;
+        }
+        int n = ops->list(entries, CAP, &error);
+        if (n < 0)
+            fprintf(stderr, "%s: %s\n", ops->name, error.text);
+        for (int i = 0; i < n && i < CAP; i++, total++)
+            printf("%-60s %s\n", entries[i].spec, entries[i].description);
+    }
+    free(entries);
+    return EXIT_SUCCESS;
+}
+
+/* Everything that can be said without listening: keys, model, the kinds of sources, sockets' place. */
+static int check(struct daemon *d, struct error *error)
+{
+    char dir[512];
+    int r = config_ipc_dir(&d->config, dir, sizeof dir, error);
+    for (int i = 0; i < d->config.n_streams && r == 0; i++) {
+        const struct config_stream *s = &d->config.streams[i];
+        const struct source_ops *ops;
+        const char *spec;
+        if (strncmp(s->source, "auto", 4) != 0)
+            r = source_find(s->source, &ops, &spec, error);
+        if (r == 0 && s->fallback[0] != '\0')
+            r = source_find(s->fallback, &ops, &spec, error);
+        if (r < 0)
+            error_prefix(error, r, "stream %s", s->name);
+    }
+    if (r == 0)
+        printf("configuration and model %s are good\n", model_info(d->model)->name);
+    return r;
+}
+
+static int run_with(struct daemon *d, const struct options *options)
+{
+    struct error error;
+    sigset_t signals;
+    int r = config_load(&d->config, d->config_path, d->options, d->n_options, &error);
+    if (r == 0) {
+        log_set_level(d->config.log_level);
+        r = open_model(&d->config, &d->model, &error);
+    }
+    if (r == 0 && options_value(options, "check") != NULL)
+        r = check(d, &error);
+    if (r < 0) {
+        log_line(LOG_LEVEL_ERROR, "%s", error.text);
+        return EXIT_FAILURE;
+    }
+    if (options_value(options, "check") != NULL) {
+        model_close(d->model);
+        return EXIT_SUCCESS;
+    }
+    /* before any thread starts, so that only the main loop takes them */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int status = run(d, &signals);
+    daemon_stop(d);
+    return status;
+}
+
+int mode_run(int argc, char **argv)
+{
+    struct options options;
+    int r = options_parse(&options, &run_usage, argc, argv);
+    if (r != 0)
+        return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    if (options_value(&options, "list-sources") != NULL)
+        return list_sources();
+    struct daemon *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return EXIT_FAILURE;
+    d->config_path = options_value(&options, "config");
+    d->options = options.config;
+    d->n_options = options.n_config;
+    d->start_ns = monotonic_ns();
+    pthread_mutex_init(&d->lock, NULL);
+    if (console_wanted())
+        log_set_hook(console_break);
+    int status = run_with(d, &options);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+    return status;
+}

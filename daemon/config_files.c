@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/config_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/version.h"
+
+struct reading {
+    struct config *config;
+    FILE *file;
+    const char *path;
+    int line;
+    int code; /* the first mistake */
+    struct error *error;
+};
+
+/* inih reads through this, so that lines are counted and none is cut in two silently. */
+static char *read_line(char *text, int size, void *stream)
+{
+    struct reading *r = stream;
+    if (r->code < 0 || fgets(text, size, r->file) == NULL)
+        return NULL;
+    r->line++;
+    size_t n = strlen(text);
+    if (n + 1 == (size_t)size && text[n - 1] != '\n' && !feof(r->file))
+        r->code = error_set(r->error, EINVAL, "%s:%d: the line is longer than %d bytes", r->path,
+                            r->line, size - 2);
+    return text;
+}
+
+static int take_value(void *user, const char *section, const char *key, const char *value)
+{
+    struct reading *r = user;
+    char where[600];
+    if (r->code < 0)
+        return 0;
+    snprintf(where, sizeof where, "%s:%d", r->path, r->line);
+    r->code = config_set(r->config, where, section, key, value, r->error);
+    return r->code == 0;
+}
+
+/* -ENOENT when there is no such file. */
+static int read_file(struct config *config, const char *path, struct error *error)
+{
+    struct reading r = {.config = config, .path = path, .error = error};
+    r.file = fopen(path, "re");
+    if (r.file == NULL)
+        return error_set(error, errno, "%s: %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(fileno(r.file), &st) == 0 && S_ISDIR(st.st_mode)) {
+        fclose(r.file);
+        return error_set(error, EISDIR, "%s is a directory; the configuration is a file", path);
+    }
+    int line = ini_parse_stream(read_line, &r, take_value, &r);
+    fclose(r.file);
+    if (r.code == 0 && line > 0)
+        r.code = error_set(error, EINVAL, "%s:%d: neither [section] nor key = value", path, line);
+    if (r.code == 0 && line < 0)
+        r.code = error_set(error, EIO, "%s: cannot be read", path);
+    return r.code;
+}
+
+static int is_conf(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".conf") == 0;
+}
+
+/* DIR/(*.conf), by name. */
+static int read_directory(struct config *config, const char *dir, struct error *error)
+{
+    struct dirent **entries;
+    int r = 0, n = scandir(dir, &entries, is_conf, alphasort);
+    if (n < 0)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
+        if (r == 0)
+            r = read_file(config, path, error);
+        free(entries[i]);
+    }
+    free(entries);
+    return r;
+}
+
+static void user_path(char *ret, size_t size)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config != NULL && config[0] == '/')
+        snprintf(ret, size, "%s/focald/focald.conf", config);
+    else
+        snprintf(ret, size, "%s/.config/focald/focald.conf", home != NULL ? home : "");
+}
+
+int config_read_files(struct config *config, const char *path, struct error *error)
+{
+    char paths[2][512], dir[1024];
+    int n = 2, r = 0;
+    snprintf(paths[0], sizeof paths[0], "%s/focald/focald.conf", FOCALD_SYSCONFDIR);
+    user_path(paths[1], sizeof paths[1]);
+    if (path != NULL) {
+        n = 1;
+        if ((size_t)snprintf(paths[0], sizeof paths[0], "%s", path) >= sizeof paths[0])
+            return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
+    }
+    for (int i = 0; i < n && r == 0; i++) {
+        r = read_file(config, paths[i], error);
+        if (r == -ENOENT && path == NULL)
+            r = 0;
+    }
+    for (int i = 0; i < n && r == 0; i++) {
+        snprintf(dir, sizeof dir, "%s.d", paths[i]);
+        r = read_directory(config, dir, error);
+    }
+    return r;
+}
+
+/* -- directories -------------------------------------------------------------------------------- */
+
+int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    int n;
+    if (config->ipc_dir[0] != '\0')
+        n = snprintf(ret, size, "%s", config->ipc_dir);
+    else if (strchr(config->ipc_name, '/') != NULL || config->ipc_name[0] == '\0')
+        return error_set(error, EINVAL, "name = \"%s\" in [ipc]; allowed: a name without /",
+                         config->ipc_name);
+    else if (geteuid() == 0 || getenv("RUNTIME_DIRECTORY") != NULL)
+        n = snprintf(ret, size, "/run/%s", config->ipc_name);
+    else if (runtime != NULL && runtime[0] == '/')
+        n = snprintf(ret, size, "%s/%s", runtime, config->ipc_name);
+    else
+        return error_set(error, ENOENT,
+                         "no place for the sockets: XDG_RUNTIME_DIR is not set; log in properly, or "
+                         "set dir in [ipc]");
+    return n >= 0 && (size_t)n < size ? 0
+                                      : error_set(error, ENAMETOOLONG, "dir in [ipc] is too long");
+}
+
+/* Makes the directory and its parents. */
+static int make_directories(const char *path)
+{
+    char part[512];
+    size_t n = strlen(path);
+    if (n >= sizeof part)
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i <= n; i++)
+        if (path[i] == '/' || path[i] == '\0') {
+            memcpy(part, path, i);
+            part[i] = '\0';
+            if (mkdir(part, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        }
+    return 0;
+}
+
+int config_cache_file(const struct config *config, const char *name, char *ret, size_t size)
+{
+    char dir[512];
+    const char *service = getenv("CACHE_DIRECTORY"), *user = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    if (config->cache_dir[0] != '\0')
+        snprintf(dir, sizeof dir, "%s", config->cache_dir);
+    else if (service != NULL && service[0] == '/')
+        snprintf(dir, sizeof dir, "%s", service);
+    else if (user != NULL && user[0] == '/')
+        snprintf(dir, sizeof dir, "%s/focald", user);
+    else if (home != NULL && home[0] == '/')
+        snprintf(dir, sizeof dir, "%s/.cache/focald", home);
+    else
+        return -ENOENT;
+    int r = make_directories(dir);
+    if (r == 0 && (size_t)snprintf(ret, size, "%s/%s", dir, name) >= size)
+        r = -ENAMETOOLONG;
+    return r;
+}
+
+/* Of the program in its build folder: build/daemon/focald knows the source tree's model. */
+static int build_model_dir(char *ret, size_t size)
+{
+    char program[512];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n < 0)
+        return -errno;
+    program[n] = '\0';
+    char *slash = strrchr(program, '/');
+    if (slash == NULL || strncmp(program, FOCALD_BUILD_ROOT, strlen(FOCALD_BUILD_ROOT)) != 0)
+        return -ENOENT;
+    snprintf(ret, size, "%s", FOCALD_SOURCE_MODEL_DIR);
+    return access(ret, F_OK) == 0 ? 0 : -ENOENT;
+}
+
+int config_model_dir(const struct config *config, char *ret, size_t size, struct error *error)
+{
+    if (config->model_dir[0] != '\0') {
+        snprintf(ret, size, "%s", config->model_dir);
+        return 0;
+    }
+    if (build_model_dir(ret, size) == 0)
+        return 0;
+    snprintf(ret, size, "%s", FOCALD_MODEL_DIR);
+    if (access(ret, F_OK) == 0)
+        return 0;
+    return error_set(error, ENOENT, "the default model is not at %s; install focald, or name one "
+                     "with --model DIR", ret);
+}
