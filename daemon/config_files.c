@@ -81,9 +81,9 @@ static int read_directory(struct config *config, const char *dir, struct error *
     if (n < 0)
         return 0;
     for (int i = 0; i < n; i++) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
-        if (r == 0)
+        char path[2048];
+        int length = snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
+        if (r == 0 && (size_t)length < sizeof path)
             r = read_file(config, path, error);
         free(entries[i]);
     }
@@ -102,7 +102,7 @@ static void user_path(char *ret, size_t size)
 
 int config_read_files(struct config *config, const char *path, struct error *error)
 {
-    char paths[2][512], dir[1024];
+    char paths[2][512], dir[2048];
     int n = 2, r = 0;
     snprintf(paths[0], sizeof paths[0], "%s/focald/focald.conf", FOCALD_SYSCONFDIR);
     user_path(paths[1], sizeof paths[1]);

@@ -64,7 +64,8 @@ static void write_block(struct bench *b, uint32_t frames, uint32_t rate, uint32_
     b->written += frames;
 }
 
-/* Largest difference of a window from the signal, zeros taken for gaps of [from, to). */
+/* Largest difference of a window from the signal, zeros taken for gaps of [from, to). A shift by one
+ * sample would make it 0.2. */
 static double window_error(const struct window *w, uint64_t from, uint64_t to)
 {
     double worst = 0;
@@ -91,7 +92,7 @@ static void windows_come_a_hop_apart_and_hold_the_signal(void **state)
             continue;
         assert_int_equal(w->first, expected_first);
         assert_int_equal(w->hop_samples, HOP);
-        assert_true(window_error(w, 0, 0) == 0); /* equal rates are not filtered */
+        assert_true(window_error(w, 0, 0) < 1e-6);
         expected_first += HOP;
         windows++;
     }
@@ -130,7 +131,7 @@ static void lost_frames_are_zeros_at_their_place(void **state)
         write_block(&b, 480, RATE, 1, 0), stream_pump(b.stream, HOP_FRAMES, NULL);
     const struct window *w = stream_take(b.stream);
     assert_non_null(w);
-    assert_true(window_error(w, from, to) == 0);
+    assert_true(window_error(w, from, to) < 1e-6);
     assert_int_equal(window_lost(w, w->first, WINDOW), 1000);
     assert_int_equal(stream_missed(b.stream), 1000);
     bench_end(&b);
@@ -155,7 +156,7 @@ static void after_a_restart_the_timeline_has_moved_by_the_time_away(void **state
     assert_non_null(w);
     assert_true(w->first >= back);
     assert_int_equal(w->first % 186, 0);
-    assert_true(window_error(w, 0, 0) == 0);
+    assert_true(window_error(w, 0, 0) < 1e-6);
     assert_int_equal(window_lost(w, w->first, WINDOW), 0);
     assert_int_equal(stream_missed(b.stream), 20 * RATE);
     bench_end(&b);
@@ -173,7 +174,7 @@ static void a_source_that_pauses_without_a_word_leaves_a_gap(void **state)
         write_block(&b, 480, RATE, 1, 0), stream_pump(b.stream, HOP_FRAMES, NULL);
     const struct window *w = stream_take(b.stream);
     assert_non_null(w);
-    assert_true(window_error(w, from, from + RATE) == 0);
+    assert_true(window_error(w, from, from + RATE) < 1e-6);
     assert_int_equal(window_lost(w, w->first, WINDOW), RATE);
     bench_end(&b);
 }
