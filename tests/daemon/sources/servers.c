@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Every program runs in a process group of its own under a keeper that waits on a pipe. Only the
+ * test holds the pipe's other end, so its end, however it comes, ends the group. */
+#include "tests/daemon/sources/servers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <jack/jack.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_PROGRAMS = 16, ANSWER_MS = 10000, POLL_MS = 20 };
+
+struct program {
+    pid_t keeper; /* 0: free */
+    int leash;    /* closing it ends the group */
+};
+
+struct servers {
+    char dir[64];
+    struct program programs[MAX_PROGRAMS];
+    int jack, pipewire; /* ids, negative: not running */
+};
+
+static const char pipewire_conf[] =
+    "context.properties = { default.clock.rate = 48000 default.clock.quantum = 1024\n"
+    "                       default.clock.min-quantum = 1024 }\n"
+    "context.objects = [\n"
+    "  { factory = adapter args = { factory.name = support.null-audio-sink\n"
+    "      node.name = " SERVERS_SINK " media.class = Audio/Sink\n"
+    "      node.description = \"Test sink\" audio.position = [ FL FR ]\n"
+    "      monitor.channel-volumes = false } }\n"
+    "  { factory = adapter args = { factory.name = support.null-audio-sink\n"
+    "      node.name = " SERVERS_SOURCE " media.class = Audio/Source/Virtual\n"
+    "      node.description = \"Test source\" audio.position = [ FL FR ] } }\n"
+    "]\n";
+
+static void sleep_ms(int ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+bool servers_has_program(const char *name)
+{
+    char path[4096], *saved;
+    const char *dirs = getenv("PATH");
+    char *copy = strdup(dirs != NULL ? dirs : "/usr/bin:/bin");
+    bool found = false;
+    for (char *dir = copy == NULL ? NULL : strtok_r(copy, ":", &saved); dir != NULL && !found;
+         dir = strtok_r(NULL, ":", &saved)) {
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        found = access(path, X_OK) == 0;
+    }
+    free(copy);
+    return found;
+}
+
+/* -- programs on a leash ------------------------------------------------------------------------
+ */
+
+static void run_keeper(const char *log, const char *const argv[], int leash)
+{
+    char byte;
+    setpgid(0, 0);
+    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), in = open("/dev/null", O_RDONLY);
+    dup2(in, 0);
+    dup2(out, 1);
+    dup2(out, 2);
+    if (fork() == 0) {
+        execvp(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    while (read(leash, &byte, 1) < 0 && errno == EINTR)
+        ;
+    kill(0, SIGKILL); /* the group, ourselves too */
+    _exit(0);
+}
+
+int servers_run(struct servers *s, const char *const argv[])
+{
+    char log[128];
+    int id = 0, leash[2];
+    const char *name = strrchr(argv[0], '/');
+    snprintf(log, sizeof log, "%s/%s.log", s->dir, name != NULL ? name + 1 : argv[0]);
+    while (id < MAX_PROGRAMS && s->programs[id].keeper != 0)
+        id++;
+    if (id == MAX_PROGRAMS)
+        return -EMFILE;
+    if (pipe2(leash, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < MAX_PROGRAMS; i++)
+            if (s->programs[i].keeper != 0)
+                close(s->programs[i].leash); /* another keeper's must not outlive the test */
+        close(leash[1]);
+        run_keeper(log, argv, leash[0]);
+    }
+    close(leash[0]);
+    if (pid < 0) {
+        close(leash[1]);
+        return -errno;
+    }
+    setpgid(pid, pid);
+    s->programs[id] = (struct program){.keeper = pid, .leash = leash[1]};
+    return id;
+}
+
+void servers_end(struct servers *s, int id)
+{
+    if (id < 0 || s->programs[id].keeper == 0)
+        return;
+    close(s->programs[id].leash);
+    waitpid(s->programs[id].keeper, NULL, 0);
+    s->programs[id].keeper = 0;
+    sleep_ms(POLL_MS); /* the group's other members are dying, and their sockets with them */
+}
+
+/* -- life ---------------------------------------------------------------------------------------
+ */
+
+struct servers *servers_new(void)
+{
+    struct servers *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    snprintf(s->dir, sizeof s->dir, "/tmp/focald-servers-XXXXXX");
+    s->jack = s->pipewire = -1;
+    if (mkdtemp(s->dir) == NULL) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+void servers_free(struct servers *s)
+{
+    if (s == NULL)
+        return;
+    servers_stop_jack(s);
+    servers_stop_pipewire(s);
+    for (int i = 0; i < MAX_PROGRAMS; i++)
+        servers_end(s, i);
+    nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(s);
+}
+
+const char *servers_dir(const struct servers *s)
+{
+    return s->dir;
+}
+
+/* -- JACK ---------------------------------------------------------------------------------------
+ */
+
+static void silent(const char *text)
+{
+    (void)text;
+}
+
+static bool jack_answers(void)
+{
+    jack_client_t *client = jack_client_open("servers-probe", JackNoStartServer, NULL);
+    if (client != NULL)
+        jack_client_close(client);
+    return client != NULL;
+}
+
+bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
+{
+    char name[64];
+    if (s->jack >= 0)
+        return true;
+    if (!servers_has_program("jackd")) {
+        snprintf(reason, SERVERS_REASON, "jackd is not installed (package jackd2)");
+        return false;
+    }
+    snprintf(name, sizeof name, "focald-test-%d", (int)getpid());
+    setenv("JACK_DEFAULT_SERVER", name, 1);
+    jack_set_error_function(silent);
+    jack_set_info_function(silent);
+    /* -S: the server waits for its clients, so that a busy machine is late but loses nothing */
+    const char *const argv[] = {"jackd", "-n",    name, "-r",    "-S", "-t", "2000",
+                                "-d",    "dummy", "-r", "48000", "-p", "64", NULL};
+    s->jack = servers_run(s, argv);
+    for (int ms = 0; s->jack >= 0 && ms < ANSWER_MS; ms += POLL_MS) {
+        if (jack_answers())
+            return true;
+        sleep_ms(POLL_MS);
+    }
+    servers_stop_jack(s);
+    snprintf(reason, SERVERS_REASON, "jackd does not come up here");
+    return false;
+}
+
+void servers_stop_jack(struct servers *s)
+{
+    servers_end(s, s->jack);
+    s->jack = -1;
+}
+
+/* -- PipeWire -----------------------------------------------------------------------------------
+ */
+
+static bool write_config(const struct servers *s)
+{
+    char path[256];
+    const char *const dirs[] = {"", "/config", "/config/pipewire",
+                                "/config/pipewire/pipewire.conf.d"};
+    for (int i = 1; i < 4; i++) {
+        snprintf(path, sizeof path, "%s%s", s->dir, dirs[i]);
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+            return false;
+    }
+    snprintf(path, sizeof path, "%s%s/test.conf", s->dir, dirs[3]);
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        return false;
+    bool ok = fputs(pipewire_conf, file) >= 0;
+    return fclose(file) == 0 && ok;
+}
+
+static bool pipewire_answers(const struct servers *s)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/pipewire-0", s->dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool servers_start_pipewire(struct servers *s, char reason[static SERVERS_REASON])
+{
+    static const char *const needed[] = {"pipewire", "wireplumber", "dbus-run-session", "pw-play"};
+    char config[128];
+    if (s->pipewire >= 0)
+        return true;
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (!servers_has_program(needed[i])) {
+            snprintf(reason, SERVERS_REASON, "%s is not installed", needed[i]);
+            return false;
+        }
+    snprintf(config, sizeof config, "%s/config", s->dir);
+    setenv("XDG_RUNTIME_DIR", s->dir, 1);
+    setenv("PIPEWIRE_RUNTIME_DIR", s->dir, 1);
+    setenv("XDG_CONFIG_HOME", config, 1);
+    setenv("XDG_STATE_HOME", config, 1);
+    unsetenv("PIPEWIRE_REMOTE");
+    /* WirePlumber must find the server, and wants a session bus */
+    static const char *const argv[] = {
+        "dbus-run-session",
+        "--",
+        "sh",
+        "-c",
+        "pipewire & until test -S \"$XDG_RUNTIME_DIR/pipewire-0\"; do sleep 0.02; done; "
+        "exec wireplumber",
+        NULL};
+    if (write_config(s))
+        s->pipewire = servers_run(s, argv);
+    for (int ms = 0; s->pipewire >= 0 && ms < ANSWER_MS; ms += POLL_MS) {
+        if (pipewire_answers(s))
+            return true;
+        sleep_ms(POLL_MS);
+    }
+    servers_stop_pipewire(s);
+    snprintf(reason, SERVERS_REASON, "pipewire does not come up here");
+    return false;
+}
+
+void servers_stop_pipewire(struct servers *s)
+{
+    char path[128];
+    servers_end(s, s->pipewire);
+    s->pipewire = -1;
+    snprintf(path, sizeof path, "%s/pipewire-0", s->dir);
+    unlink(path); /* killed, it leaves its socket */
+}
