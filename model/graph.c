@@ -246,6 +246,10 @@ int graph_slice(struct graph *graph, int x, int from, int c)
     if (graph->code == 0 && (from < 0 || c < 1 || from + c > s.c))
         return mistake(graph, "graph: channels %d to %d of %d", from, from + c, s.c);
     s.c = c;
+    if (graph->code == 0 && graph->nodes[x].op == GRAPH_SLICE) { /* of a slice: of the whole */
+        from += graph->nodes[x].from;
+        x = graph->nodes[x].in[0];
+    }
     struct graph_node node = node_of(GRAPH_SLICE, x, s);
     node.from = from;
     return add_node(graph, &node);
@@ -328,6 +332,8 @@ int graph_cosine(struct graph *graph, int x, int weight)
 int graph_output(struct graph *graph, int x)
 {
     shape_of(graph, x);
+    if (graph->code == 0 && graph->nodes[x].op == GRAPH_SLICE)
+        return mistake(graph, "graph: a slice is a view and cannot be an output");
     if (graph->code == 0)
         graph->nodes[x].output = true;
     return x;

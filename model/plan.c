@@ -82,7 +82,8 @@ static void fuse(struct plan *p, struct plan_step *s, bool *done)
     int scale = only_reader(p, s->node, GRAPH_CHANNEL_SCALE);
     int last = scale >= 0 ? scale : s->node;
     int add = only_reader(p, last, GRAPH_ADD);
-    if (add < 0 || p->graph.nodes[add].in[1] != last || p->graph.nodes[add].in[0] > s->node)
+    if (add < 0 || p->graph.nodes[add].in[1] != last || p->graph.nodes[add].in[0] > s->node ||
+        p->graph.nodes[p->graph.nodes[add].in[0]].op == GRAPH_SLICE) /* its rows are not dense */
         return;
     s->residual = p->graph.nodes[add].in[0];
     s->value = add;
@@ -131,16 +132,22 @@ static bool is_view(const struct plan *p, int value)
     return p->graph.nodes[value].op == GRAPH_SLICE;
 }
 
-/* A residual that nobody needs afterwards is added to in place. Values are in step order, so that all
- * other readers of it have a smaller number than the sum, or a greater: then it stays. */
+/* The value whose memory this one is. */
+static int whole_of(const struct plan *p, int value)
+{
+    return is_view(p, value) ? p->graph.nodes[value].in[0] : value;
+}
+
+/* A residual that nobody needs from this step on, the step's own operator included, is added to in
+ * place. */
 static bool add_in_place(const struct plan *p, const struct plan_step *s)
 {
     int residual = s->residual;
-    if (p->config.isolate || p->graph.nodes[residual].output || is_view(p, residual))
+    if (p->config.isolate || p->graph.nodes[residual].output)
         return false;
-    for (int i = s->node + 1; i < p->graph.n_nodes; i++)
+    for (int i = s->node; i < p->graph.n_nodes; i++)
         for (int k = 0; k < p->graph.nodes[i].n_in && i != s->value; k++)
-            if (p->graph.nodes[i].in[k] == residual)
+            if (whole_of(p, p->graph.nodes[i].in[k]) == residual)
                 return false;
     return true;
 }

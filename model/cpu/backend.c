@@ -83,9 +83,17 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
         };
         r = onednn_linear_create(&s->primitive, b->onednn, &linear, like_primitive, error);
     } else {
-        struct onednn_conv conv = {spec->in[0].n, spec->in[0].h, spec->in[0].w, spec->in[0].c,
-                                   spec->out.h,   spec->out.w,   spec->out.c,   node->kernel,
-                                   node->stride,  node->pad};
+        struct onednn_conv conv = {.n = spec->in[0].n,
+                                   .in_h = spec->in[0].h,
+                                   .in_w = spec->in[0].w,
+                                   .in_c = spec->in[0].c,
+                                   .src_stride = spec->in_stride[0],
+                                   .out_h = spec->out.h,
+                                   .out_w = spec->out.w,
+                                   .out_c = spec->out.c,
+                                   .kernel = node->kernel,
+                                   .stride = node->stride,
+                                   .pad = node->pad};
         r = onednn_conv_create(&s->primitive, b->onednn, &conv, like_primitive, error);
     }
     if (r < 0)
@@ -227,7 +235,7 @@ static int cpu_step_run(struct step *step, struct error *error)
                         spec->node->eps, m->out);
         return 0;
     case GRAPH_GELU:
-        loop_gelu(m->in[0], rows * c, m->out);
+        loop_gelu(m->in[0], spec->in_stride[0], rows, c, m->out);
         return 0;
     case GRAPH_FOCAL_CONTEXT:
         loop_focal(&s->focal, m->in[0], m->scratch, m->out);

@@ -241,13 +241,12 @@ void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, 
     }
 }
 
-void loop_gelu(const float *x, size_t n, float *y)
+void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
     const struct simd *v = simd();
-    enum { PIECE = 4096 };
-#pragma omp parallel for if (n > parallel_floats)
-    for (size_t i = 0; i < n; i += PIECE)
-        v->gelu(x + i, n - i < PIECE ? n - i : PIECE, y + i);
+#pragma omp parallel for if (rows * c > parallel_floats)
+    for (size_t r = 0; r < rows; r++)
+        v->gelu(x + r * stride, c, y + r * c);
 }
 
 void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y)

@@ -16,7 +16,8 @@ void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, 
               size_t c, float *y);
 void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y);
-void loop_gelu(const float *x, size_t n, float *y);
+/* y: [rows][c] = gelu(x: [rows][stride]). */
+void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y);
 
 /* y: [rows] = L2 norm of x: [rows][stride] over c. */
 void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y);

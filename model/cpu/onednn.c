@@ -174,10 +174,12 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
     const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel, s->kernel};
     const dnnl_dims_t bias = {s->out_c}, dst = {s->n, s->out_c, s->out_h, s->out_w};
     const dnnl_dims_t strides = {s->stride, s->stride}, pad = {s->pad, s->pad};
+    const dnnl_dim_t step = (dnnl_dim_t)s->src_stride;
+    const dnnl_dims_t src_strides = {s->in_h * s->in_w * step, 1, s->in_w * step, step};
     dnnl_memory_desc_t wanted;
     dnnl_convolution_desc_t op;
     dnnl_status_t status =
-        dnnl_memory_desc_init_by_tag(&p->md[ARG_SRC], 4, src, dnnl_f32, dnnl_nhwc);
+        dnnl_memory_desc_init_by_strides(&p->md[ARG_SRC], 4, src, dnnl_f32, src_strides);
     if (status == dnnl_success)
         status = weights_wanted(&wanted, 4, weights, like);
     if (status == dnnl_success)

@@ -26,9 +26,10 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                          const struct onednn_linear *spec, const struct onednn_primitive *like,
                          struct error *error);
 
-/* NHWC, weights: [out][in][kernel][kernel], bias: [out]. */
+/* NHWC, src_stride floats from one position to the next; weights: [out][in][kernel][kernel], bias: [out]. */
 struct onednn_conv {
     int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
+    size_t src_stride;
 };
 int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
                        const struct onednn_conv *spec, const struct onednn_primitive *like,

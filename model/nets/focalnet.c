@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "model/graph.h"
 
@@ -298,6 +299,8 @@ size_t focalnet_parameters(const struct focalnet_config *c)
     graph_init(&g);
     if (focalnet_build(c, 1, false, false, &g, &values, NULL) == 0)
         for (int i = 0; i < g.n_weights; i++) {
+            if (strstr(g.weights[i].name, ".running_") != NULL)
+                continue;
             size_t cells = 1;
             for (int k = 0; k < g.weights[i].rank; k++)
                 cells *= (size_t)g.weights[i].shape[k];

@@ -48,7 +48,7 @@ static double conv_at(const struct step_spec *spec, const float *w, const float 
                 int y = oy * node->stride + ky - node->pad, z = ox * node->stride + kx - node->pad;
                 if (y < 0 || y >= in.h || z < 0 || z >= in.w)
                     continue;
-                size_t at = ((size_t)y * (size_t)in.w + (size_t)z) * (size_t)in.c;
+                size_t at = ((size_t)y * (size_t)in.w + (size_t)z) * spec->in_stride[0];
                 sum += (double)x[at + (node->sum_inputs ? 0 : (size_t)c)] *
                        (double)w[((size_t)(o * kernel_c + c) * (size_t)k + (size_t)ky) * (size_t)k +
                                  (size_t)kx];
@@ -60,7 +60,7 @@ static void conv(const struct step_spec *spec, const float *const *w, const stru
 {
     const struct tensor_shape in = spec->in[0], out = spec->out;
     for (int n = 0; n < out.n; n++) {
-        const float *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * (size_t)in.c;
+        const float *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * spec->in_stride[0];
         for (int y = 0; y < out.h; y++)
             for (int z = 0; z < out.w; z++)
                 for (int o = 0; o < out.c; o++)
@@ -93,8 +93,10 @@ static void layer_norm(const struct step_spec *spec, const float *const *w,
 static void gelu(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
 {
     (void)w;
-    for (size_t i = 0; i < tensor_cells(spec->out); i++)
-        m->out[i] = ref_gelu(m->in[0][i]);
+    size_t c = (size_t)spec->out.c;
+    for (size_t p = 0; p < positions(spec->out); p++)
+        for (size_t i = 0; i < c; i++)
+            m->out[p * c + i] = ref_gelu(m->in[0][p * spec->in_stride[0] + i]);
 }
 
 /* One level at one position and channel: the depth-wise convolution of ctx: [h][w], stride apart. */

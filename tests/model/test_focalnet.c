@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The network against the published one's numbers, on both backends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/model/golden.h"
+
+struct tally {
+    int lines, beyond;
+};
+
+static void count(void *user, const struct golden_line *line)
+{
+    struct tally *t = user;
+    t->lines++;
+    if (line->within)
+        return;
+    t->beyond++;
+    print_error("%s: %g, limit %g %s\n", line->tensor, line->error, line->limit, line->what);
+}
+
+/* Every tensor of the file is within its limit, for values apart from each other in memory between
+ * guards, and for values that share their places. */
+static void check(const char *path, const struct backend_ops *ops, int least_lines)
+{
+    struct safetensors *file;
+    struct error error;
+    if (safetensors_open(&file, path, &error) < 0)
+        fail_msg("%s", error.text);
+    for (int isolate = 0; isolate < 2; isolate++) {
+        struct golden_backend backend = {ops, 2, isolate != 0};
+        struct tally tally = {0, 0};
+        if (golden_focalnet(file, &backend, count, &tally, &error) < 0)
+            fail_msg("%s", error.text);
+        assert_int_equal(tally.beyond, 0);
+        assert_true(tally.lines >= least_lines);
+    }
+    safetensors_close(file);
+}
+
+static void the_reference_reproduces_the_tiny_network(void **state)
+{
+    (void)state;
+    check(GOLDEN_DIR "/focalnet_tiny.safetensors", &backend_ref, 26);
+}
+
+static void the_cpu_reproduces_the_tiny_network(void **state)
+{
+    (void)state;
+    check(GOLDEN_DIR "/focalnet_tiny.safetensors", &backend_cpu, 26);
+}
+
+static void the_reference_reproduces_all_options(void **state)
+{
+    (void)state;
+    check(GOLDEN_DIR "/focalnet_options.safetensors", &backend_ref, 19);
+}
+
+static void the_cpu_reproduces_all_options(void **state)
+{
+    (void)state;
+    check(GOLDEN_DIR "/focalnet_options.safetensors", &backend_cpu, 19);
+}
+
+static void the_cpu_reproduces_focalnet_base(void **state)
+{
+    (void)state;
+    const char *shared = getenv("FOCALD_SHARED");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/golden/focalnet_base_hashed.safetensors",
+             shared != NULL ? shared : SOURCE_ROOT "/../shared");
+    if (access(path, R_OK) < 0) {
+        print_message("skipped: %s is not there (FOCALD_SHARED names its folder)\n", path);
+        skip();
+    }
+    check(path, &backend_cpu, 25);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_reference_reproduces_the_tiny_network),
+        cmocka_unit_test(the_cpu_reproduces_the_tiny_network),
+        cmocka_unit_test(the_reference_reproduces_all_options),
+        cmocka_unit_test(the_cpu_reproduces_all_options),
+        cmocka_unit_test(the_cpu_reproduces_focalnet_base),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
