@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -68,21 +69,36 @@ bool servers_has_program(const char *name)
 /* -- programs on a leash ------------------------------------------------------------------------
  */
 
-static void run_keeper(const char *log, const char *const argv[], int leash)
+static void run_program(const char *log, const char *const argv[])
 {
-    char byte;
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the keeper be killed */
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), in = open("/dev/null", O_RDONLY);
     dup2(in, 0);
     dup2(out, 1);
     dup2(out, 2);
-    if (fork() == 0) {
-        execvp(argv[0], (char *const *)argv);
-        _exit(127);
-    }
+    execvp(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+/* The program and what it starts are our children or, once orphaned, become so: all are waited for,
+ * and with them their sockets and shared memory are gone. */
+static void run_keeper(const char *log, const char *const argv[], int leash)
+{
+    char byte;
+    setpgid(0, 0); /* a Ctrl-C ends the test, and we come after it */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_program(log, argv);
     while (read(leash, &byte, 1) < 0 && errno == EINTR)
         ;
-    kill(0, SIGKILL); /* the group, ourselves too */
+    if (pid > 0) {
+        kill(-pid, SIGKILL);
+        kill(pid, SIGKILL);
+    }
+    while (wait(NULL) > 0)
+        ;
     _exit(0);
 }
 
@@ -111,7 +127,6 @@ int servers_run(struct servers *s, const char *const argv[])
         close(leash[1]);
         return -errno;
     }
-    setpgid(pid, pid);
     s->programs[id] = (struct program){.keeper = pid, .leash = leash[1]};
     return id;
 }
@@ -123,7 +138,6 @@ void servers_end(struct servers *s, int id)
     close(s->programs[id].leash);
     waitpid(s->programs[id].keeper, NULL, 0);
     s->programs[id].keeper = 0;
-    sleep_ms(POLL_MS); /* the group's other members are dying, and their sockets with them */
 }
 
 /* -- life ---------------------------------------------------------------------------------------
