@@ -58,7 +58,7 @@ static const struct key keys[] = {
      3600, NULL, "0.5 s"},
     {"audio", "delay", NULL, KIND_DELAY, AT_RESTART, FIELD(audio_delay_s), 0, 4.9, NULL, "hop"},
     {"audio", "resampler", NULL, KIND_CHOICE, AT_RESTART, FIELD(resampler), 0, 0,
-     "fast medium best", "fast"},
+     "fast medium best", "best"},
     {"audio", "ring", NULL, KIND_SECONDS, AT_RESTART, FIELD(ring_s), 0.1, 60, NULL, "2 s"},
     {"ipc", "name", NULL, KIND_TEXT, AT_RESTART, FIELD(ipc_name), 0, 0, NULL, "focald"},
     {"ipc", "dir", NULL, KIND_TEXT, AT_RESTART, FIELD(ipc_dir), 0, 0, NULL, ""},

@@ -20,7 +20,7 @@
 
 /* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds to
  * the latency. */
-static const long poll_ns = 3 * 1000 * 1000;
+static const long poll_ns = 2 * 1000 * 1000;
 
 /* Everything that depends on the model, changed as a whole. */
 struct engine {
