@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libsamplerate's sinc converters put output n at input time n / ratio and hold outputs back until
  * the filter's look-ahead is there; only the end of a signal needs care, so that exactly
- * round(frames * ratio) samples come: it is zeros that follow, and outputs are counted. */
+ * round(frames * ratio) samples come: it is zeros that follow, and outputs are counted. Where the
+ * ratio of the rates has few phases the same filter runs from a table (polyphase.h). */
 #include "dsp/resampler.h"
 
 #include <errno.h>
@@ -13,14 +14,17 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "dsp/polyphase.h"
 
-enum { FLUSH_FRAMES = 256, PROBE_FRAMES = 1 << 15, SLACK = 64 };
+enum { FLUSH_FRAMES = 256, PROBE_FRAMES = 512, PROBE_OUT = 4096, SLACK = 64 };
 
+/* mono holds what a push brings; with neither src nor polyphase the rates are equal. */
 struct resampler {
     int in_rate, out_rate, channels;
     size_t max_frames, out_max, delay;
-    SRC_STATE *src; /* NULL when the rates are equal */
-    float *mono;    /* [max(max_frames, FLUSH_FRAMES)] */
+    SRC_STATE *src;
+    struct polyphase *polyphase;
+    float *mono;                     /* [max(max_frames, FLUSH_FRAMES)] */
     uint64_t frames_in, samples_out; /* since the last flush or reset */
 };
 
@@ -37,9 +41,12 @@ static int converter_of(enum resampler_quality quality)
     return SRC_SINC_MEDIUM_QUALITY;
 }
 
-/* in: [frames] mono. Returns the samples written, at most cap; all of in is consumed. */
+/* in: [frames] mono. Returns the samples written, at most cap; unless cap stops it all of in is
+ * consumed. */
 static ssize_t process(struct resampler *r, const float *in, size_t frames, float *ret, size_t cap)
 {
+    if (r->polyphase != NULL)
+        return (ssize_t)polyphase_push(r->polyphase, in, frames, ret, cap);
     size_t made = 0;
     SRC_DATA data = {
         .data_in = in,
@@ -58,22 +65,64 @@ static ssize_t process(struct resampler *r, const float *in, size_t frames, floa
     return (ssize_t)made;
 }
 
-/* How much a long push of zeros holds back. */
-static int measure_delay(struct resampler *r, struct error *error)
+/* Feeds one zero and counts what comes. out: [PROBE_OUT], more than a ratio of 256 can give. */
+static ssize_t probe_one(struct resampler *r, float *out)
 {
-    size_t expected = (size_t)((double)PROBE_FRAMES * r->out_rate / r->in_rate);
-    float *zeros = memory_zeroed(PROBE_FRAMES, sizeof(float));
-    float *out = memory_zeroed(expected + SLACK, sizeof(float));
-    ssize_t got = zeros == NULL || out == NULL
-                      ? -ENOMEM
-                      : process(r, zeros, PROBE_FRAMES, out, expected + SLACK);
-    free(zeros);
+    const float zero = 0;
+    return process(r, &zero, 1, out, PROBE_OUT);
+}
+
+/* The inputs after an output's position that libsamplerate waits for: those fed beyond it when it
+ * comes. Early outputs are skipped, since the first call sets the converter up. */
+static int measure_reach(struct resampler *r, size_t *ret)
+{
+    float *out = memory_zeroed(PROBE_OUT, sizeof(float));
+    if (out == NULL)
+        return -ENOMEM;
+    uint64_t fed = 0, made = 0, settled = PROBE_FRAMES;
+    if (r->in_rate > r->out_rate)
+        settled *= (uint64_t)(r->in_rate / r->out_rate + 1);
+    ssize_t n = 0;
+    for (; n >= 0 && (fed < settled || n == 0); fed++) {
+        n = probe_one(r, out);
+        made += n > 0 ? (uint64_t)n : 0;
+    }
     free(out);
     src_reset(r->src);
-    if (got < 0)
-        return error_set(error, (int)-got, "resampler: cannot convert %d Hz to %d Hz", r->in_rate,
-                         r->out_rate);
-    r->delay = expected > (size_t)got ? expected - (size_t)got : 0;
+    if (n < 0)
+        return (int)n;
+    *ret = (size_t)(fed - 1 - (made - 1) * (uint64_t)r->in_rate / (uint64_t)r->out_rate);
+    return 0;
+}
+
+static int gcd(int a, int b)
+{
+    return b == 0 ? a : gcd(b, a % b);
+}
+
+static int make_converter(struct resampler *r, enum resampler_quality quality, struct error *error)
+{
+    int code;
+    size_t reach = 0;
+    r->src = src_new(converter_of(quality), 1, &code);
+    if (r->src == NULL)
+        return error_set(error, ENOMEM, "resampler: %s", src_strerror(code));
+    code = measure_reach(r, &reach);
+    if (code < 0)
+        return error_set(error, -code, "resampler: cannot convert %d Hz to %d Hz: %s", r->in_rate,
+                         r->out_rate, strerror(-code));
+    int divisor = gcd(r->in_rate, r->out_rate);
+    size_t most = r->max_frames > FLUSH_FRAMES ? r->max_frames : FLUSH_FRAMES;
+    code = polyphase_create(&r->polyphase, r->src, r->in_rate / divisor, r->out_rate / divisor,
+                            reach, most, error);
+    if (code < 0 && code != -E2BIG)
+        return code;
+    if (r->polyphase != NULL) {
+        reach = polyphase_reach(r->polyphase);
+        src_delete(r->src);
+        r->src = NULL;
+    }
+    r->delay = (size_t)((uint64_t)reach * (uint64_t)r->out_rate / (uint64_t)r->in_rate);
     return 0;
 }
 
@@ -98,12 +147,8 @@ int resampler_create(struct resampler **ret, int in_rate_hz, int channels, int o
     r->max_frames = max_frames;
     r->mono = memory_zeroed(max_frames > FLUSH_FRAMES ? max_frames : FLUSH_FRAMES, sizeof(float));
     int code = r->mono == NULL ? error_set(error, ENOMEM, "resampler: out of memory") : 0;
-    if (code == 0 && in_rate_hz != out_rate_hz) {
-        int src_error;
-        r->src = src_new(converter_of(quality), 1, &src_error);
-        code = r->src == NULL ? error_set(error, ENOMEM, "resampler: %s", src_strerror(src_error))
-                              : measure_delay(r, error);
-    }
+    if (code == 0 && in_rate_hz != out_rate_hz)
+        code = make_converter(r, quality, error);
     if (code < 0) {
         resampler_destroy(r);
         return code;
@@ -118,6 +163,7 @@ void resampler_destroy(struct resampler *r)
 {
     if (r == NULL)
         return;
+    polyphase_destroy(r->polyphase);
     src_delete(r->src);
     free(r->mono);
     free(r);
@@ -141,15 +187,30 @@ static void downmix(const float *restrict in, size_t frames, int channels, float
             mono[i] = fabsf(in[i]) < INFINITY ? in[i] : 0;
         return;
     }
+    if (channels == 2) {
+        for (size_t i = 0; i < frames; i++) {
+            float left = in[2 * i], right = in[2 * i + 1];
+            left = fabsf(left) < INFINITY ? left : 0;
+            right = fabsf(right) < INFINITY ? right : 0;
+            mono[i] = 0.5f * left + 0.5f * right;
+        }
+        return;
+    }
+    /* each is scaled before they are added, so that large values do not overflow */
     float scale = 1.0f / (float)channels;
     for (size_t i = 0; i < frames; i++) {
         float sum = 0;
         for (int c = 0; c < channels; c++) {
             float x = in[i * (size_t)channels + (size_t)c];
-            sum += fabsf(x) < INFINITY ? x : 0;
+            sum += fabsf(x) < INFINITY ? x * scale : 0;
         }
-        mono[i] = sum * scale;
+        mono[i] = sum;
     }
+}
+
+static bool rates_are_equal(const struct resampler *r)
+{
+    return r->src == NULL && r->polyphase == NULL;
 }
 
 ssize_t resampler_push(struct resampler *r, const float *in, size_t frames, float *ret)
@@ -157,7 +218,7 @@ ssize_t resampler_push(struct resampler *r, const float *in, size_t frames, floa
     if (frames > r->max_frames)
         return -EINVAL;
     r->frames_in += frames;
-    if (r->src == NULL) {
+    if (rates_are_equal(r)) {
         downmix(in, frames, r->channels, ret);
         r->samples_out += frames;
         return (ssize_t)frames;
@@ -171,20 +232,16 @@ ssize_t resampler_push(struct resampler *r, const float *in, size_t frames, floa
 
 ssize_t resampler_flush(struct resampler *r, float *ret)
 {
-    uint64_t expected = (uint64_t)llround((double)r->frames_in * r->out_rate / r->in_rate);
+    uint64_t in = (uint64_t)r->in_rate, out = (uint64_t)r->out_rate;
+    uint64_t expected = (r->frames_in / in) * out + ((r->frames_in % in) * out + in / 2) / in;
     size_t want = expected > r->samples_out ? (size_t)(expected - r->samples_out) : 0;
     size_t made = 0;
     want = want < r->out_max ? want : r->out_max;
-    if (r->src != NULL)
-        memset(r->mono, 0, FLUSH_FRAMES * sizeof(float));
-    while (made < want) {
-        ssize_t n = r->src != NULL
-                        ? process(r, r->mono, FLUSH_FRAMES, ret + made, want - made)
-                        : 0;
+    memset(r->mono, 0, FLUSH_FRAMES * sizeof(float));
+    while (made < want && !rates_are_equal(r)) {
+        ssize_t n = process(r, r->mono, FLUSH_FRAMES, ret + made, want - made);
         if (n < 0)
             return n;
-        if (n == 0 && r->src == NULL)
-            break;
         made += (size_t)n;
     }
     resampler_reset(r);
@@ -193,6 +250,8 @@ ssize_t resampler_flush(struct resampler *r, float *ret)
 
 void resampler_reset(struct resampler *r)
 {
+    if (r->polyphase != NULL)
+        polyphase_reset(r->polyphase);
     if (r->src != NULL)
         src_reset(r->src);
     r->frames_in = r->samples_out = 0;

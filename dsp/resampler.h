@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From any rate and channel count to mono at another rate, streaming, by libsamplerate. The filter's
- * latency is compensated to the sample: output n is the input at time n / out_rate after its first
- * frame. */
+ * From any rate and channel count to mono at another rate, streaming, by libsamplerate. The
+ * filter's latency is compensated to the sample: output n is the input at time n / out_rate after
+ * its first frame. */
 #ifndef FOCALD_DSP_RESAMPLER_H
 #define FOCALD_DSP_RESAMPLER_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Both variants are two passes of a few weighted taps an output cell (golden/README, dsp, step 6). */
+ * Both variants are two passes of a few weighted taps an output cell (golden/README, dsp, step 6).
+ */
 #include "dsp/resize.h"
 
 #include <errno.h>
@@ -101,8 +102,9 @@ int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, i
     const int sizes[] = {in_rows, in_cols, out_rows, out_cols};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
         if (sizes[i] < 1 || sizes[i] > RESIZE_MAX)
-            return error_set(error, EINVAL, "resize of [%d, %d] to [%d, %d]; allowed: sizes 1 to %d",
-                             in_rows, in_cols, out_rows, out_cols, RESIZE_MAX);
+            return error_set(error, EINVAL,
+                             "resize of [%d, %d] to [%d, %d]; allowed: sizes 1 to %d", in_rows,
+                             in_cols, out_rows, out_cols, RESIZE_MAX);
     struct resize *r = calloc(1, sizeof *r);
     if (r == NULL)
         return error_set(error, ENOMEM, "resize: out of memory");
@@ -111,8 +113,8 @@ int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, i
     if (code == 0)
         code = axis_init(&r->cols, in_cols, out_cols, antialias, error);
     if (code == 0) {
-        size_t cells = r->cols_first ? (size_t)in_rows * (size_t)out_cols
-                                     : (size_t)out_rows * (size_t)in_cols;
+        size_t cells =
+            r->cols_first ? (size_t)in_rows * (size_t)out_cols : (size_t)out_rows * (size_t)in_cols;
         r->between = memory_zeroed(cells, sizeof(float));
         if (r->between == NULL)
             code = error_set(error, ENOMEM, "resize: out of memory");

@@ -19,7 +19,9 @@ void sinc_resample_destroy(struct sinc_resample *resample); /* takes NULL */
 size_t sinc_resample_length(const struct sinc_resample *resample, size_t n);
 /* in: [n] mono, ret: [sinc_resample_length(n)]. */
 void sinc_resample_run(const struct sinc_resample *resample, const float *in, size_t n, float *ret);
-/* Row j of the kernel: [*ret_taps], owned by resample. 0 <= j < out_rate / gcd. */
-const float *sinc_resample_row(const struct sinc_resample *resample, int j, int *ret_taps);
+
+/* Row j of the kernel as published: ret: [sinc_resample_taps()], 0 <= j < out_rate / gcd. */
+int sinc_resample_taps(const struct sinc_resample *resample);
+void sinc_resample_row(const struct sinc_resample *resample, int j, float *ret);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * T: frames of a window, F: bins. Samples and frames lie in rings addressed by absolute position. */
+ * T: frames of a window, F: bins. Samples and frames lie in rings addressed by absolute position.
+ */
 #include "dsp/sliding.h"
 
 #include <errno.h>
@@ -12,13 +13,13 @@ struct sliding {
     struct stft_shape shape;
     size_t window, frames, stride; /* samples, T, F*2 */
     struct stft *stft;
-    float *samples;       /* [samples_cap] */
+    float *samples; /* [samples_cap] */
     size_t samples_cap;
-    float *spectra;       /* [frames_cap][F][2] */
+    float *spectra; /* [frames_cap][F][2] */
     size_t frames_cap;
-    float *under_window;  /* [win_length] contiguous copy */
-    uint64_t begin, end;  /* of the history, in samples */
-    uint64_t next_frame;  /* the first frame not yet computed */
+    float *under_window; /* [win_length] contiguous copy */
+    uint64_t begin, end; /* of the history, in samples */
+    uint64_t next_frame; /* the first frame not yet computed */
 };
 
 int sliding_create(struct sliding **ret, const struct stft_shape *shape, size_t window_samples,
@@ -97,7 +98,8 @@ static float *frame_at(const struct sliding *s, uint64_t t)
     return s->spectra + (size_t)(t % s->frames_cap) * s->stride;
 }
 
-/* Frames whose samples are all there. Those that reach before the history's begin are never used. */
+/* Frames whose samples are all there. Those that reach before the history's begin are never used.
+ */
 static void compute_frames(struct sliding *s)
 {
     uint64_t hop = (uint64_t)s->shape.hop, reach = frame_reach(s);

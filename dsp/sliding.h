@@ -25,8 +25,8 @@ void sliding_destroy(struct sliding *sliding); /* takes NULL */
 /* Appends x: [n]; n may be anything from 0 to window_samples. No allocation. */
 void sliding_push(struct sliding *sliding, const float *x, size_t n);
 
-/* The timeline moves on by n samples that never came. Shorter than a window: they are zeros, and the
- * windows that hold them go on. Otherwise the history starts anew behind the gap. */
+/* The timeline moves on by n samples that never came. Shorter than a window: they are zeros, and
+ * the windows that hold them go on. Otherwise the history starts anew behind the gap. */
 void sliding_skip(struct sliding *sliding, uint64_t n);
 
 /* The end of the timeline: the number of the next sample. */

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Each loop is written once, as an inline body, and compiled for several vector extensions; the table
- * at the end is chosen by what the processor has. */
+ * Each loop is written once, as an inline body, and compiled for several vector extensions; the
+ * table at the end is chosen by what the processor has. */
 #include "dsp/spectrogram.h"
 
 #include <math.h>
 #include <string.h>
 
-#define BODY static inline __attribute__((always_inline))
+#include "dsp/simd.h"
 
-/* log(1 + m) for m >= 0, to 1e-7 relative: 1 + m = 2^e * f, f in [sqrt(1/2), sqrt(2)), a polynomial of
- * f - 1 (Cephes logf), and the first-order correction of what 1 + m lost by rounding. */
-BODY float log1p_positive(float m)
+/* log(1 + m) for m >= 0, to 1e-7 relative: 1 + m = 2^e * f, f in [sqrt(1/2), sqrt(2)), a polynomial
+ * of f - 1 (Cephes logf), and the first-order correction of what 1 + m lost by rounding. */
+SIMD_BODY float log1p_positive(float m)
 {
     float u = 1 + m;
-    float lost = (m - (u - 1)) / u;
+    float lost = m > 1e9f ? 0 : (m - (u - 1)) / u; /* infinity must not meet infinity */
     int32_t bits;
     memcpy(&bits, &u, sizeof bits);
     int32_t e = (bits - 0x3f3504f3) >> 23;
@@ -37,27 +37,26 @@ BODY float log1p_positive(float m)
     return (x + y + lost) + k * 0.693359375f;
 }
 
-BODY void log_body(const float *restrict spectrum, size_t n, float scale, float *restrict ret)
+SIMD_BODY void log_body(const float *restrict spectrum, size_t n, float scale, float *restrict ret)
 {
-    float scale2 = scale * scale;
+    /* scaled before they are squared: the square of a scale leaves float32 sooner */
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
-        float re = spectrum[2 * i], im = spectrum[2 * i + 1];
-        ret[i] = log1p_positive(sqrtf(scale2 * (re * re + im * im) + 1e-14f));
+        float re = spectrum[2 * i] * scale, im = spectrum[2 * i + 1] * scale;
+        ret[i] = log1p_positive(sqrtf(re * re + im * im + 1e-14f));
     }
 }
 
-BODY void mask_body(const float *spectrum, const uint8_t *mask, size_t n, float *ret)
+SIMD_BODY void mask_body(const float *spectrum, const uint8_t *mask, size_t n, float *ret)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
-        float keep = (float)mask[i];
-        ret[2 * i] = spectrum[2 * i] * keep;
-        ret[2 * i + 1] = spectrum[2 * i + 1] * keep;
+        ret[2 * i] = mask[i] ? spectrum[2 * i] : 0; /* not a product: 0 times infinity is NaN */
+        ret[2 * i + 1] = mask[i] ? spectrum[2 * i + 1] : 0;
     }
 }
 
-BODY void peak_body(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad)
+SIMD_BODY void peak_body(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad)
 {
     float max = -INFINITY, abs_max = 0;
     int32_t bad = 0;
@@ -75,46 +74,42 @@ BODY void peak_body(const float *x, size_t n, float *ret_max, float *ret_abs, si
     *ret_bad = (size_t)bad;
 }
 
-struct simd {
-    const char *name;
-    void (*log)(const float *spectrum, size_t n, float scale, float *ret);
-    void (*mask)(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
-    void (*peak)(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad);
-};
-
-#define VARIANT(suffix, attributes)                                                               \
-    attributes static void log_##suffix(const float *s, size_t n, float scale, float *ret)        \
+#define VARIANT(suffix, target)                                                                    \
+    target static void log_##suffix(const float *s, size_t n, float scale, float *ret)             \
     {                                                                                              \
         log_body(s, n, scale, ret);                                                                \
     }                                                                                              \
-    attributes static void mask_##suffix(const float *s, const uint8_t *m, size_t n, float *ret)  \
+    target static void mask_##suffix(const float *s, const uint8_t *m, size_t n, float *ret)       \
     {                                                                                              \
         mask_body(s, m, n, ret);                                                                   \
     }                                                                                              \
-    attributes static void peak_##suffix(const float *x, size_t n, float *max, float *abs,        \
-                                         size_t *bad)                                              \
+    target static void peak_##suffix(const float *x, size_t n, float *max, float *abs,             \
+                                     size_t *bad)                                                  \
     {                                                                                              \
         peak_body(x, n, max, abs, bad);                                                            \
-    }                                                                                              \
-    static const struct simd simd_##suffix = {#suffix, log_##suffix, mask_##suffix, peak_##suffix};
+    }
 
 VARIANT(generic, )
-#ifdef __x86_64__
-VARIANT(avx2, __attribute__((target("avx2,fma"))))
-VARIANT(avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,"
-                                      "prefer-vector-width=512"))))
-#endif
+VARIANT(avx2, SIMD_TARGET_AVX2)
+VARIANT(avx512, SIMD_TARGET_AVX512)
 
-static const struct simd *simd(void)
+static const struct spectrogram_ops variants[SIMD_LEVELS] = {
+    [SIMD_GENERIC] = {"generic", log_generic, mask_generic, peak_generic},
+    [SIMD_AVX2] = {"avx2", log_avx2, mask_avx2, peak_avx2},
+    [SIMD_AVX512] = {"avx512", log_avx512, mask_avx512, peak_avx512},
+};
+
+const struct spectrogram_ops *spectrogram_ops_at(size_t i)
 {
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-        return &simd_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &simd_avx2;
-#endif
-    return &simd_generic;
+    for (int level = 0; level < SIMD_LEVELS; level++)
+        if (simd_supported((enum simd_level)level) && i-- == 0)
+            return &variants[level];
+    return NULL;
+}
+
+static const struct spectrogram_ops *simd(void)
+{
+    return &variants[simd_best()];
 }
 
 void spectrogram_log(const float *spectrum, size_t n, float scale, float *ret)

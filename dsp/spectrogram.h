@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 /* log1p(sqrt(scale^2 * (re^2 + im^2) + 1e-14)), for n cells. spectrum: [n][2], ret: [n].
+ * An infinite magnitude counts as the largest finite one; NaN stays NaN.
  * scale = 1 / max of the window's samples makes the peak normalisation of the recipe a scale of the
  * magnitudes. (SpeechBrain spectral_magnitude, power 0.5; interpret_amt.py preprocess.) */
 void spectrogram_log(const float *spectrum, size_t n, float scale, float *ret);
@@ -16,15 +17,27 @@ void spectrogram_log(const float *spectrum, size_t n, float scale, float *ret);
 void spectrogram_interpret(const float *logspec, const uint8_t *mask, const float *spectrum,
                            size_t n, float *ret);
 
-/* spectrum where mask is 1, 0 elsewhere: the interpretation at the level of the input, which is what
- * spectrogram_interpret gives before the peak normalisation. May work in place. [n][2] */
+/* spectrum where mask is 1, 0 elsewhere: the interpretation at the level of the input, which is
+ * what spectrogram_interpret gives before the peak normalisation. May work in place. [n][2] */
 void spectrogram_mask(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
 
-/* The largest of x: [n] and the largest of |x|; NaN and infinity count in *ret_bad and nowhere else.
- * n = 0 gives 0, 0. */
+/* The largest of x: [n] and the largest of |x|; NaN and infinity count in *ret_bad and nowhere
+ * else. n = 0 gives 0, 0. */
 void signal_peak(const float *x, size_t n, float *ret_max, float *ret_abs_max, size_t *ret_bad);
 
 /* The vector extension the loops above run with: "avx512", "avx2" or "generic". */
 const char *spectrogram_simd(void);
+
+/* The same loops, compiled for one extension; for tests and timing. */
+struct spectrogram_ops {
+    const char *name;
+    void (*log)(const float *spectrum, size_t n, float scale, float *ret);
+    void (*mask)(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
+    /* n >= 1 */
+    void (*peak)(const float *x, size_t n, float *ret_max, float *ret_abs_max, size_t *ret_bad);
+};
+
+/* Those that this processor can run, the plainest first; NULL beyond. */
+const struct spectrogram_ops *spectrogram_ops_at(size_t i);
 
 #endif

@@ -20,10 +20,10 @@ static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 /* One real transform of n_fft samples, either way, with its own buffers. */
 struct transform {
     struct stft_shape shape;
-    int bins, left;   /* zeros before the window within n_fft */
-    float *window;    /* [win_length] */
-    float *time;      /* [n_fft] */
-    float *spectrum;  /* [F][2] */
+    int bins, left;  /* zeros before the window within n_fft */
+    float *window;   /* [win_length] */
+    float *time;     /* [n_fft] */
+    float *spectrum; /* [F][2] */
     fftwf_plan plan;
 };
 
@@ -96,7 +96,8 @@ static int transform_init(struct transform *t, const struct stft_shape *shape, b
     return 0;
 }
 
-/* -- forward ------------------------------------------------------------------------------------ */
+/* -- forward ------------------------------------------------------------------------------------
+ */
 
 struct stft {
     struct transform transform;
@@ -170,12 +171,13 @@ const float *stft_window(const struct stft *s)
     return s->transform.window;
 }
 
-/* -- inverse ------------------------------------------------------------------------------------ */
+/* -- inverse ------------------------------------------------------------------------------------
+ */
 
 struct istft {
     struct transform transform;
-    float *sum;      /* [win_length + hop] overlap-added, windowed frames from the next hop on */
-    float *envelope; /* [win_length + hop] likewise, squared window */
+    float *sum;      /* [3 hop] overlap-added, windowed frames from the next hop on */
+    float *envelope; /* [3 hop] likewise, squared window */
 };
 
 int istft_create(struct istft **ret, const struct stft_shape *shape, struct error *error)
@@ -244,7 +246,8 @@ void istft_push(struct istft *s, const float *spectrum, float *ret)
     memset(s->envelope + 2 * hop, 0, hop * sizeof(float));
 }
 
-/* -- wisdom ------------------------------------------------------------------------------------- */
+/* -- wisdom -------------------------------------------------------------------------------------
+ */
 
 int stft_wisdom_load(const char *path)
 {
@@ -260,6 +263,7 @@ int stft_wisdom_save(const char *path, struct error *error)
     int n = snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof temporary)
         return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
+    errno = 0;
     pthread_mutex_lock(&planner);
     int ok = fftwf_export_wisdom_to_filename(temporary);
     pthread_mutex_unlock(&planner);

@@ -34,8 +34,8 @@ void stft_destroy(struct stft *stft); /* takes NULL */
 /* One frame. x: [win_length] the samples under the window; ret: [F][2] re, im. */
 void stft_frame(struct stft *stft, const float *x, float *ret);
 
-/* Frame t of a signal that is zero outside x: [n]. ret: [F][2]. What the reference does at the first
- * and last frame of a window. */
+/* Frame t of a signal that is zero outside x: [n]. ret: [F][2]. What the reference does at the
+ * first and last frame of a window. */
 void stft_frame_padded(struct stft *stft, const float *x, size_t n, size_t t, float *ret);
 
 /* All stft_frames(n) frames. ret: [T][F][2]. */
