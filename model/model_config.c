@@ -12,14 +12,23 @@
 
 enum { LABEL_MAX_BYTES = 255 };
 
+/* For what quotes a file in an error's one line. */
+static void make_printable(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
+}
+
 static int parse_object(json_t **ret, const char *text, size_t length, const char *where,
                         struct error *error)
 {
     json_error_t json_error;
     *ret = json_loadb(text, length, JSON_REJECT_DUPLICATES, &json_error);
-    if (*ret == NULL)
+    if (*ret == NULL) {
+        make_printable(json_error.text);
         return error_set(error, EINVAL, "%s:%d: not JSON: %s", where, json_error.line,
                          json_error.text);
+    }
     if (json_is_object(*ret))
         return 0;
     json_decref(*ret);
@@ -30,11 +39,13 @@ static int parse_object(json_t **ret, const char *text, size_t length, const cha
 /* -- config.json --------------------------------------------------------------------------------
  */
 
-/* The error for a key's value of the wrong kind; json_dumps escapes control characters. */
+/* The error for a key's value of the wrong kind. */
 static int wrong(const char *where, const char *key, const json_t *value, const char *allowed,
                  struct error *error)
 {
-    char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (found != NULL)
+        make_printable(found);
     int r = error_set(error, EINVAL, "%s: \"%s\" is %.60s; allowed: %s", where, key,
                       found != NULL ? found : "(too long to show)", allowed);
     free(found);

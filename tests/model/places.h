@@ -26,12 +26,16 @@ struct place {
     char path[4096];
 };
 
-/* FOCALD_SOURCE_ROOT, or the nearest directory upwards that holds the default model. */
+/* FOCALD_SOURCE_ROOT, or the one that the build knows, or the nearest directory upwards that holds
+ * the default model. */
 static inline struct place in_source(const char *path)
 {
     static const char *const roots[] = {".", "..", "../..", "../../.."};
     const char *root = getenv("FOCALD_SOURCE_ROOT");
     struct place p;
+#ifdef SOURCE_ROOT
+    root = root != NULL ? root : SOURCE_ROOT;
+#endif
     for (size_t i = 0; root == NULL && i < sizeof roots / sizeof *roots; i++) {
         snprintf(p.path, sizeof p.path, "%s/model/pretrained/home/config.json", roots[i]);
         if (access(p.path, R_OK) == 0)

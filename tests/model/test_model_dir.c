@@ -213,6 +213,7 @@ static const struct {
 } bad_config[] = {
     {"model_type", "\"vit\"", "\"model_type\" is \"vit\"; allowed: \"focalnet\""},
     {"model_type", "7", "\"model_type\" is 7"},
+    {"model_type", "\"\\u007f\\u009b\"", "\"model_type\" is \"?\\u009B\""},
     {"architectures", "[\"ViTModel\"]", "\"architectures\" is [\"ViTModel\"]"},
     {"architectures", "[null]", "\"architectures\" is [null]"},
     {"hidden_act", "\"relu\"", "\"hidden_act\" is \"relu\"; allowed: \"gelu\""},
@@ -305,6 +306,7 @@ static void config_json_must_be_a_json_object_without_duplicates(void **state)
         {"{\"embed_dim\": 32} trailing", "not JSON"},
         {"{\"embed_dim\": 1e999}", "not JSON"},
         {"{\"a\x1b[2J\": 1}", "not JSON"},
+        {"{\"embed_dim\": \x1b[2J}", "not JSON"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         write_bytes(in_model("config.json").path, texts[i][0], strlen(texts[i][0]));

@@ -476,7 +476,7 @@ static void weights_done_gives_the_memory_back(void **state)
         print_message("%s: %ld, %ld, %ld MB\n", hashed ? "hashed" : "file", before, during, after);
         assert_true(during >= before + 60);
         if (!(hashed && SANITIZED)) /* sanitizers keep freed memory for a while */
-            assert_true(after <= before + 4);
+            assert_true(after <= before + (SANITIZED ? 16 : 4)); /* shadow memory */
         weights_destroy(w);
     }
     safetensors_close(f);
