@@ -31,7 +31,7 @@ struct golden_line {
     bool within;
     const char *what;
 };
-typedef void (*golden_report)(void *user, const struct golden_line *line);
+typedef void (*golden_line_report)(void *user, const struct golden_line *line);
 
 struct golden_backend {
     const struct backend_ops *ops;
@@ -42,6 +42,6 @@ struct golden_backend {
 /* Runs the network of a focalnet file on its inputs and reports every out. tensor. Returns 0
  * however large the errors are, or a negative errno where the file cannot be used. */
 int golden_focalnet(const struct safetensors *file, const struct golden_backend *backend,
-                    golden_report report, void *user, struct error *error);
+                    golden_line_report report, void *user, struct error *error);
 
 #endif

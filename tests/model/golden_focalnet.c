@@ -22,7 +22,7 @@ static const float mask_quantile = 0.9f;
 struct run {
     const struct safetensors *file;
     const struct golden_backend *with;
-    golden_report report;
+    golden_line_report report;
     void *user;
     bool base; /* hashed weights, one plane */
     int n;
@@ -441,7 +441,7 @@ static int fill_input(struct run *r, const struct safetensors_tensor *t, struct 
 }
 
 int golden_focalnet(const struct safetensors *file, const struct golden_backend *with,
-                    golden_report report, void *user, struct error *error)
+                    golden_line_report report, void *user, struct error *error)
 {
     struct run r = {.file = file, .with = with, .report = report, .user = user};
     const struct safetensors_tensor *input = NULL;

@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The network against the published one's numbers, on both backends. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "tests/model/places.h"
 
 #include "tests/model/golden.h"
 
@@ -28,11 +20,12 @@ static void count(void *user, const struct golden_line *line)
 
 /* Every tensor of the file is within its limit, for values apart from each other in memory between
  * guards, and for values that share their places. */
-static void check(const char *path, const struct backend_ops *ops, int least_lines)
+static void check(const char *name, const struct backend_ops *ops, int least_lines)
 {
+    struct place place = golden(name);
     struct safetensors *file;
     struct error error;
-    if (safetensors_open(&file, path, &error) < 0)
+    if (safetensors_open(&file, place.path, &error) < 0)
         fail_msg("%s", error.text);
     for (int isolate = 0; isolate < 2; isolate++) {
         struct golden_backend backend = {ops, 2, isolate != 0};
@@ -48,39 +41,31 @@ static void check(const char *path, const struct backend_ops *ops, int least_lin
 static void the_reference_reproduces_the_tiny_network(void **state)
 {
     (void)state;
-    check(GOLDEN_DIR "/focalnet_tiny.safetensors", &backend_ref, 26);
+    check("focalnet_tiny.safetensors", &backend_ref, 26);
 }
 
 static void the_cpu_reproduces_the_tiny_network(void **state)
 {
     (void)state;
-    check(GOLDEN_DIR "/focalnet_tiny.safetensors", &backend_cpu, 26);
+    check("focalnet_tiny.safetensors", &backend_cpu, 26);
 }
 
 static void the_reference_reproduces_all_options(void **state)
 {
     (void)state;
-    check(GOLDEN_DIR "/focalnet_options.safetensors", &backend_ref, 19);
+    check("focalnet_options.safetensors", &backend_ref, 19);
 }
 
 static void the_cpu_reproduces_all_options(void **state)
 {
     (void)state;
-    check(GOLDEN_DIR "/focalnet_options.safetensors", &backend_cpu, 19);
+    check("focalnet_options.safetensors", &backend_cpu, 19);
 }
 
 static void the_cpu_reproduces_focalnet_base(void **state)
 {
     (void)state;
-    const char *shared = getenv("FOCALD_SHARED");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/golden/focalnet_base_hashed.safetensors",
-             shared != NULL ? shared : SOURCE_ROOT "/../shared");
-    if (access(path, R_OK) < 0) {
-        print_message("skipped: %s is not there (FOCALD_SHARED names its folder)\n", path);
-        skip();
-    }
-    check(path, &backend_cpu, 25);
+    check("focalnet_base_hashed.safetensors", &backend_cpu, 25);
 }
 
 int main(void)
