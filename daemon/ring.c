@@ -71,8 +71,8 @@ static int map_twice(struct ring *r, struct error *error)
 int ring_create(struct ring **ret, size_t bytes, struct error *error)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (bytes < 1 || bytes > (size_t)1 << 32)
-        return error_set(error, EINVAL, "ring: %zu bytes; allowed: 1 to 4 GiB", bytes);
+    if (bytes < 1 || bytes > (size_t)1 << 31)
+        return error_set(error, EINVAL, "ring: %zu bytes; allowed: 1 to 2 GiB", bytes);
     struct ring *r = aligned_alloc(LINE, (sizeof *r + LINE - 1) / LINE * LINE);
     if (r == NULL)
         return error_set(error, ENOMEM, "ring: out of memory");

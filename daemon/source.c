@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * The kinds of sources there are, and which of them a name means. */
 #include "daemon/source.h"
 
 #include <errno.h>

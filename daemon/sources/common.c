@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * States told under a lock, sleeps that end with the source, writers that wait for the reader. */
 #include "daemon/sources/common.h"
 
 #include <errno.h>
@@ -102,6 +103,12 @@ bool source_sleep(struct source_common *c, int64_t ns)
     return source_sleep_until(c, monotonic_ns() + ns);
 }
 
+uint32_t source_block_frames(size_t ring_bytes, uint32_t channels, uint32_t wanted)
+{
+    size_t fit = ring_bytes / 4 / (channels * sizeof(float));
+    return fit < 1 ? 1 : fit < wanted ? (uint32_t)fit : wanted;
+}
+
 bool source_wait_room(struct source_common *c, uint32_t frames, uint32_t channels)
 {
     while (ring_writable(c->ring) < (size_t)frames * channels * sizeof(float))
@@ -112,7 +119,10 @@ bool source_wait_room(struct source_common *c, uint32_t frames, uint32_t channel
 
 void source_write_end(struct source_common *c)
 {
+    struct source_status s;
+    source_common_status(&c->source, &s);
     if (!source_wait_room(c, 1, 1) || ring_reserve(c->ring, 0, 1) == NULL)
         return;
-    ring_commit(c->ring, 0, 1, 0, RING_END);
+    /* at the last rate, so that what was lost before the end keeps its duration */
+    ring_commit(c->ring, 0, s.rate_hz > 0 ? s.rate_hz : 1, 0, RING_END);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Audio files as if they were live: one file, or all of a directory by name; once or in a loop; paced
- * as live, or as fast as the pipeline takes them. */
+ * Audio files as if they were live: one file, or all of a directory by name; once or in a loop;
+ * paced as live, or as fast as the pipeline takes them. */
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -21,11 +21,13 @@ struct file_source {
     bool started, loop, fast;
     char **paths;
     int n_paths;
-    int64_t next_ns; /* when the next block is due (paced) */
-    float *block;    /* [block_frames][MAX_CHANNELS] */
+    size_t ring_bytes; /* of the empty ring */
+    int64_t next_ns;   /* when the next block is due (paced) */
+    float *block;      /* [block_frames][MAX_CHANNELS] */
 };
 
-/* -- which files -------------------------------------------------------------------------------- */
+/* -- which files --------------------------------------------------------------------------------
+ */
 
 static int add_path(struct file_source *f, const char *path, struct error *error)
 {
@@ -59,7 +61,8 @@ static int add_directory(struct file_source *f, const char *dir, struct error *e
         return error_set(error, errno, "source file: %s: %s", dir, strerror(errno));
     for (int i = 0; i < n; i++) {
         struct stat st;
-        snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
+        const char *slash = dir[strlen(dir) - 1] == '/' ? "" : "/";
+        snprintf(path, sizeof path, "%s%s%s", dir, slash, entries[i]->d_name);
         if (r == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && is_audio(path))
             r = add_path(f, path, error);
         free(entries[i]);
@@ -98,7 +101,8 @@ static int find_files(struct file_source *f, const char *spec, struct error *err
     return r < 0 ? r : add_path(f, spec, error);
 }
 
-/* -- playing ------------------------------------------------------------------------------------ */
+/* -- playing ------------------------------------------------------------------------------------
+ */
 
 static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *info)
 {
@@ -126,12 +130,32 @@ static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *i
     return true;
 }
 
-/* Returns false when stopping. *ret_ok: the file was read to its end. */
-static bool play_file(struct file_source *f, const char *path, bool *ret_ok)
+/* The decoder has given its last frame. Returns false, and says so, when that was not the file's.
+ */
+static bool tell_end(struct file_source *f, const char *path, SNDFILE *file, const SF_INFO *info,
+                     sf_count_t position)
+{
+    const char *reason = NULL;
+    if (sf_error(file) != SF_ERR_NO_ERROR)
+        reason = sf_strerror(file);
+    else if (position == 0)
+        reason = "it has no frames";
+    else if (info->seekable && position < info->frames)
+        reason = "it is damaged or cut short";
+    if (reason != NULL)
+        source_set_state(&f->common, SOURCE_RUNNING,
+                         "%s cannot be decoded at %.2f s (frame %lld): %s", path,
+                         (double)position / info->samplerate, (long long)position, reason);
+    return reason == NULL;
+}
+
+/* Returns false when stopping. *ret_frames: how many were played; *ret_ok: to the file's end. */
+static bool play_file(struct file_source *f, const char *path, int64_t *ret_frames, bool *ret_ok)
 {
     struct source_common *c = &f->common;
     SF_INFO info = {0};
     SNDFILE *file = sf_open(path, SFM_READ, &info);
+    *ret_frames = 0;
     *ret_ok = false;
     if (file == NULL || info.channels > MAX_CHANNELS || info.samplerate < 1) {
         source_set_state(c, SOURCE_RUNNING, "%s cannot be read: %s", path,
@@ -144,16 +168,15 @@ static bool play_file(struct file_source *f, const char *path, bool *ret_ok)
     source_set_state(c, SOURCE_RUNNING, "playing %s", path);
     uint32_t frames = f->fast ? FAST_BLOCK_FRAMES : (uint32_t)info.samplerate / BLOCKS_PER_SECOND;
     frames = frames < 1 ? 1 : frames > FAST_BLOCK_FRAMES ? FAST_BLOCK_FRAMES : frames;
+    frames = source_block_frames(f->ring_bytes, (uint32_t)info.channels, frames);
     bool going = true;
     sf_count_t got, position = 0;
     while (going && (got = sf_readf_float(file, f->block, frames)) > 0) {
         going = write_block(f, (uint32_t)got, &info);
         position += got;
     }
-    *ret_ok = going && sf_error(file) == SF_ERR_NO_ERROR && position > 0;
-    if (going && !*ret_ok)
-        source_set_state(c, SOURCE_RUNNING, "%s cannot be decoded from frame %lld on: %s", path,
-                         (long long)position, position == 0 ? "no frames" : sf_strerror(file));
+    *ret_frames = position;
+    *ret_ok = going && tell_end(f, path, file, &info, position);
     sf_close(file);
     return going;
 }
@@ -162,27 +185,32 @@ static void *file_main(void *arg)
 {
     struct file_source *f = arg;
     struct source_common *c = &f->common;
-    int played;
+    bool any_ok;
+    int64_t played; /* frames in a round: a loop over nothing that plays must end */
     f->next_ns = monotonic_ns();
     do {
+        any_ok = false;
         played = 0;
         for (int i = 0; i < f->n_paths; i++) {
             bool ok;
-            if (!play_file(f, f->paths[i], &ok))
+            int64_t frames;
+            if (!play_file(f, f->paths[i], &frames, &ok))
                 return NULL;
-            played += ok;
+            any_ok |= ok;
+            played += frames;
         }
     } while (f->loop && played > 0);
     source_write_end(c);
-    if (played > 0 || f->n_paths > 1)
+    if (any_ok)
         source_set_state(c, SOURCE_ENDED, "%s is at its end",
                          f->n_paths == 1 ? f->paths[0] : "the last file");
     else
-        source_set_state(c, SOURCE_FAILED, NULL);
+        source_set_state(c, SOURCE_FAILED, NULL); /* the text names the file and the place */
     return NULL;
 }
 
-/* -- the table ---------------------------------------------------------------------------------- */
+/* -- the table ----------------------------------------------------------------------------------
+ */
 
 static void file_stop(struct source *source)
 {
@@ -208,6 +236,7 @@ static int file_start(struct source **ret, const struct source_config *config, s
     int r = source_common_init(&f->common, &source_file, config, error);
     f->loop = config->loop;
     f->fast = config->fast;
+    f->ring_bytes = ring_writable(config->ring);
     f->block = calloc((size_t)FAST_BLOCK_FRAMES * MAX_CHANNELS, sizeof(float));
     if (r == 0 && f->block == NULL)
         r = error_set(error, ENOMEM, "source file: out of memory");

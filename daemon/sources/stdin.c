@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Raw little-endian PCM from the standard input, as `arecord -t raw` or `ffmpeg -f s16le -` give it. A
- * pipe has back pressure: nothing is dropped, its writer waits. */
+ * Raw little-endian PCM from the standard input, as `arecord -t raw` or `ffmpeg -f s16le -` give
+ * it. A pipe has back pressure: nothing is dropped, its writer waits. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct stdin_source {
     uint32_t rate_hz, channels;
     enum sample_format format;
     size_t frame_bytes;
-    size_t held; /* bytes in `bytes` */
+    uint32_t block_frames; /* at most; what is read at once */
+    size_t held;           /* bytes in `bytes` */
     unsigned char bytes[BLOCK_FRAMES * MAX_CHANNELS * MAX_SAMPLE_BYTES];
 };
 
@@ -90,7 +92,8 @@ static bool write_frames(struct stdin_source *s)
     return true;
 }
 
-/* Waits for input or stop. Returns the bytes read, 0 at the end, negative when stopping or failed. */
+/* Waits for input or stop. Returns the bytes read, 0 at the end, negative when stopping or failed.
+ */
 static ssize_t read_some(struct stdin_source *s)
 {
     struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {s->common.wake_fd, POLLIN, 0}};
@@ -99,7 +102,7 @@ static ssize_t read_some(struct stdin_source *s)
             return -errno;
         if (fds[0].revents == 0)
             continue;
-        size_t most = BLOCK_FRAMES * s->frame_bytes - s->held;
+        size_t most = s->block_frames * s->frame_bytes - s->held;
         ssize_t n = read(STDIN_FILENO, s->bytes + s->held, most);
         if (n >= 0 || (errno != EINTR && errno != EAGAIN))
             return n < 0 ? -errno : n;
@@ -148,24 +151,30 @@ static void stdin_stop(struct source *source)
     free(s);
 }
 
-static int stdin_start(struct source **ret, const struct source_config *config,
-                       struct error *error)
+static int stdin_start(struct source **ret, const struct source_config *config, struct error *error)
 {
     struct stdin_source *s = calloc(1, sizeof *s);
     if (s == NULL)
         return error_set(error, ENOMEM, "source stdin: out of memory");
+    bool is_open = fcntl(STDIN_FILENO, F_GETFD) >= 0; /* before our own files take its number */
     int r = source_common_init(&s->common, &source_stdin, config, error);
     if (r == 0)
         r = parse_spec(s, config->spec, error);
+    if (r == 0 && !is_open)
+        r = error_set(error, EBADF,
+                      "source stdin: the standard input is closed; pipe raw audio "
+                      "into focald");
     if (r == 0 && isatty(STDIN_FILENO))
-        r = error_set(error, EINVAL, "source stdin: the standard input is a terminal; pipe raw "
+        r = error_set(error, EINVAL,
+                      "source stdin: the standard input is a terminal; pipe raw "
                       "audio into focald");
     if (r == 0) {
+        s->block_frames =
+            source_block_frames(ring_writable(config->ring), s->channels, BLOCK_FRAMES);
         int code = pthread_create(&s->thread, NULL, stdin_main, s);
         s->started = code == 0;
         if (code != 0)
-            r = error_set(error, code, "source stdin: cannot start its thread: %s",
-                          strerror(code));
+            r = error_set(error, code, "source stdin: cannot start its thread: %s", strerror(code));
     }
     if (r < 0) {
         stdin_stop(&s->common.source);
