@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <jack/jack.h>
 #include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,16 @@ static bool jack_answers(void)
     return client != NULL;
 }
 
+static bool realtime_allowed(void)
+{
+    struct sched_param normal, wanted = {.sched_priority = 10};
+    int policy = sched_getscheduler(0);
+    if (policy < 0 || sched_getparam(0, &normal) < 0 ||
+        sched_setscheduler(0, SCHED_FIFO, &wanted) < 0)
+        return false;
+    return sched_setscheduler(0, policy, &normal) == 0;
+}
+
 bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
 {
     char name[64];
@@ -209,9 +220,10 @@ bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
     setenv("JACK_DEFAULT_SERVER", name, 1);
     jack_set_error_function(silent);
     jack_set_info_function(silent);
-    /* -S: the server waits for its clients, so that a busy machine is late but loses nothing */
-    const char *const argv[] = {"jackd", "-n",    name, "-r",    "-S", "-t", "2000",
-                                "-d",    "dummy", "-r", "48000", "-p", "64", NULL};
+    /* -S: the server waits for its clients, so that a busy machine is late but loses nothing; with
+     * real-time scheduling, where it is allowed, it is not even late */
+    const char *const argv[] = {"jackd", "-n", name, realtime_allowed() ? "-R" : "-r", "-S",
+                                "-t", "2000", "-d", "dummy", "-r", "48000", "-p", "64", NULL};
     s->jack = servers_run(s, argv);
     for (int ms = 0; s->jack >= 0 && ms < ANSWER_MS; ms += POLL_MS) {
         if (jack_answers())

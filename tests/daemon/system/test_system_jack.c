@@ -128,6 +128,7 @@ static double alignment_difference(const struct heard *input, const struct heard
     uint64_t from = input->first > audio->first ? input->first : audio->first;
     uint64_t to = input->end < audio->end ? input->end : audio->end;
     double worst = 0;
+    printf("%.1f s of sound compared\n", (double)(to - from) / RATE);
     assert_true(to > from + (RUN_S - 10) * (uint64_t)RATE);
     for (uint64_t i = from; i < to; i++) {
         double d = fabs((double)input->x[i - input->first] - (double)audio->x[i - audio->first]);

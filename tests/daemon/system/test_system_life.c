@@ -182,8 +182,9 @@ static void sighup_takes_the_new_file_and_a_broken_one_is_left_alone(void **stat
     focald_configure(&focald, demo_config("[analysis]\nquantile = lots\n"));
     kill(focald.pid, SIGHUP);
     double end = seconds_now() + 5;
-    while (!focald_logged(&focald, "quantile") && seconds_now() < end)
+    while (!focald_logged(&focald, "stays as it was") && seconds_now() < end)
         usleep(20000);
+    assert_true(focald_logged(&focald, "lots"));
     assert_true(focald_logged(&focald, "focald.conf:"));
     char *reply = focald_request(&focald, "{\"cmd\":\"get\",\"key\":\"quantile\"}", true);
     assert_non_null(strstr(reply, "0.8"));
