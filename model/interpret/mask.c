@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/interpret/mask.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static uint32_t select_key(uint32_t *keys, size_t n, size_t rank)
 
 float quantile(const float *x, size_t n, float q, float *scratch)
 {
+    assert(n >= 1 && q >= 0 && q <= 1);
     uint32_t *keys = (uint32_t *)(void *)scratch;
     int nans = 0;
     for (size_t i = 0; i < n; i++)

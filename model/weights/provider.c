@@ -147,7 +147,6 @@ static const float *get_hashed(struct weights *w, const char *name, int rank, co
     struct rule rule = rule_of(name, rank, shape);
     if (data == NULL)
         return NULL;
-#pragma omp parallel for if (cells > 100000) schedule(static)
     for (size_t i = 0; i < cells; i++)
         data[i] = hashed_at(seed, rule, i);
     return data;
