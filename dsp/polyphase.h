@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libsamplerate's filter as a table, for the usual rates, whose ratio has few phases. libsamplerate
  * interpolates every coefficient of every output anew; the table holds them once, and a vector loop
- * is an order of magnitude faster (a medium 48 kHz hop: 3.2 ms against 0.2 ms). */
+ * is an order of magnitude faster (a medium 48 kHz hop: 3.2 ms against 0.13 ms). */
 #ifndef FOCALD_DSP_POLYPHASE_H
 #define FOCALD_DSP_POLYPHASE_H
 
