@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `focald bench [network] [pipeline] [latency]`: how fast this machine is, beside the goals. */
+#include "daemon/bench.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/modes.h"
+#include "daemon/options.h"
+#include "model/bench.h"
+
+static const double goal_share = 0.8, goal_hop_ms = 3, goal_latency_ms = 15, goal_extra_mb = 120;
+static const double mb = 1e6;
+
+static const struct option_spec specs[] = {
+    {"json", 'j', NULL, "one JSON object instead of the table", NULL, NULL},
+    {"model", 'm', "DIR", "focalnet-base (the built-in geometry) or a model's directory", NULL,
+     NULL},
+    {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
+    {"batch", 'b', "N", "windows run at once by `network`, 1 to 64 (1)", NULL, NULL},
+    {"hop", 0, "HOP", "of `pipeline` and `latency`: \"43 frames\", \"0.5 s\"", "analysis", "hop"},
+    {"resampler", 0, "NAME", "of `pipeline` and `latency`: fast, medium, best", "audio",
+     "resampler"},
+    {"seconds", 's', "S", "how long each measures (network 10, pipeline 5, latency 30)", NULL,
+     NULL},
+    {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
+    {0},
+};
+
+static const struct option_usage usage = {
+    .synopsis = "focald bench [OPTION…] [network] [pipeline] [latency]",
+    .about = "Measures this machine; without a name, all three in turn.",
+    .options = specs,
+    .more =
+        "network    ms a window, GFLOP/s, the share of this machine's own sgemm (2048 x 2048 x "
+        "2048,\n"
+        "           same threads, same run) and resident memory. Default model: focalnet-base.\n"
+        "pipeline   everything but the network for a hop of 48 kHz stereo: ring, downmix, "
+        "resampling,\n"
+        "           STFT, log-spectrogram, resizing, map, quantile, mask, masked inverse STFT.\n"
+        "latency    from the last sample of a window leaving the callback to its label reaching a\n"
+        "           subscriber, without the network's time, at the pace of a sound card.\n"
+        "           Default model of both: the one that came with focald.\n\n"
+        "Goals: network 80 % of sgemm with focalnet-base at batch 1, and its memory at most the\n"
+        "weights + 120 MB; pipeline 3 ms a hop (median); latency 15 ms (99th percentile).\n"
+        "Other work on the machine spoils the numbers.\n\n"
+        "Exit status: 0 (goals missed or not), 1 when a measurement failed, 2 for a wrong option.",
+    .operands = true,
+};
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double nearest_rank(const double *sorted, int n, double q)
+{
+    int rank = (int)(q * n + 0.999999) - 1;
+    return sorted[rank < 0 ? 0 : rank < n ? rank : n - 1];
+}
+
+struct bench_spread bench_spread(double *ms, int n)
+{
+    qsort(ms, (size_t)n, sizeof *ms, ascending);
+    return (struct bench_spread){nearest_rank(ms, n, 0.5), nearest_rank(ms, n, 0.99), ms[n - 1]};
+}
+
+enum resampler_quality bench_quality(const struct config *config)
+{
+    if (strcmp(config->resampler, "best") == 0)
+        return RESAMPLER_BEST;
+    return strcmp(config->resampler, "medium") == 0 ? RESAMPLER_MEDIUM : RESAMPLER_FAST;
+}
+
+/* -- printing ------------------------------------------------------------------------------------
+ */
+
+/* goal NULL: none is stated for this row. */
+static void row(const char *name, const char *goal, bool met, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void row(const char *name, const char *goal, bool met, const char *format, ...)
+{
+    char value[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    if (goal == NULL)
+        printf("  %-30s %s\n", name, value);
+    else
+        printf("  %-30s %-34s goal %-18s %s\n", name, value, goal, met ? "met" : "MISSED");
+}
+
+static json_t *spread_json(const struct bench_spread *s)
+{
+    return json_pack("{s:f, s:f, s:f}", "p50", s->p50, "p99", s->p99, "max", s->max);
+}
+
+static void spread_row(const char *name, const struct bench_spread *s, const char *goal, bool met)
+{
+    row(name, goal, met, "%.2f ms   p99 %.2f   max %.2f", s->p50, s->p99, s->max);
+}
+
+/* -- the three -----------------------------------------------------------------------------------
+ */
+
+struct bench_run {
+    struct options options;
+    struct config config;
+    const char *model; /* as given, or NULL */
+    struct model *opened;
+    int batch;
+    double seconds; /* 0: each its own */
+    json_t *json;   /* what is told at the end, or NULL for the table */
+};
+
+static double resident_mb(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    int n = fscanf(f, "%lu %lu", &total, &resident);
+    fclose(f);
+    return n == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / mb : 0;
+}
+
+static int run_network(struct bench_run *b, struct error *error)
+{
+    const char *model = b->model != NULL ? b->model : "focalnet-base";
+    struct network_bench_result n;
+    double before_mb = resident_mb();
+    int r = network_bench(model, b->config.threads, b->batch, b->seconds > 0 ? b->seconds : 10, &n,
+                          error);
+    if (r < 0)
+        return r;
+    double weights_mb = (double)n.weights_bytes / mb, with_mb = (double)n.resident_bytes / mb;
+    if (b->json != NULL) {
+        json_t *o = json_pack(
+            "{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "model",
+            n.model, "backend", n.backend, "threads", n.threads, "batch", n.batch, "rounds",
+            n.rounds, "ms_per_window", n.ms_per_window, "ms_per_window_min", n.ms_per_window_min,
+            "gflop_per_window", n.gflop_per_window, "gflop_s", n.gflop_s, "sgemm_gflop_s",
+            n.sgemm_gflop_s, "share", n.share, "weights_mb", weights_mb, "resident_mb", with_mb,
+            "resident_without_model_mb", before_mb);
+        return json_object_set_new(b->json, "network", o);
+    }
+    bool base = strcmp(n.model, "focalnet-base") == 0;
+    printf("network: %s on the %s, %d thread%s, batch %d, %d rounds\n", n.model, n.backend,
+           n.threads, n.threads == 1 ? "" : "s", n.batch, n.rounds);
+    row("time a window", NULL, true, "%.2f ms   least %.2f", n.ms_per_window, n.ms_per_window_min);
+    row("speed", NULL, true, "%.1f GFLOP/s   (%.2f GFLOP a window)", n.gflop_s, n.gflop_per_window);
+    row("this machine's sgemm", NULL, true, "%.1f GFLOP/s", n.sgemm_gflop_s);
+    row("share of sgemm", base && n.batch == 1 ? "80 %" : NULL, n.share >= goal_share, "%.1f %%",
+        100 * n.share);
+    row("resident memory", base ? "weights + 120 MB" : NULL, with_mb <= weights_mb + goal_extra_mb,
+        "%.0f MB   (weights %.0f MB)", with_mb, weights_mb);
+    row("without the model", NULL, true, "%.0f MB\n", before_mb);
+    return 0;
+}
+
+/* The model of pipeline and latency, opened once. */
+static int open_model(struct bench_run *b, struct error *error)
+{
+    char dir[512];
+    if (b->opened != NULL)
+        return 0;
+    if (b->model != NULL)
+        return model_open(&b->opened, b->model, error);
+    int r = config_model_dir(&b->config, dir, sizeof dir, error);
+    return r < 0 ? r : model_open(&b->opened, dir, error);
+}
+
+static int run_pipeline(struct bench_run *b, struct error *error)
+{
+    struct pipeline_bench_result p;
+    int r = open_model(b, error);
+    if (r == 0)
+        r = pipeline_bench(b->opened, &b->config, b->seconds > 0 ? b->seconds : 5, &p, error);
+    if (r < 0)
+        return r;
+    const char *model = model_info(b->opened)->name;
+    if (b->json != NULL) {
+        json_t *o =
+            json_pack("{s:s, s:s, s:i, s:f, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "model", model,
+                      "resampler", b->config.resampler, "hops", p.hops, "hop_s", p.hop_s, "rate_hz",
+                      p.rate_hz, "channels", p.channels, "ingest_ms", spread_json(&p.ingest),
+                      "before_ms", spread_json(&p.before), "after_ms", spread_json(&p.after),
+                      "audio_ms", spread_json(&p.audio), "total_ms", spread_json(&p.total));
+        return json_object_set_new(b->json, "pipeline", o);
+    }
+    printf("pipeline: a hop of %.3f s, %d Hz, %d channels, resampler %s, %d hops\n", p.hop_s,
+           p.rate_hz, p.channels, b->config.resampler, p.hops);
+    spread_row("ring to window", &p.ingest, NULL, true);
+    spread_row("window to network", &p.before, NULL, true);
+    spread_row("map to mask", &p.after, NULL, true);
+    spread_row("masked inverse STFT", &p.audio, NULL, true);
+    spread_row("all but the network", &p.total, "3 ms", p.total.p50 <= goal_hop_ms);
+    printf("\n");
+    return 0;
+}
+
+static int run_latency(struct bench_run *b, struct error *error)
+{
+    struct latency_bench_result l;
+    double seconds = b->seconds > 0 ? b->seconds : 30;
+    int r = open_model(b, error);
+    if (r == 0 && b->json == NULL && isatty(STDERR_FILENO))
+        fprintf(stderr, "latency: listening for %.0f s …\r", seconds + 5);
+    if (r == 0)
+        r = latency_bench(b->opened, &b->config, seconds, &l, error);
+    if (r < 0)
+        return r;
+    const char *model = model_info(b->opened)->name;
+    if (b->json != NULL) {
+        json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:I, s:f, s:o, s:o, s:o}", "model", model,
+                              "resampler", b->config.resampler, "threads", l.threads, "labels",
+                              l.labels, "skipped", (json_int_t)l.skipped, "hop_s", l.hop_s,
+                              "total_ms", spread_json(&l.total), "network_ms",
+                              spread_json(&l.network), "overhead_ms", spread_json(&l.overhead));
+        return json_object_set_new(b->json, "latency", o);
+    }
+    printf("latency: model %s, %d thread%s, a hop of %.3f s, %d labels\n", model, l.threads,
+           l.threads == 1 ? "" : "s", l.hop_s, l.labels);
+    spread_row("last sample to subscriber", &l.total, NULL, true);
+    spread_row("of it the network", &l.network, NULL, true);
+    spread_row("without the network", &l.overhead, "p99 15 ms", l.overhead.p99 <= goal_latency_ms);
+    row("windows skipped", NULL, true, "%llu\n", (unsigned long long)l.skipped);
+    return 0;
+}
+
+/* -- the mode ------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name;
+    int (*run)(struct bench_run *b, struct error *error);
+} parts[] = {{"network", run_network}, {"pipeline", run_pipeline}, {"latency", run_latency}};
+
+enum { N_PARTS = sizeof parts / sizeof parts[0] };
+
+static bool wanted(const struct bench_run *b, const char *name)
+{
+    for (int i = 0; i < b->options.n_operands; i++)
+        if (strcmp(b->options.operands[i], name) == 0)
+            return true;
+    return b->options.n_operands == 0;
+}
+
+static int parse(struct bench_run *b, int argc, char **argv)
+{
+    int r = options_parse(&b->options, &usage, argc, argv);
+    if (r != 0)
+        return r;
+    for (int i = 0; i < b->options.n_operands; i++) {
+        bool known = false;
+        for (int k = 0; k < N_PARTS; k++)
+            known = known || strcmp(b->options.operands[i], parts[k].name) == 0;
+        if (!known) {
+            fprintf(stderr, "focald: bench %s: allowed: network, pipeline, latency; see --help\n",
+                    b->options.operands[i]);
+            return -EINVAL;
+        }
+    }
+    b->model = options_value(&b->options, "model");
+    b->batch = 1;
+    if (options_integer(&b->options, "batch", 1, 64, &b->batch) < 0 ||
+        options_number(&b->options, "seconds", 0.1, 3600, &b->seconds) < 0)
+        return -EINVAL;
+    if (options_value(&b->options, "json") != NULL)
+        b->json = json_object();
+    return 0;
+}
+
+int mode_bench(int argc, char **argv)
+{
+    struct error error = {""};
+    struct bench_run *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        fprintf(stderr, "focald: out of memory\n");
+        return EXIT_FAILURE;
+    }
+    int r = parse(b, argc, argv);
+    if (r != 0) {
+        free(b);
+        return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    r = config_load(&b->config, options_value(&b->options, "config"), b->options.config,
+                    b->options.n_config, &error);
+    for (int i = 0; i < N_PARTS && r == 0; i++) {
+        if (!wanted(b, parts[i].name))
+            continue;
+        r = parts[i].run(b, &error);
+        fflush(stdout);
+    }
+    if (r == 0 && b->json != NULL) {
+        r = json_dumpf(b->json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        printf("\n");
+    }
+    if (r < 0)
+        fprintf(stderr, "focald: %s\n", error.text[0] != '\0' ? error.text : "cannot write");
+    model_close(b->opened);
+    json_decref(b->json);
+    free(b);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
