@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A JACK client with ports of its own. The server may end and come back: the source's thread watches
- * and opens the client anew.
+ * A JACK client with ports of its own. The server may end and come back: the source's thread
+ * watches and opens the client anew.
  *
  *   jack          one port, for the user to connect
  *   jack:N        N ports
- *   jack:REGEX    a port for each output port that matches now, connected; jack_autoconnect does the
- *                 same for the ports there are, and for those that come later */
+ *   jack:REGEX    a port for each output port that matches, connected in order; those that come
+ *                 later get one too
+ *   jack, jack:N with jack_autoconnect: likewise by that expression; N limits the ports */
 #include <errno.h>
 #include <jack/jack.h>
 #include <regex.h>
@@ -24,14 +25,13 @@ struct jack_source {
     pthread_t thread;
     bool started;
     char client_name[80];
-    char pattern[256];  /* "" for none */
     bool has_regex;
     regex_t regex;
-    int wanted_ports;   /* 0: as many as match */
+    int wanted_ports; /* 0: as many as match, at least one */
 
     /* while a client is open */
     jack_client_t *client;
-    int n_ports;
+    atomic_int n_ports; /* may grow: a port is in `ports` before it is counted */
     jack_port_t *ports[MAX_PORTS];
     int64_t clock_offset_ns; /* CLOCK_MONOTONIC - JACK's clock */
 
@@ -39,19 +39,73 @@ struct jack_source {
     bool restarted; /* before the first block of a client */
     atomic_uint_least64_t xruns;
 
-    atomic_bool gone;     /* the server ended (its notification thread) */
-    atomic_bool reconnect; /* ports came (its notification thread) */
+    /* JACK's notification thread writes */
+    atomic_bool gone;          /* the server ended */
+    atomic_bool ports_changed; /* ports came, went, were connected */
     bool was_open;
 };
+
+/* -- opening and closing ------------------------------------------------------------------------
+ */
+
+/* After its server's end libjack frees, in the next jack_client_open, every client that this
+ * process still has, whoever uses it. So that open waits until all our sources have closed theirs.
+ */
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
+static int library_clients;             /* under the lock */
+static atomic_bool library_server_gone; /* since there was last no client */
+
+static void silent(const char *text)
+{
+    (void)text;
+}
+
+/* With the lock held. */
+static jack_client_t *library_open(const char *name)
+{
+    jack_status_t status;
+    if (library_clients == 0)
+        atomic_store(&library_server_gone, false);
+    if (atomic_load(&library_server_gone))
+        return NULL;
+    jack_set_error_function(silent);
+    jack_set_info_function(silent);
+    jack_client_t *client = jack_client_open(name, JackNoStartServer, &status);
+    library_clients += client != NULL;
+    return client;
+}
+
+/* With the lock held. */
+static void library_close(jack_client_t *client)
+{
+    jack_client_close(client);
+    library_clients--;
+}
+
+/* -- real-time, and JACK's notifications --------------------------------------------------------
+ */
+
+/* When the first frame of this period was captured: a period before the cycle began. JACK's
+ * estimate of that is smoothed and may run ahead of the clock; what is here already was captured
+ * before now. */
+static int64_t captured_at(const struct jack_source *j, jack_nframes_t frames, jack_nframes_t rate)
+{
+    jack_nframes_t current;
+    jack_time_t began_us, next_us;
+    float period_us;
+    int64_t period_ns = (int64_t)frames * 1000000000 / rate;
+    int64_t latest = monotonic_ns() - period_ns; /* the vdso's clock: no system call */
+    if (jack_get_cycle_times(j->client, &current, &began_us, &next_us, &period_us) != 0)
+        return latest;
+    int64_t t_ns = (int64_t)began_us * 1000 + j->clock_offset_ns - period_ns;
+    return t_ns < latest ? t_ns : latest;
+}
 
 /* The real-time callback: no lock, no allocation, no log, no system call. */
 static int process(jack_nframes_t frames, void *arg)
 {
     struct jack_source *j = arg;
-    uint32_t channels = (uint32_t)j->n_ports;
-    jack_nframes_t current;
-    jack_time_t now_us, next_us;
-    float period_us;
+    uint32_t channels = (uint32_t)atomic_load_explicit(&j->n_ports, memory_order_acquire);
     float *to = ring_reserve(j->common.ring, frames, channels);
     if (to == NULL)
         return 0; /* counted */
@@ -60,10 +114,8 @@ static int process(jack_nframes_t frames, void *arg)
         for (jack_nframes_t i = 0; i < frames; i++)
             to[i * channels + c] = from[i];
     }
-    int64_t t_ns = 0;
-    if (jack_get_cycle_times(j->client, &current, &now_us, &next_us, &period_us) == 0)
-        t_ns = (int64_t)now_us * 1000 + j->clock_offset_ns - (int64_t)((double)period_us * 1000);
-    ring_commit(j->common.ring, frames, jack_get_sample_rate(j->client), t_ns,
+    jack_nframes_t rate = jack_get_sample_rate(j->client);
+    ring_commit(j->common.ring, frames, rate, captured_at(j, frames, rate),
                 j->restarted ? RING_RESTART : 0);
     j->restarted = false;
     return 0;
@@ -79,36 +131,26 @@ static int on_xrun(void *arg)
 static void on_shutdown(void *arg)
 {
     struct jack_source *j = arg;
+    atomic_store(&library_server_gone, true);
     atomic_store(&j->gone, true);
 }
 
 static void on_port(jack_port_id_t id, int registered, void *arg)
 {
     struct jack_source *j = arg;
-    (void)id;
-    if (registered)
-        atomic_store(&j->reconnect, true);
+    (void)id, (void)registered;
+    atomic_store(&j->ports_changed, true);
 }
 
-static void silent(const char *text)
+static void on_connect(jack_port_id_t a, jack_port_id_t b, int connected, void *arg)
 {
-    (void)text;
+    struct jack_source *j = arg;
+    (void)a, (void)b, (void)connected;
+    atomic_store(&j->ports_changed, true);
 }
 
-/* Connects matching output ports to ours in order, those that are not connected yet. */
-static int connect_ports(struct jack_source *j)
-{
-    const char **found = jack_get_ports(j->client, NULL, JACK_DEFAULT_AUDIO_TYPE, JackPortIsOutput);
-    int n = 0;
-    for (int i = 0; found != NULL && found[i] != NULL && n < j->n_ports; i++) {
-        if (regexec(&j->regex, found[i], 0, NULL, 0) != 0)
-            continue;
-        jack_connect(j->client, found[i], jack_port_name(j->ports[n]));
-        n++;
-    }
-    jack_free((void *)found);
-    return n;
-}
+/* -- ports --------------------------------------------------------------------------------------
+ */
 
 static int count_matches(struct jack_source *j)
 {
@@ -120,38 +162,82 @@ static int count_matches(struct jack_source *j)
     return n;
 }
 
+static bool register_port(struct jack_source *j)
+{
+    int n = atomic_load(&j->n_ports);
+    char name[16];
+    if (n == MAX_PORTS)
+        return false;
+    snprintf(name, sizeof name, "in_%d", n + 1);
+    j->ports[n] = jack_port_register(j->client, name, JACK_DEFAULT_AUDIO_TYPE, JackPortIsInput, 0);
+    if (j->ports[n] == NULL)
+        return false;
+    atomic_store_explicit(&j->n_ports, n + 1, memory_order_release);
+    return true;
+}
+
 static bool register_ports(struct jack_source *j)
 {
-    int wanted = j->wanted_ports;
-    if (wanted == 0)
-        wanted = count_matches(j);
+    int wanted = j->wanted_ports > 0 ? j->wanted_ports : j->has_regex ? count_matches(j) : 1;
     wanted = wanted < 1 ? 1 : wanted > MAX_PORTS ? MAX_PORTS : wanted;
-    for (j->n_ports = 0; j->n_ports < wanted; j->n_ports++) {
-        char name[16];
-        snprintf(name, sizeof name, "in_%d", j->n_ports + 1);
-        j->ports[j->n_ports] =
-            jack_port_register(j->client, name, JACK_DEFAULT_AUDIO_TYPE, JackPortIsInput, 0);
-        if (j->ports[j->n_ports] == NULL)
+    atomic_store(&j->n_ports, 0);
+    while (atomic_load(&j->n_ports) < wanted)
+        if (!register_port(j))
             return false;
-    }
     return true;
+}
+
+/* One of our ports that nothing is connected to, or a new one; NULL when there are enough. */
+static jack_port_t *free_port(struct jack_source *j)
+{
+    int n = atomic_load(&j->n_ports);
+    for (int i = 0; i < n; i++)
+        if (jack_port_connected(j->ports[i]) == 0)
+            return j->ports[i];
+    return j->wanted_ports == 0 && register_port(j) ? j->ports[n] : NULL;
+}
+
+static bool is_connected(const struct jack_source *j, const char *name)
+{
+    int n = atomic_load(&j->n_ports);
+    for (int i = 0; i < n; i++)
+        if (jack_port_connected_to(j->ports[i], name))
+            return true;
+    return false;
+}
+
+/* Gives each matching output port a port of ours, in order. Returns false when one could not be
+ * connected yet: its client has registered it but is not active. */
+static bool connect_ports(struct jack_source *j)
+{
+    const char **found = jack_get_ports(j->client, NULL, JACK_DEFAULT_AUDIO_TYPE, JackPortIsOutput);
+    bool all = true;
+    jack_port_t *port;
+    for (int i = 0; found != NULL && found[i] != NULL && all; i++)
+        if (regexec(&j->regex, found[i], 0, NULL, 0) == 0 && !is_connected(j, found[i]) &&
+            (port = free_port(j)) != NULL)
+            all = jack_connect(j->client, found[i], jack_port_name(port)) == 0;
+    jack_free((void *)found);
+    return all;
 }
 
 static void describe(struct jack_source *j)
 {
-    int connected = 0;
-    for (int i = 0; i < j->n_ports; i++)
+    int n = atomic_load(&j->n_ports), connected = 0;
+    for (int i = 0; i < n; i++)
         connected += jack_port_connected(j->ports[i]) > 0;
-    source_set_format(&j->common, jack_get_sample_rate(j->client), (uint32_t)j->n_ports);
+    source_set_format(&j->common, jack_get_sample_rate(j->client), (uint32_t)n);
     source_set_state(&j->common, SOURCE_RUNNING, "JACK client %s: %d port%s, %d connected",
-                     jack_get_client_name(j->client), j->n_ports, j->n_ports == 1 ? "" : "s",
-                     connected);
+                     jack_get_client_name(j->client), n, n == 1 ? "" : "s", connected);
 }
 
-static bool open_client(struct jack_source *j)
+/* -- the source's thread ------------------------------------------------------------------------
+ */
+
+/* With the library's lock held. */
+static bool activate_client(struct jack_source *j)
 {
-    jack_status_t status;
-    j->client = jack_client_open(j->client_name, JackNoStartServer, &status);
+    j->client = library_open(j->client_name);
     if (j->client == NULL)
         return false;
     atomic_store(&j->gone, false);
@@ -160,15 +246,24 @@ static bool open_client(struct jack_source *j)
     jack_on_shutdown(j->client, on_shutdown, j);
     jack_set_xrun_callback(j->client, on_xrun, j);
     jack_set_process_callback(j->client, process, j);
-    if (j->has_regex)
-        jack_set_port_registration_callback(j->client, on_port, j);
+    jack_set_port_registration_callback(j->client, on_port, j);
+    jack_set_port_connect_callback(j->client, on_connect, j);
     if (!register_ports(j) || jack_activate(j->client) != 0) {
-        jack_client_close(j->client);
+        library_close(j->client);
         j->client = NULL;
         return false;
     }
-    if (j->has_regex)
-        connect_ports(j);
+    return true;
+}
+
+static bool open_client(struct jack_source *j)
+{
+    pthread_mutex_lock(&library_lock);
+    bool ok = activate_client(j);
+    pthread_mutex_unlock(&library_lock);
+    if (!ok)
+        return false;
+    atomic_store(&j->ports_changed, j->has_regex && !connect_ports(j));
     if (j->was_open) {
         pthread_mutex_lock(&j->common.lock);
         j->common.status.reconnects++;
@@ -186,10 +281,15 @@ static void watch_client(struct jack_source *j)
         pthread_mutex_lock(&j->common.lock);
         j->common.status.xruns = atomic_load(&j->xruns);
         pthread_mutex_unlock(&j->common.lock);
-        if (atomic_exchange(&j->reconnect, false) && j->has_regex && connect_ports(j) > 0)
-            describe(j);
+        if (atomic_load(&j->gone) || !atomic_exchange(&j->ports_changed, false))
+            continue;
+        if (j->has_regex && !connect_ports(j))
+            atomic_store(&j->ports_changed, true); /* again, next time */
+        describe(j);
     }
-    jack_client_close(j->client);
+    pthread_mutex_lock(&library_lock);
+    library_close(j->client);
+    pthread_mutex_unlock(&library_lock);
     j->client = NULL;
 }
 
@@ -221,22 +321,17 @@ static int compile(struct jack_source *j, const char *pattern, struct error *err
     return 0;
 }
 
-/* A number of ports, a pattern, or nothing. */
+/* A number of ports, an expression, or nothing. */
 static int parse_spec(struct jack_source *j, const struct source_config *config,
                       struct error *error)
 {
     char *end;
     long n = strtol(config->spec, &end, 10);
-    j->wanted_ports = 1;
-    if (config->spec[0] != '\0' && *end == '\0') {
-        if (n < 1 || n > MAX_PORTS)
-            return error_set(error, EINVAL, "source jack: %ld ports; allowed: 1 to %d", n,
-                             MAX_PORTS);
-        j->wanted_ports = (int)n;
-    } else if (config->spec[0] != '\0') {
-        j->wanted_ports = 0;
+    if (config->spec[0] != '\0' && *end != '\0')
         return compile(j, config->spec, error);
-    }
+    if (config->spec[0] != '\0' && (n < 1 || n > MAX_PORTS))
+        return error_set(error, EINVAL, "source jack: %ld ports; allowed: 1 to %d", n, MAX_PORTS);
+    j->wanted_ports = (int)n;
     return config->jack_autoconnect != NULL ? compile(j, config->jack_autoconnect, error) : 0;
 }
 
@@ -259,8 +354,6 @@ static int jack_start(struct source **ret, const struct source_config *config, s
     struct jack_source *j = calloc(1, sizeof *j);
     if (j == NULL)
         return error_set(error, ENOMEM, "source jack: out of memory");
-    jack_set_error_function(silent);
-    jack_set_info_function(silent);
     int r = source_common_init(&j->common, &source_jack, config, error);
     if (r == 0)
         r = parse_spec(j, config, error);
@@ -284,34 +377,55 @@ static int jack_start(struct source **ret, const struct source_config *config, s
 
 static jack_client_t *open_probe(void)
 {
-    jack_set_error_function(silent);
-    jack_set_info_function(silent);
-    return jack_client_open("focald-probe", JackNoStartServer, NULL);
+    pthread_mutex_lock(&library_lock);
+    jack_client_t *client = library_open("focald-probe");
+    pthread_mutex_unlock(&library_lock);
+    return client;
+}
+
+static void close_probe(jack_client_t *client)
+{
+    pthread_mutex_lock(&library_lock);
+    library_close(client);
+    pthread_mutex_unlock(&library_lock);
 }
 
 static bool jack_probe(void)
 {
     jack_client_t *client = open_probe();
     if (client != NULL)
-        jack_client_close(client);
+        close_probe(client);
     return client != NULL;
+}
+
+/* "jack:^NAME$", with what is special in an expression escaped. */
+static void port_spec(char *ret, size_t cap, const char *name)
+{
+    size_t n = (size_t)snprintf(ret, cap, "jack:^");
+    for (; *name != '\0' && n + 4 < cap; name++) {
+        if (strchr("^.[]$()|*+?{}\\", *name) != NULL)
+            ret[n++] = '\\';
+        ret[n++] = *name;
+    }
+    snprintf(ret + n, cap - n, "$");
 }
 
 static int jack_list(struct source_entry *ret, int cap, struct error *error)
 {
     jack_client_t *client = open_probe();
     if (client == NULL)
-        return error_set(error, ENODEV, "no JACK server answers");
+        return error_set(error, ENODEV, "no JACK server answers; start one (jackd)");
     const char **found = jack_get_ports(client, NULL, JACK_DEFAULT_AUDIO_TYPE, JackPortIsOutput);
     int n = 0;
     for (int i = 0; found != NULL && found[i] != NULL; i++, n++) {
         if (n >= cap)
             continue;
-        snprintf(ret[n].spec, sizeof ret[n].spec, "jack:%s", found[i]);
-        snprintf(ret[n].description, sizeof ret[n].description, "JACK output port");
+        port_spec(ret[n].spec, sizeof ret[n].spec, found[i]);
+        snprintf(ret[n].description, sizeof ret[n].description, "JACK output port %.230s",
+                 found[i]);
     }
     jack_free((void *)found);
-    jack_client_close(client);
+    close_probe(client);
     return n;
 }
 

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PROGRAMS = 16, ANSWER_MS = 10000, POLL_MS = 20 };
+enum { MAX_PROGRAMS = 16, ANSWER_MS = 10000, POLL_MS = 20, GRACE_S = 1 };
 
 struct program {
     pid_t keeper; /* 0: free */
@@ -82,22 +82,33 @@ static void run_program(const char *log, const char *const argv[])
     _exit(127);
 }
 
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
 /* The program and what it starts are our children or, once orphaned, become so: all are waited for,
  * and with them their sockets and shared memory are gone. */
 static void run_keeper(const char *log, const char *const argv[], int leash)
 {
     char byte;
+    ssize_t n;
     setpgid(0, 0); /* a Ctrl-C ends the test, and we come after it */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t pid = fork();
     if (pid == 0)
         run_program(log, argv);
-    while (read(leash, &byte, 1) < 0 && errno == EINTR)
+    while ((n = read(leash, &byte, 1)) < 0 && errno == EINTR)
         ;
-    if (pid > 0) {
-        kill(-pid, SIGKILL);
-        kill(pid, SIGKILL);
+    if (n == 0) { /* asked nicely at first: jackd gives its place in a table of eight back */
+        sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+        kill(-pid, SIGTERM);
+        alarm(GRACE_S);
+        while (wait(NULL) > 0)
+            ;
     }
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
     while (wait(NULL) > 0)
         ;
     _exit(0);
@@ -139,6 +150,15 @@ void servers_end(struct servers *s, int id)
     close(s->programs[id].leash);
     waitpid(s->programs[id].keeper, NULL, 0);
     s->programs[id].keeper = 0;
+}
+
+void servers_kill(struct servers *s, int id)
+{
+    if (id < 0 || s->programs[id].keeper == 0)
+        return;
+    if (write(s->programs[id].leash, "k", 1) == 1)
+        waitpid(s->programs[id].keeper, NULL, 0);
+    servers_end(s, id);
 }
 
 /* -- life ---------------------------------------------------------------------------------------
@@ -222,8 +242,10 @@ bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
     jack_set_info_function(silent);
     /* -S: the server waits for its clients, so that a busy machine is late but loses nothing; with
      * real-time scheduling, where it is allowed, it is not even late */
-    const char *const argv[] = {"jackd", "-n", name, realtime_allowed() ? "-R" : "-r", "-S",
-                                "-t", "2000", "-d", "dummy", "-r", "48000", "-p", "64", NULL};
+    const char *const argv[] = {"jackd", "-n", name,    realtime_allowed() ? "-R" : "-r",
+                                "-S",    "-t", "2000",  "-d",
+                                "dummy", "-r", "48000", "-p",
+                                "64",    NULL};
     s->jack = servers_run(s, argv);
     for (int ms = 0; s->jack >= 0 && ms < ANSWER_MS; ms += POLL_MS) {
         if (jack_answers())
@@ -238,6 +260,12 @@ bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
 void servers_stop_jack(struct servers *s)
 {
     servers_end(s, s->jack);
+    s->jack = -1;
+}
+
+void servers_kill_jack(struct servers *s)
+{
+    servers_kill(s, s->jack);
     s->jack = -1;
 }
 
@@ -313,8 +341,14 @@ bool servers_start_pipewire(struct servers *s, char reason[static SERVERS_REASON
 
 void servers_stop_pipewire(struct servers *s)
 {
-    char path[128];
     servers_end(s, s->pipewire);
+    s->pipewire = -1;
+}
+
+void servers_kill_pipewire(struct servers *s)
+{
+    char path[128];
+    servers_kill(s, s->pipewire);
     s->pipewire = -1;
     snprintf(path, sizeof path, "%s/pipewire-0", s->dir);
     unlink(path); /* killed, it leaves its socket */

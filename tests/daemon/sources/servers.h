@@ -10,6 +10,9 @@
  *     servers_stop_jack(s);                 // and start it again, as often as needed
  *     servers_free(s);
  *
+ * To see whether jackd is there, servers_start_jack opens a client of its own; libjack allows that in a
+ * process only when no client of a server that ended is left, so wait for SOURCE_WAITING before it.
+ *
  * Start and stop are idempotent. The environment stays exported between stop and start, so that a
  * focald that runs on finds the same server again. */
 #ifndef FOCALD_TESTS_SERVERS_H
@@ -36,10 +39,12 @@ void servers_free(struct servers *s);
  * come up within ten seconds. */
 bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON]);
 void servers_stop_jack(struct servers *s);
+void servers_kill_jack(struct servers *s); /* as a crash would end it */
 
 /* Likewise; exports XDG_RUNTIME_DIR, PIPEWIRE_RUNTIME_DIR and XDG_CONFIG_HOME. */
 bool servers_start_pipewire(struct servers *s, char reason[static SERVERS_REASON]);
 void servers_stop_pipewire(struct servers *s);
+void servers_kill_pipewire(struct servers *s);
 
 /* The temporary directory, for the test's own files; servers_free removes it with all in it. */
 const char *servers_dir(const struct servers *s);
@@ -47,8 +52,10 @@ const char *servers_dir(const struct servers *s);
 /* A program of the test's own (pw-play, pw-loopback …; argv ends in NULL), kept like the servers,
  * its output in servers_dir()/NAME.log. Returns an id for servers_end, or negative. */
 int servers_run(struct servers *s, const char *const argv[]);
-/* Kills it if it still runs, and waits. */
+/* SIGTERM to it and all it started, after a second SIGKILL; waits. */
 void servers_end(struct servers *s, int id);
+/* SIGKILL at once; waits. */
+void servers_kill(struct servers *s, int id);
 
 bool servers_has_program(const char *name);
 
