@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a newcomer types: `make run`, `make test`. Meson does the work; this installs the Debian
+# packages that are missing, configures and builds. WERROR=1 makes warnings errors (CI).
+
+BUILD ?= build
+MESON_FLAGS ?=
+BUILD_PACKAGES = gcc meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
+	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libpipewire-0.3-dev \
+	libsamplerate0-dev libsndfile1-dev libsodium-dev libsystemd-dev libzmq3-dev
+TEST_PACKAGES = dbus g++ jackd2 mandoc pipewire pipewire-bin python3-zmq wireplumber
+FUZZ_PACKAGES = clang libclang-rt-14-dev
+
+.PHONY: help run test bench clean build packages test-packages fuzz-packages
+
+help:
+	@echo 'make run    build focald and start it: it names what it hears (Ctrl-C ends it)'
+	@echo 'make test   build it and run its tests'
+	@echo 'make bench  measure network, pipeline and latency on this machine'
+	@echo 'make clean  remove the build folder'
+
+# $(call install,PACKAGES): nothing missing means no network and no root.
+install = @missing=$$(for p in $(1); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || echo $$p; \
+	done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing the Debian packages that are missing:" $$missing; \
+		root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+		$$root apt-get update -q && \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+			$$missing; \
+	fi
+
+packages:
+	$(call install,$(BUILD_PACKAGES))
+
+test-packages: packages
+	$(call install,$(TEST_PACKAGES))
+
+fuzz-packages: packages
+	$(call install,$(FUZZ_PACKAGES))
+
+build: packages
+	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
+	@ninja -C $(BUILD)
+
+run: build
+	@$(BUILD)/daemon/focald run --source auto --fallback file:daemon/demo --loop
+
+test: test-packages build
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs $(TEST_FLAGS); status=$$?; \
+	python3 tests/summary.py $(BUILD)/meson-logs/testlog.json; exit $$status
+
+bench: build
+	@$(BUILD)/daemon/focald bench
+	@meson test -C $(BUILD) --no-rebuild --benchmark -v
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rings in, messages out: the two threads of the pipeline with the real model and publisher, while
+ * other threads ask, change and exchange. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/pipeline.h"
+#include "daemon/ring.h"
+#include "ipc/libfocal/focal.h"
+
+enum { RATE = 16000, WINDOW = 80000, HOP = 43 * 186, SECONDS = 12, STREAMS = 2, BLOCK = 1600 };
+
+static const char *const names[STREAMS] = {"waits", "hurries"};
+
+struct bench {
+    char dir[64], data[96];
+    struct model *model;
+    struct publisher *publisher;
+    struct ring *rings[STREAMS];
+    struct pipeline *pipeline;
+    struct focal *focal;
+};
+
+static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+{
+    (void)user, (void)request, (void)ret_reply;
+    return error_set(error, 22, "not here");
+}
+
+static const struct config_live live = {.quantile = 0.9,
+                                        .hop_frames = 43,
+                                        .silence_gate_db = -60,
+                                        .top_k = 3,
+                                        .event_on = 0.6,
+                                        .event_off = 0.4};
+
+static void start_pipeline(struct bench *b)
+{
+    struct error error = {""};
+    struct pipeline_stream streams[STREAMS] = {{names[0], b->rings[0], true},
+                                               {names[1], b->rings[1], false}};
+    struct pipeline_config config = {.model = b->model,
+                                     .backend = "cpu",
+                                     .threads = 1,
+                                     .publisher = b->publisher,
+                                     .live = &live,
+                                     .audio_delay_s = -1,
+                                     .quality = RESAMPLER_FAST,
+                                     .streams = streams,
+                                     .n_streams = STREAMS};
+    if (pipeline_create(&b->pipeline, &config, &error) < 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(pipeline_start(b->pipeline, &error), 0);
+}
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    struct error error = {""};
+    char model[512];
+    snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
+    assert_non_null(mkdtemp(b->dir));
+    snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
+    snprintf(model, sizeof model, "%s/model/pretrained/home", getenv("FOCALD_SOURCE"));
+    if (model_open(&b->model, model, &error) < 0)
+        fail_msg("%s", error.text);
+    struct publisher_config config = {.ipc_dir = b->dir,
+                                      .send_hwm = 100000,
+                                      .streams = names,
+                                      .n_streams = STREAMS,
+                                      .request = no_request};
+    if (publisher_create(&b->publisher, &config, &error) < 0)
+        fail_msg("%s", error.text);
+    for (int i = 0; i < STREAMS; i++)
+        assert_int_equal(ring_create(&b->rings[i], 1 << 20, &error), 0);
+    start_pipeline(b);
+    struct focal_options options = {.data = b->data, .receive_hwm = 100000};
+    assert_int_equal(focal_open(&b->focal, &options), 0);
+    assert_int_equal(focal_subscribe(b->focal, ""), 0);
+    while (!publisher_wants(b->publisher, STREAMS - 1, TOPIC_AUDIO))
+        usleep(1000);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    focal_close(b->focal);
+    pipeline_destroy(b->pipeline);
+    publisher_destroy(b->publisher);
+    for (int i = 0; i < STREAMS; i++)
+        ring_destroy(b->rings[i]);
+    model_close(b->model);
+    rmdir(b->dir);
+    free(b);
+    return 0;
+}
+
+/* -- writing ------------------------------------------------------------------------------------ */
+
+struct writer {
+    struct ring *ring;
+    bool waits;
+    pthread_t thread;
+    atomic_bool done;
+};
+
+static void *write_sound(void *arg)
+{
+    struct writer *w = arg;
+    unsigned seed = 5;
+    for (int n = 0; n < SECONDS * RATE; n += BLOCK) {
+        while (w->waits && ring_writable(w->ring) < BLOCK * sizeof(float))
+            usleep(500);
+        float *x = ring_reserve(w->ring, BLOCK, 1);
+        for (int i = 0; x != NULL && i < BLOCK; i++)
+            x[i] = 0.3f * sinf(0.17f * (float)(n + i)) + 0.1f * (float)rand_r(&seed) / (float)RAND_MAX;
+        if (x != NULL)
+            ring_commit(w->ring, BLOCK, RATE, 0, 0);
+    }
+    while (ring_writable(w->ring) < BLOCK * sizeof(float))
+        usleep(500);
+    assert_non_null(ring_reserve(w->ring, 0, 1));
+    ring_commit(w->ring, 0, RATE, 0, RING_END);
+    atomic_store(&w->done, true);
+    return NULL;
+}
+
+static void start_writers(struct bench *b, struct writer *writers)
+{
+    for (int i = 0; i < STREAMS; i++) {
+        writers[i].ring = b->rings[i];
+        writers[i].waits = i == 0;
+        atomic_init(&writers[i].done, false);
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_sound, &writers[i]), 0);
+    }
+}
+
+static bool all_ended(struct bench *b)
+{
+    for (int i = 0; i < STREAMS; i++) {
+        struct pipeline_report report;
+        pipeline_report(b->pipeline, i, &report);
+        if (!report.ended)
+            return false;
+    }
+    return true;
+}
+
+static void join_writers(struct writer *writers)
+{
+    for (int i = 0; i < STREAMS; i++)
+        pthread_join(writers[i].thread, NULL);
+}
+
+/* -- tests -------------------------------------------------------------------------------------- */
+
+static void a_stream_that_waits_publishes_every_window_and_sample(void **state)
+{
+    struct bench *b = *state;
+    struct writer writers[STREAMS];
+    struct focal_message m;
+    uint64_t labels = 0, next_label = 0, input_end = 0, audio_end = 0;
+    start_writers(b, writers);
+    while (!all_ended(b))
+        usleep(5000);
+    join_writers(writers);
+    while (focal_next(b->focal, &m, 500) == 1) {
+        assert_int_equal(m.lost, 0);
+        if (strcmp(m.stream, names[0]) != 0)
+            continue;
+        if (strcmp(m.topic, "label") == 0) {
+            assert_int_equal(m.first, next_label);
+            next_label += HOP;
+            labels++;
+        } else if (strcmp(m.topic, "input") == 0 || strcmp(m.topic, "audio") == 0) {
+            uint64_t *end = m.topic[0] == 'i' ? &input_end : &audio_end;
+            assert_true(*end == 0 || *end == m.first);
+            *end = m.first + m.count;
+        }
+    }
+    assert_int_equal(labels, (SECONDS * RATE - WINDOW) / HOP + 1);
+    assert_int_equal(input_end, WINDOW + (labels - 1) * HOP);
+    assert_int_equal(publisher_dropped(b->publisher), 0);
+    struct pipeline_report report;
+    pipeline_report(b->pipeline, 0, &report);
+    assert_int_equal(report.windows, labels);
+    assert_int_equal(report.skipped, 0);
+    assert_true(pipeline_idle(b->pipeline));
+}
+
+static void values_and_model_change_while_it_runs(void **state)
+{
+    struct bench *b = *state;
+    struct writer writers[STREAMS];
+    struct error error = {""};
+    char path[512];
+    snprintf(path, sizeof path, "%s/model/pretrained/home", getenv("FOCALD_SOURCE"));
+    start_writers(b, writers);
+    for (int i = 0; !all_ended(b); i++) {
+        struct config_live changed = live, got;
+        changed.quantile = 0.5 + 0.01 * (i % 40);
+        pipeline_set_live(b->pipeline, &changed);
+        pipeline_get_live(b->pipeline, &got);
+        assert_true(got.quantile == changed.quantile);
+        if (i == 3) {
+            struct model *model;
+            assert_int_equal(model_open(&model, path, &error), 0);
+            if (pipeline_set_model(b->pipeline, model, &error) < 0)
+                fail_msg("%s", error.text);
+            model_close(b->model);
+            b->model = model;
+        }
+        usleep(20000);
+    }
+    join_writers(writers);
+    struct pipeline_report report;
+    pipeline_report(b->pipeline, 0, &report);
+    assert_int_equal(report.windows, (SECONDS * RATE - WINDOW) / HOP + 1);
+    assert_string_equal(report.problem, "");
+}
+
+static void it_stops_in_the_middle_of_everything(void **state)
+{
+    struct bench *b = *state;
+    struct writer writers[STREAMS];
+    start_writers(b, writers);
+    while (pipeline_windows(b->pipeline) < 2)
+        usleep(1000);
+    pipeline_destroy(b->pipeline);
+    b->pipeline = NULL;
+    /* somebody must empty the rings for the writers to come to their end */
+    for (int i = 0; i < STREAMS; i++)
+        for (struct ring_block block; !atomic_load(&writers[i].done); usleep(200))
+            while (ring_peek(b->rings[i], &block))
+                ring_release(b->rings[i]);
+    join_writers(writers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_stream_that_waits_publishes_every_window_and_sample,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(values_and_model_change_while_it_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_stops_in_the_middle_of_everything, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

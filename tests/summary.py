@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Counts the results of meson's test logs (testlog.json, one JSON object a line) and prints
+`N passed, N failed, N skipped` alone on a line. Names what was skipped, with its reason."""
+
+import json
+import sys
+
+
+def reason(test):
+    """The line in which a test says why it was skipped."""
+    for line in test.get("stdout", "").splitlines():
+        if "skipped" in line:
+            return line.strip()
+    return "skipped"
+
+
+def main():
+    passed = failed = skipped = 0
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as log:
+            for line in log:
+                test = json.loads(line)
+                result = test["result"]
+                if result in ("OK", "EXPECTEDFAIL"):
+                    passed += 1
+                elif result == "SKIP":
+                    skipped += 1
+                    print(f"{test['name']}: {reason(test)}")
+                else:
+                    failed += 1
+                    print(f"{test['name']}: {result}")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+
+
+if __name__ == "__main__":
+    main()
