@@ -65,6 +65,15 @@ static size_t aligned(size_t bytes)
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
 }
 
+/* Bytes of the packed kernels before level `level`. */
+static size_t focal_offset(const struct loop_focal *focal, int level)
+{
+    size_t bytes = 0;
+    for (int l = 0; l < level; l++)
+        bytes += aligned(loop_focal_kernel(focal, l) * sizeof(float));
+    return bytes;
+}
+
 static int create_primitive(struct backend *b, struct cpu_step *s, const struct cpu_step *like,
                             struct error *error)
 {
@@ -112,8 +121,8 @@ static void cpu_step_destroy(struct step *step)
     free(s);
 }
 
-static int cpu_step_create(struct backend *b, const struct step_spec *spec,
-                           const struct step *like, struct step **ret, struct error *error)
+static int cpu_step_create(struct backend *b, const struct step_spec *spec, const struct step *like,
+                           struct step **ret, struct error *error)
 {
     struct cpu_step *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -123,15 +132,19 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec,
     int r = 0;
     if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV) {
         r = create_primitive(b, s, (const struct cpu_step *)like, error);
+    } else if (node->op == GRAPH_FOCAL_CONTEXT) {
+        s->focal = (struct loop_focal){.n = spec->out.n,
+                                       .h = spec->out.h,
+                                       .w = spec->out.w,
+                                       .c = spec->out.c,
+                                       .levels = node->levels,
+                                       .window = node->window,
+                                       .stride = spec->in_stride[0],
+                                       .normalize = node->normalize};
+        s->step.packed_bytes = focal_offset(&s->focal, node->levels);
+        s->step.scratch_bytes = loop_focal_scratch(&s->focal, b->threads);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
-        if (node->op == GRAPH_FOCAL_CONTEXT) {
-            s->focal = (struct loop_focal){
-                .n = spec->out.n,      .h = spec->out.h,          .w = spec->out.w,
-                .c = spec->out.c,      .levels = node->levels,    .window = node->window,
-                .stride = spec->in_stride[0], .normalize = node->normalize};
-            s->step.scratch_bytes = loop_focal_scratch(&s->focal);
-        }
     }
     if (r < 0) {
         cpu_step_destroy(&s->step);
@@ -155,14 +168,6 @@ static float *summed_kernel(const struct step_spec *spec, const float *w)
     return sum;
 }
 
-/* [C][1][k][k] -> [k*k][C] */
-static void transpose_kernel(const float *from, size_t c, size_t taps, float *to)
-{
-    for (size_t i = 0; i < c; i++)
-        for (size_t t = 0; t < taps; t++)
-            to[t * c + i] = from[i * taps + t];
-}
-
 static int pack_primitive(struct cpu_step *s, const float *const *weights, void *packed,
                           struct error *error)
 {
@@ -184,17 +189,11 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
     struct cpu_step *s = (struct cpu_step *)step;
     if (s->primitive != NULL)
         return pack_primitive(s, weights, packed, error);
-    ref_weights_pack(&s->spec, weights, packed);
     if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
-        return 0;
-    const float *places[GRAPH_MAX_NODE_WEIGHTS];
-    ref_weights_find(&s->spec, packed, places);
-    for (int l = 0; l < s->focal.levels; l++) {
-        size_t k = (size_t)(s->focal.window + 2 * l);
-        size_t offset = (size_t)((const char *)places[l] - (const char *)packed);
-        transpose_kernel(weights[l], (size_t)s->focal.c, k * k,
-                         (float *)(void *)((char *)packed + offset));
-    }
+        ref_weights_pack(&s->spec, weights, packed);
+    for (int l = 0; l < s->focal.levels; l++)
+        loop_focal_pack(&s->focal, l, weights[l],
+                        (float *)(void *)((char *)packed + focal_offset(&s->focal, l)));
     return 0;
 }
 
@@ -206,9 +205,11 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
         return onednn_bind(s->primitive, m->in[0], m->packed,
                            (const float *)(const void *)((const char *)m->packed + s->bias_offset),
                            m->out, m->scratch, error);
-    ref_weights_find(&s->spec, m->packed, s->weights);
+    if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
+        ref_weights_find(&s->spec, m->packed, s->weights);
     for (int l = 0; l < s->focal.levels; l++)
-        s->focal.kernels[l] = s->weights[l];
+        s->focal.kernels[l] =
+            (const float *)(const void *)((const char *)m->packed + focal_offset(&s->focal, l));
     return 0;
 }
 

@@ -16,24 +16,31 @@ void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, 
               size_t c, float *y);
 void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y);
-/* y: [rows][c] = gelu(x: [rows][stride]). */
+/* y: [rows][c] = gelu(x: [rows][stride]); may work in place. */
 void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y);
 
 /* y: [rows] = L2 norm of x: [rows][stride] over c. */
 void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y);
 
-/* graph_focal_context. x: [n][h][w][stride]; kernels[l]: [k*k][C]; y: [n][h][w][C]; scratch:
- * loop_focal_scratch() bytes. */
+/* graph_focal_context. x: [n][h][w][stride]; y: [n][h][w][C]; kernels[l]: packed by
+ * loop_focal_pack; scratch: loop_focal_scratch() bytes. */
 struct loop_focal {
     int n, h, w, c, levels, window;
     size_t stride;
     bool normalize;
     const float *kernels[8];
 };
-size_t loop_focal_scratch(const struct loop_focal *spec);
+/* Floats of level l's packed kernel. */
+size_t loop_focal_kernel(const struct loop_focal *spec, int level);
+/* from: [C][k*k] */
+void loop_focal_pack(const struct loop_focal *spec, int level, const float *from, float *to);
+size_t loop_focal_scratch(const struct loop_focal *spec, int threads);
 void loop_focal(const struct loop_focal *spec, const float *x, void *scratch, float *y);
 
 /* "avx512", "avx2" or "generic". */
 const char *loop_simd(void);
+/* For tests: from now on loops run with this extension, NULL for the best. False where the
+ * processor or the build does not have it. */
+bool loop_force(const char *simd);
 
 #endif

@@ -26,7 +26,7 @@ struct onednn_primitive {
 /* oneDNN's status as an error line. */
 static int failed(dnnl_status_t status, const char *what, struct error *error)
 {
-    static const char *const names[] = {"success",      "out of memory", "invalid arguments",
+    static const char *const names[] = {"success",       "out of memory", "invalid arguments",
                                         "unimplemented", "iterator ends", "runtime error",
                                         "not required"};
     int code = status == dnnl_out_of_memory ? ENOMEM : EIO;
@@ -150,8 +150,8 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (status == dnnl_success) /* published as [n][k] */
         status = dnnl_memory_desc_init_by_tag(&p->plain, 2, weights, dnnl_f32, dnnl_ba);
     if (status == dnnl_success)
-        status = dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &wanted, &p->md[ARG_BIAS],
-                                       &p->md[ARG_DST]);
+        status =
+            dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &wanted, &p->md[ARG_BIAS], &p->md[ARG_DST]);
     r = status != dnnl_success ? failed(status, "describe a linear layer", error)
                                : finish_create(p, &op, s->gelu, s->accumulate, error);
     if (r < 0) {
@@ -226,8 +226,7 @@ size_t onednn_scratch_bytes(const struct onednn_primitive *p)
     return dnnl_memory_desc_get_size(&p->md[ARG_SCRATCH]);
 }
 
-int onednn_pack(struct onednn_primitive *p, const float *weights, void *packed,
-                struct error *error)
+int onednn_pack(struct onednn_primitive *p, const float *weights, void *packed, struct error *error)
 {
     dnnl_engine_t engine = p->onednn->engine;
     dnnl_memory_t from = NULL, to = NULL;
@@ -262,8 +261,8 @@ int onednn_pack(struct onednn_primitive *p, const float *weights, void *packed,
     return status != dnnl_success ? failed(status, "pack weights", error) : 0;
 }
 
-int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed,
-                const float *bias, float *dst, void *scratch, struct error *error)
+int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed, const float *bias,
+                float *dst, void *scratch, struct error *error)
 {
     const void *const places[ARGS] = {src, packed, bias, dst, scratch};
     for (int i = 0; i < ARGS; i++) {

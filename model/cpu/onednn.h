@@ -16,8 +16,8 @@ void onednn_close(struct onednn *onednn); /* takes NULL; after the last primitiv
 
 struct onednn_primitive;
 
-/* dst: [m][n] = gelu?(src: [m][k] * weights: [n][k]^T + bias: [n]), or added to what dst holds. like:
- * shares its weights' layout (another m), or NULL. */
+/* dst: [m][n] = gelu?(src: [m][k] * weights: [n][k]^T + bias: [n]), or added to what dst holds.
+ * like: shares its weights' layout (another m), or NULL. */
 struct onednn_linear {
     size_t m, n, k, src_stride;
     bool gelu, accumulate;
@@ -26,7 +26,8 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                          const struct onednn_linear *spec, const struct onednn_primitive *like,
                          struct error *error);
 
-/* NHWC, src_stride floats from one position to the next; weights: [out][in][kernel][kernel], bias: [out]. */
+/* NHWC, src_stride floats from one position to the next; weights: [out][in][kernel][kernel], bias:
+ * [out]. */
 struct onednn_conv {
     int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
     size_t src_stride;
@@ -46,8 +47,8 @@ int onednn_bind(struct onednn_primitive *primitive, const float *src, const void
                 const float *bias, float *dst, void *scratch, struct error *error);
 int onednn_run(struct onednn_primitive *primitive, struct error *error);
 
-/* c: [n][n] = a * b by the library's sgemm, n x n all three: what the machine can do. Returns 0 or a
- * negative errno. */
+/* c: [n][n] = a * b by the library's sgemm, n x n all three: what the machine can do. Returns 0 or
+ * a negative errno. */
 int onednn_sgemm(int n, const float *a, const float *b, float *c);
 
 #endif

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "model/cpu/loops.h"
 #include "model/plan.h"
 
 enum program {
@@ -354,12 +355,18 @@ static void check_case(const struct operator_case *c)
     check_placed(c, false);
 }
 
+/* state: the vector extension of our own loops. */
 static void the_cpu_agrees_with_the_reference_on_every_case(void **state)
 {
-    (void)state;
-    print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
+    print_message("%s, seed %llu (FOCALD_SEED)\n", (const char *)*state,
+                  (unsigned long long)seed_value);
+    if (!loop_force(*state)) {
+        print_message("skipped: this processor has no %s\n", (const char *)*state);
+        skip();
+    }
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         check_case(&cases[i]);
+    loop_force(NULL);
 }
 
 /* Shapes nobody thought of. */
@@ -432,10 +439,14 @@ static int bench(void)
     return 0;
 }
 
+static char simd_avx512[] = "avx512", simd_avx2[] = "avx2", simd_generic[] = "generic";
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_cpu_agrees_with_the_reference_on_every_case),
+        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_avx512),
+        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_avx2),
+        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_generic),
         cmocka_unit_test(the_cpu_agrees_with_the_reference_on_random_shapes),
     };
     if (getenv("FOCALD_SEED") != NULL)

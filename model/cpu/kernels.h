@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The innermost loops of the cpu backend. kernels.c is compiled once for each vector extension;
+ * loops.c takes the best table that the processor has. */
+#ifndef FOCALD_MODEL_CPU_KERNELS_H
+#define FOCALD_MODEL_CPU_KERNELS_H
+
+#include <stddef.h>
+
+#include "model/cpu/loops.h"
+
+enum { FOCAL_BLOCK = 16 }; /* channels that go through all levels together */
+
+/* Planes of a block: the context with a border of zeros as wide as the largest kernel reaches, and
+ * columns filled up to whole groups. [rows][cols][FOCAL_BLOCK] */
+struct focal_plane {
+    size_t border, rows, cols;
+};
+
+struct loop_kernels {
+    const char *name;
+    /* x, y: [n]; may be the same */
+    void (*gelu)(const float *x, size_t n, float *y);
+    void (*mul)(const float *a, const float *b, size_t n, float *y);
+    void (*add)(const float *a, const float *b, size_t n, float *y);
+    void (*norm)(const float *x, size_t n, const float *scale, const float *shift, float eps,
+                 float *y);
+    float (*l2)(const float *x, size_t n);
+    /* Channels [channel, channel + FOCAL_BLOCK) of one image, as far as there are so many. x:
+     * [h*w][stride], y: [h*w][c]; planes: two, their borders zero. */
+    void (*focal)(const struct loop_focal *spec, const float *x, int channel, float *planes,
+                  float *y);
+};
+
+extern const struct loop_kernels loop_kernels_generic, loop_kernels_avx2, loop_kernels_avx512;
+
+struct focal_plane focal_plane_of(const struct loop_focal *spec);
+
+#endif
