@@ -10,8 +10,12 @@ enum simd_level { SIMD_GENERIC, SIMD_AVX2, SIMD_AVX512, SIMD_LEVELS };
 
 #ifdef __x86_64__
 #define SIMD_TARGET_AVX2 __attribute__((target("avx2,fma")))
+#ifdef __clang__
+#define SIMD_TARGET_AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma")))
+#else
 #define SIMD_TARGET_AVX512                                                                         \
     __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,prefer-vector-width=512")))
+#endif
 #else
 #define SIMD_TARGET_AVX2
 #define SIMD_TARGET_AVX512

@@ -56,22 +56,46 @@ SIMD_BODY void mask_body(const float *spectrum, const uint8_t *mask, size_t n, f
     }
 }
 
+/* What peak_body gathers, in as many lanes as the widest vector has. */
+enum { PEAK_LANES = 16 };
+
+struct peak {
+    float max[PEAK_LANES], abs_max[PEAK_LANES];
+    int32_t bad[PEAK_LANES];
+};
+
+SIMD_BODY void peak_take(struct peak *p, const float *x, size_t count)
+{
+#pragma omp simd
+    for (size_t k = 0; k < count; k++) {
+        float a = fabsf(x[k]);
+        int finite = a < INFINITY; /* false for NaN */
+        float v = finite ? x[k] : -INFINITY, b = finite ? a : 0;
+        p->max[k] = v > p->max[k] ? v : p->max[k];
+        p->abs_max[k] = b > p->abs_max[k] ? b : p->abs_max[k];
+        p->bad[k] += !finite;
+    }
+}
+
 SIMD_BODY void peak_body(const float *x, size_t n, float *ret_max, float *ret_abs, size_t *ret_bad)
 {
+    struct peak p = {.bad = {0}};
+    for (size_t k = 0; k < PEAK_LANES; k++)
+        p.max[k] = -INFINITY;
+    size_t i = 0;
+    for (; i + PEAK_LANES <= n; i += PEAK_LANES)
+        peak_take(&p, x + i, PEAK_LANES);
+    peak_take(&p, x + i, n - i);
     float max = -INFINITY, abs_max = 0;
-    int32_t bad = 0;
-#pragma omp simd reduction(max : max, abs_max) reduction(+ : bad)
-    for (size_t i = 0; i < n; i++) {
-        float a = fabsf(x[i]);
-        int finite = a < INFINITY; /* false for NaN */
-        float v = finite ? x[i] : -INFINITY, b = finite ? a : 0;
-        max = v > max ? v : max;
-        abs_max = b > abs_max ? b : abs_max;
-        bad += !finite;
+    size_t bad = 0;
+    for (size_t k = 0; k < PEAK_LANES; k++) {
+        max = p.max[k] > max ? p.max[k] : max;
+        abs_max = p.abs_max[k] > abs_max ? p.abs_max[k] : abs_max;
+        bad += (size_t)p.bad[k];
     }
     *ret_max = max;
     *ret_abs = abs_max;
-    *ret_bad = (size_t)bad;
+    *ret_bad = bad;
 }
 
 #define VARIANT(suffix, target)                                                                    \

@@ -33,7 +33,7 @@ struct spectrogram_ops {
     const char *name;
     void (*log)(const float *spectrum, size_t n, float scale, float *ret);
     void (*mask)(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
-    /* n >= 1 */
+    /* n >= 1; the maximum of nothing finite is -infinity */
     void (*peak)(const float *x, size_t n, float *ret_max, float *ret_abs_max, size_t *ret_bad);
 };
 

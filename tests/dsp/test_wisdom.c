@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fftw3.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,19 @@ static void plan_once(void)
     struct error e;
     assert_int_equal(stft_create(&stft, &shape, &e), 0);
     stft_destroy(stft);
+}
+
+/* FFTW would plan the shape's transform without measuring. */
+static bool is_known(void)
+{
+    float *time = fftwf_alloc_real(64);
+    fftwf_complex *spectrum = fftwf_alloc_complex(33);
+    fftwf_plan plan = fftwf_plan_dft_r2c_1d(64, time, spectrum, FFTW_MEASURE | FFTW_WISDOM_ONLY);
+    fftwf_free(time);
+    fftwf_free(spectrum);
+    if (plan != NULL)
+        fftwf_destroy_plan(plan);
+    return plan != NULL;
 }
 
 static int entries(void)
@@ -54,13 +68,11 @@ static void wisdom_comes_back_and_leaves_no_other_file(void **state)
     plan_once();
     assert_int_equal(stft_wisdom_save(path, &e), 0);
     assert_int_equal(entries(), 1);
-    char *before = fftwf_export_wisdom_to_string();
+    assert_true(is_known());
     fftwf_forget_wisdom();
+    assert_false(is_known());
     assert_int_equal(stft_wisdom_load(path), 0);
-    char *after = fftwf_export_wisdom_to_string();
-    assert_string_equal(before, after);
-    free(before);
-    free(after);
+    assert_true(is_known());
 }
 
 static void spoiled_wisdom_does_no_harm(void **state)
