@@ -460,6 +460,14 @@ int config_load(struct config *ret, const char *path, const struct config_option
     return r;
 }
 
+const char *config_key(int i, const char **ret_section)
+{
+    if (i < 0 || (size_t)i >= ARRAY_LEN(keys))
+        return NULL;
+    *ret_section = keys[i].section;
+    return keys[i].key;
+}
+
 /* -- differences and live values ---------------------------------------------------------------- */
 
 const char *config_difference(const struct config *a, const struct config *b, int i)

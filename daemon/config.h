@@ -64,6 +64,9 @@ struct config_option { /* one "section.key=value" from the command line */
 int config_load(struct config *ret, const char *path, const struct config_option *options, int n,
                 struct error *error);
 
+/* Key number i of the table and its section ("stream" for [stream NAME]); NULL behind the last. */
+const char *config_key(int i, const char **ret_section);
+
 /* What differs: "section.key" number i, or NULL when there are no more. The text lives until the next
  * call in this thread. */
 const char *config_difference(const struct config *a, const struct config *b, int i);

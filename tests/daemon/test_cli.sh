@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Mistakes get one line that names them, and a status that is not 0; nothing is left half-written.
+# usage: test_cli.sh FOCALD SOURCE_ROOT
+focald=$1
+root=$2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+# refuse STATUS TEXT ARGUMENT…: the exit status, and one line on stderr that holds the text
+refuse() {
+    status=$1
+    text=$2
+    shift 2
+    "$focald" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    if [ "$got" != "$status" ] || ! grep -qF -- "$text" "$dir/err" || [ "$(wc -l <"$dir/err")" != 1 ]; then
+        echo "focald $*: status $got (expected $status), expected a line with \"$text\", got:"
+        cat "$dir/err"
+        failed=1
+    fi
+}
+
+# accept ARGUMENT…
+accept() {
+    "$focald" "$@" >"$dir/out" 2>"$dir/err" </dev/null || {
+        echo "focald $*: status $?"
+        cat "$dir/err"
+        failed=1
+    }
+}
+
+model() {
+    rm -rf "$dir/model"
+    cp -r "$root/model/pretrained/home" "$dir/model"
+    chmod -R u+w "$dir/model"
+}
+
+conf() {
+    printf '[ipc]\ndir = %s/run\n[paths]\ncache = %s/cache\n%s\n' "$dir" "$dir" "$1" >"$dir/conf"
+}
+
+export HOME="$dir" XDG_CONFIG_HOME="$dir/none"
+conf ''
+refuse 2 'unknown mode dance' dance
+refuse 2 'unknown option --dance' run --dance
+refuse 2 '--model' run --model
+refuse 2 'unexpected argument' run dance
+for mode in run classify bench; do
+    accept "$mode" --help
+    grep -q "usage: focald $mode" "$dir/out" || { echo "$mode --help has no usage"; failed=1; }
+done
+accept --version
+accept run --check --config "$dir/conf"
+
+refuse 1 'nowhere' run --check --config "$dir/nowhere"
+refuse 1 'abacus' run --check --config "$dir/conf" --source abacus
+refuse 1 '"7"' run --check --config "$dir/conf" --quantile 7
+refuse 1 "$dir/none" run --check --config "$dir/conf" --model "$dir/none"
+refuse 1 'no-such-file' run --config "$dir/conf" --source file:"$dir/no-such-file"
+refuse 1 'RATE:CHANNELS' run --config "$dir/conf" --source stdin:lots
+printf 'not audio' >"$dir/text.wav"
+refuse 1 'text.wav' run --config "$dir/conf" --source file:"$dir/text.wav"
+
+model
+truncate -s 100000 "$dir/model/model.safetensors"
+refuse 1 'model.safetensors' run --check --config "$dir/conf" --model "$dir/model"
+refuse 1 'model.safetensors' classify --model "$dir/model" "$root/daemon/demo/dog.ogg"
+model
+sed -i 1d "$dir/model/labels.txt"
+refuse 1 'labels.txt has 73 labels' run --check --config "$dir/conf" --model "$dir/model"
+model
+sed -i 's/"embed_dim": 32/"embed_dim": 1000000/' "$dir/model/config.json"
+refuse 1 'embed_dim' run --check --config "$dir/conf" --model "$dir/model"
+
+# sockets: a directory that cannot be made, and TCP beyond loopback without keys
+printf '[ipc]\ndir = %s/text.wav/run\n' "$dir" >"$dir/conf"
+refuse 1 'text.wav' run --config "$dir/conf" --source file:"$root/daemon/demo/dog.ogg"
+conf '[ipc]
+tcp_data = tcp://0.0.0.0:5999'
+refuse 1 'keygen' run --config "$dir/conf" --source file:"$root/daemon/demo/dog.ogg"
+
+[ "$failed" = 0 ] && echo 'every mistake has its line'
+exit "$failed"
