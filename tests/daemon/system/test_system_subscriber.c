@@ -62,7 +62,8 @@ static void a_stalled_subscriber_is_nobody_elses_trouble(void **state)
     assert_int_equal(lost, 0);
     assert_true(labels >= STALL_S * 2 - 4);
     assert_true(longest < 1.5); /* the hop is 0.5 s */
-    assert_true(grown < settled + 2000000);
+    if (getenv("FOCALD_SANITIZED") == NULL) /* a sanitizer keeps freed memory for a while */
+        assert_true(grown < settled + 2000000);
     assert_true(focald_status(&focald, "dropped_messages") == 0);
 
     zmq_close(stalled);
