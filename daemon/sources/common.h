@@ -41,8 +41,8 @@ bool source_sleep_until(struct source_common *common, int64_t t_ns);
 /* Sleeps a while, or until stop. Returns false when stopping. */
 bool source_sleep(struct source_common *common, int64_t ns);
 
-/* The frames of a block: as wanted, but never more than a quarter of the (empty) ring's ring_writable,
- * so that many channels in a small ring still pass. */
+/* The frames of a block: as wanted, but never more than a quarter of the (empty) ring's
+ * ring_writable, so that many channels in a small ring still pass. */
 uint32_t source_block_frames(size_t ring_bytes, uint32_t channels, uint32_t wanted);
 /* For writers that wait: blocks until frames * channels floats fit. False when stopping. */
 bool source_wait_room(struct source_common *common, uint32_t frames, uint32_t channels);

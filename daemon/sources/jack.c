@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "daemon/sources/common.h"
 #include "daemon/timeline.h"
@@ -60,13 +63,32 @@ static void silent(const char *text)
     (void)text;
 }
 
+/* False when certainly no server answers. After a jackd was killed, jack2's jack_client_open may
+ * spend 18 s on the metadata it left before it finds that nobody is there; its socket tells at
+ * once. */
+static bool server_may_answer(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *name = getenv("JACK_DEFAULT_SERVER");
+    if (strncmp(jack_get_version_string(), "1.9.", 4) != 0 ||
+        getenv("JACK_PROMISCUOUS_SERVER") != NULL)
+        return true; /* another libjack, as PipeWire's, or another socket */
+    snprintf(address.sun_path, sizeof address.sun_path, "/dev/shm/jack_%.60s_%u_0",
+             name != NULL ? name : "default", (unsigned)getuid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers = fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    if (fd >= 0)
+        close(fd);
+    return answers;
+}
+
 /* With the lock held. */
 static jack_client_t *library_open(const char *name)
 {
     jack_status_t status;
     if (library_clients == 0)
         atomic_store(&library_server_gone, false);
-    if (atomic_load(&library_server_gone))
+    if (atomic_load(&library_server_gone) || !server_may_answer())
         return NULL;
     jack_set_error_function(silent);
     jack_set_info_function(silent);

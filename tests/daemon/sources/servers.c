@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <jack/jack.h>
 #include <signal.h>
 #include <sched.h>
@@ -34,8 +35,9 @@ struct servers {
 };
 
 static const char pipewire_conf[] =
-    "context.properties = { default.clock.rate = 48000 default.clock.quantum = 1024\n"
-    "                       default.clock.min-quantum = 1024 }\n"
+    /* long cycles: a busy machine meets them too */
+    "context.properties = { default.clock.rate = 48000 default.clock.quantum = 4096\n"
+    "                       default.clock.min-quantum = 4096 }\n"
     "context.objects = [\n"
     "  { factory = adapter args = { factory.name = support.null-audio-sink\n"
     "      node.name = " SERVERS_SINK " media.class = Audio/Sink\n"
@@ -209,6 +211,32 @@ static void silent(const char *text)
     (void)text;
 }
 
+static bool jackd_runs(void)
+{
+    glob_t found = {0};
+    bool runs = false;
+    glob("/proc/[0-9]*/comm", 0, NULL, &found);
+    for (size_t i = 0; i < found.gl_pathc && !runs; i++) {
+        char name[32] = "";
+        FILE *file = fopen(found.gl_pathv[i], "r");
+        if (file != NULL && fgets(name, sizeof name, file) != NULL)
+            runs = strcmp(name, "jackd\n") == 0;
+        if (file != NULL)
+            fclose(file);
+    }
+    globfree(&found);
+    return runs;
+}
+
+/* A killed jackd may leave its metadata such that each open takes 18 s. */
+static void remove_stale_metadata(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/dev/shm/jack_db-%u", (unsigned)getuid());
+    if (!jackd_runs())
+        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static bool jack_answers(void)
 {
     jack_client_t *client = jack_client_open("servers-probe", JackNoStartServer, NULL);
@@ -246,6 +274,7 @@ bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON])
                                 "-S",    "-t", "2000",  "-d",
                                 "dummy", "-r", "48000", "-p",
                                 "64",    NULL};
+    remove_stale_metadata();
     s->jack = servers_run(s, argv);
     for (int ms = 0; s->jack >= 0 && ms < ANSWER_MS; ms += POLL_MS) {
         if (jack_answers())

@@ -10,8 +10,9 @@
  *     servers_stop_jack(s);                 // and start it again, as often as needed
  *     servers_free(s);
  *
- * To see whether jackd is there, servers_start_jack opens a client of its own; libjack allows that in a
- * process only when no client of a server that ended is left, so wait for SOURCE_WAITING before it.
+ * To see whether jackd is there, servers_start_jack opens a client of its own; libjack allows that
+ * in a process only when no client of a server that ended is left, so wait for SOURCE_WAITING
+ * before it.
  *
  * Start and stop are idempotent. The environment stays exported between stop and start, so that a
  * focald that runs on finds the same server again. */

@@ -205,7 +205,7 @@ static void a_port_that_comes_later_is_connected_once_it_is_active(void **state)
     assert_int_equal(listener_start(&l, "jack", RING_BYTES, &config), 0);
     struct source_status s = listener_wait(&l, SOURCE_RUNNING, true, 5);
     assert_int_equal(s.channels, 1);
-    player = start_player("late", "2", "400"); /* registered, but not yet to be connected */
+    player = start_player("late", "2", "400");  /* registered, but not yet to be connected */
     expect_signal(&l, 2, SERVERS_RATE_HZ / 10); /* and there is a channel for each */
     listener_stop(&l);
     servers_end(servers, player);
