@@ -13,8 +13,8 @@
 #include "ipc/message.h"
 
 enum kind {
-    KIND_TEXT,    /* any, up to the field's size */
-    KIND_CHOICE,  /* one of `choices` */
+    KIND_TEXT,   /* any, up to the field's size */
+    KIND_CHOICE, /* one of `choices` */
     KIND_YES_NO,
     KIND_INTEGER,
     KIND_NUMBER,
@@ -31,10 +31,10 @@ struct key {
     const char *live_name; /* for control, when != NULL */
     enum kind kind;
     enum when when;
-    size_t offset, size;   /* in struct config, or in struct config_stream for [stream] */
+    size_t offset, size; /* in struct config, or in struct config_stream for [stream] */
     double from, to;
-    const char *choices;   /* "auto cpu" */
-    const char *fallback;  /* the default, as it would stand in a file */
+    const char *choices;  /* "auto cpu" */
+    const char *fallback; /* the default, as it would stand in a file */
 };
 
 #define FIELD(field) offsetof(struct config, field), sizeof(((struct config *)0)->field)
@@ -82,7 +82,8 @@ static const struct key keys[] = {
 /* The recipe's frames, for hops given as time. */
 static const double frames_per_second = 16000.0 / 186;
 
-/* -- values ------------------------------------------------------------------------------------- */
+/* -- values -------------------------------------------------------------------------------------
+ */
 
 /* A number and its unit; 0 when there is no number. unit: what follows it. */
 static bool split_number(const char *text, double *ret, const char **ret_unit)
@@ -267,7 +268,8 @@ static void value_text(const struct key *k, const void *base, char *ret, size_t 
     }
 }
 
-/* -- keys --------------------------------------------------------------------------------------- */
+/* -- keys ---------------------------------------------------------------------------------------
+ */
 
 static bool is_stream_key(const struct key *k)
 {
@@ -304,8 +306,7 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
-static int unknown_key(const char *where, const char *section, const char *key,
-                       struct error *error)
+static int unknown_key(const char *where, const char *section, const char *key, struct error *error)
 {
     const struct key *nearest = NULL;
     int least = 4;
@@ -319,8 +320,9 @@ static int unknown_key(const char *where, const char *section, const char *key,
         }
     }
     if (nearest != NULL)
-        return error_set(error, EINVAL, "%s: unknown key \"%s\" in [%s]; did you mean \"%s\" in [%s]?",
-                         where, key, section, nearest->key, nearest->section);
+        return error_set(error, EINVAL,
+                         "%s: unknown key \"%s\" in [%s]; did you mean \"%s\" in [%s]?", where, key,
+                         section, nearest->key, nearest->section);
     return error_set(error, EINVAL, "%s: unknown %s; focald.conf(5) lists all", where,
                      known_section ? "key" : "section");
 }
@@ -337,9 +339,10 @@ static int get_stream(struct config *c, const char *name, const char *where,
                       struct config_stream **ret, struct error *error)
 {
     if (!stream_name_valid(name))
-        return error_set(error, EINVAL,
-                         "%s: \"%s\" is no name for a stream; allowed: 1 to 63 of A-Z a-z 0-9 _ . -",
-                         where, name);
+        return error_set(
+            error, EINVAL,
+            "%s: \"%s\" is no name for a stream; allowed: 1 to 63 of A-Z a-z 0-9 _ . -", where,
+            name);
     *ret = find_stream(c, name);
     if (*ret != NULL)
         return 0;
@@ -347,7 +350,7 @@ static int get_stream(struct config *c, const char *name, const char *where,
         return error_set(error, EINVAL, "%s: more than %d streams", where, CONFIG_MAX_STREAMS);
     *ret = &c->streams[c->n_streams++];
     memset(*ret, 0, sizeof **ret);
-    snprintf((*ret)->name, sizeof (*ret)->name, "%s", name);
+    snprintf((*ret)->name, sizeof(*ret)->name, "%s", name);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (is_stream_key(&keys[i]))
             set_value(&keys[i], *ret, keys[i].fallback);
@@ -389,7 +392,8 @@ static int check_whole(const struct config_live *live, const char *where, struct
                      live->event_off, live->event_on);
 }
 
-/* -- loading ------------------------------------------------------------------------------------ */
+/* -- loading ------------------------------------------------------------------------------------
+ */
 
 /* --source [NAME=]SPEC; the first one replaces the streams of the files. */
 static int source_option(struct config *c, const char *value, bool first, const char *where,
@@ -468,7 +472,8 @@ const char *config_key(int i, const char **ret_section)
     return keys[i].key;
 }
 
-/* -- differences and live values ---------------------------------------------------------------- */
+/* -- differences and live values ----------------------------------------------------------------
+ */
 
 const char *config_difference(const struct config *a, const struct config *b, int i)
 {

@@ -123,7 +123,8 @@ int config_read_files(struct config *config, const char *path, struct error *err
     return r;
 }
 
-/* -- directories -------------------------------------------------------------------------------- */
+/* -- directories --------------------------------------------------------------------------------
+ */
 
 int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error)
 {
@@ -139,9 +140,10 @@ int config_ipc_dir(const struct config *config, char *ret, size_t size, struct e
     else if (runtime != NULL && runtime[0] == '/')
         n = snprintf(ret, size, "%s/%s", runtime, config->ipc_name);
     else
-        return error_set(error, ENOENT,
-                         "no place for the sockets: XDG_RUNTIME_DIR is not set; log in properly, or "
-                         "set dir in [ipc]");
+        return error_set(
+            error, ENOENT,
+            "no place for the sockets: XDG_RUNTIME_DIR is not set; log in properly, or "
+            "set dir in [ipc]");
     return n >= 0 && (size_t)n < size ? 0
                                       : error_set(error, ENAMETOOLONG, "dir in [ipc] is too long");
 }
@@ -210,6 +212,8 @@ int config_model_dir(const struct config *config, char *ret, size_t size, struct
     snprintf(ret, size, "%s", FOCALD_MODEL_DIR);
     if (access(ret, F_OK) == 0)
         return 0;
-    return error_set(error, ENOENT, "the default model is not at %s; install focald, or name one "
-                     "with --model DIR", ret);
+    return error_set(error, ENOENT,
+                     "the default model is not at %s; install focald, or name one "
+                     "with --model DIR",
+                     ret);
 }

@@ -55,12 +55,11 @@ static int command_status(struct daemon *d, const json_t *request, json_t **ret_
     (void)request, (void)error;
     struct health_message h;
     health_fill(d, 0, &h);
-    *ret_reply = json_pack(
-        "{s:{s:I, s:s, s:s, s:i, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
-        (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", d->backend, "threads",
-        d->threads, "model", info_model(model_info(d->model)), "resident_bytes",
-        (json_int_t)h.resident_bytes, "dropped_messages", (json_int_t)h.dropped_messages, "streams",
-        streams_json(d));
+    *ret_reply = json_pack("{s:{s:I, s:s, s:s, s:i, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
+                           (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", d->backend,
+                           "threads", d->threads, "model", info_model(model_info(d->model)),
+                           "resident_bytes", (json_int_t)h.resident_bytes, "dropped_messages",
+                           (json_int_t)h.dropped_messages, "streams", streams_json(d));
     return 0;
 }
 
@@ -134,8 +133,8 @@ static int command_set(struct daemon *d, const json_t *request, json_t **ret_rep
     return values_reply(&live, key, ret_reply, error);
 }
 
-/* The files are read and checked here, so that the answer is the error line if there is one; the main
- * thread then does the same and takes them. */
+/* The files are read and checked here, so that the answer is the error line if there is one; the
+ * main thread then does the same and takes them. */
 static int command_reload(struct daemon *d, const json_t *request, json_t **ret_reply,
                           struct error *error)
 {

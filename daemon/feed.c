@@ -45,8 +45,8 @@ int feed_create(struct feed **ret, const struct config_stream *config, double ri
     if (!f->is_auto)
         r = source_find(config->source, &ops, &spec, error);
     if (r == 0)
-        r = ring_create(&f->ring,
-                        (size_t)(ring_s * RING_RATE_HZ) * RING_CHANNELS * sizeof(float), error);
+        r = ring_create(&f->ring, (size_t)(ring_s * RING_RATE_HZ) * RING_CHANNELS * sizeof(float),
+                        error);
     if (r < 0) {
         feed_destroy(f);
         return error_prefix(error, r, "stream %s", config->name);
@@ -100,8 +100,8 @@ static int start_source(struct feed *f, const struct source_ops *ops, const char
         .spec = spec,
         .loop = f->config.loop,
         .fast = f->config.fast,
-        .jack_autoconnect = f->config.jack_autoconnect[0] != '\0' ? f->config.jack_autoconnect
-                                                                   : NULL,
+        .jack_autoconnect =
+            f->config.jack_autoconnect[0] != '\0' ? f->config.jack_autoconnect : NULL,
         .ring = f->ring,
         .changed = changed,
         .user = f,

@@ -22,8 +22,8 @@ static json_t *info_maps(const struct model_info *info)
 {
     json_t *maps = json_array();
     for (int i = 0; i < info->n_stages; i++)
-        json_array_append_new(
-            maps, json_pack("[i, i]", info->stages[i].rows, info->stages[i].cols));
+        json_array_append_new(maps,
+                              json_pack("[i, i]", info->stages[i].rows, info->stages[i].cols));
     return maps;
 }
 
@@ -31,13 +31,13 @@ static json_t *info_preprocess(const struct model_info *info)
 {
     const struct model_preprocess *p = &info->preprocess;
     struct stft_shape shape = analysis_shape(info);
-    return json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s, s:s, s:b, s:[i, i], s:f}", "rate_hz",
-        p->sample_rate, "window_samples", p->window_samples, "n_fft", p->n_fft, "win_length",
-        p->win_length, "hop_length", p->hop_length, "window", "hamming", "frames",
-        (int)stft_frames(&shape, (size_t)p->window_samples), "bins", stft_bins(&shape),
-        "normalize", "max", "resize", "bilinear", "antialias", (int)p->antialias, "image",
-        info->image_rows, info->image_cols, "scale", (double)p->scale);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s, s:s, s:b, s:[i, i], s:f}",
+                     "rate_hz", p->sample_rate, "window_samples", p->window_samples, "n_fft",
+                     p->n_fft, "win_length", p->win_length, "hop_length", p->hop_length, "window",
+                     "hamming", "frames", (int)stft_frames(&shape, (size_t)p->window_samples),
+                     "bins", stft_bins(&shape), "normalize", "max", "resize", "bilinear",
+                     "antialias", (int)p->antialias, "image", info->image_rows, info->image_cols,
+                     "scale", (double)p->scale);
 }
 
 static json_t *info_live(const struct config_live *live, const struct model_info *info,
@@ -48,8 +48,8 @@ static json_t *info_live(const struct config_live *live, const struct model_info
     return json_pack("{s:f, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f}", "quantile", live->quantile,
                      "hop_frames", live->hop_frames, "hop_samples",
                      live->hop_frames * p->hop_length, "silence_gate_dbfs", live->silence_gate_db,
-                     "top_k", live->top_k, "event_on", live->event_on, "event_off",
-                     live->event_off, "event_min_s", live->event_min_s, "audio_delay_s",
+                     "top_k", live->top_k, "event_on", live->event_on, "event_off", live->event_off,
+                     "event_min_s", live->event_min_s, "audio_delay_s",
                      audio_delay_s < 0 ? hop_s : audio_delay_s);
 }
 

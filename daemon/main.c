@@ -20,12 +20,14 @@ static const struct {
 
 static void print_help(FILE *to)
 {
-    fprintf(to, "usage: focald MODE [OPTION…]\n\n"
-                "focald listens to audio, names what it hears, and shows and plays back which part\n"
-                "of the sound made it say so.\n\n");
+    fprintf(to,
+            "usage: focald MODE [OPTION…]\n\n"
+            "focald listens to audio, names what it hears, and shows and plays back which part\n"
+            "of the sound made it say so.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         fprintf(to, "  %-10s %s\n", modes[i].name, modes[i].help);
-    fprintf(to, "\n`focald MODE --help` tells a mode's options; focalctl talks to a running focald.\n");
+    fprintf(to,
+            "\n`focald MODE --help` tells a mode's options; focalctl talks to a running focald.\n");
 }
 
 int main(int argc, char **argv)

@@ -31,8 +31,7 @@ static void print_help(const struct option_usage *usage)
                  s->argument != NULL ? s->argument : "");
         printf("  %-28s %s\n", left, s->help);
     }
-    printf("  %-28s %s\n  %-28s %s\n", "    --help", "this text", "    --version",
-           "the version");
+    printf("  %-28s %s\n  %-28s %s\n", "    --help", "this text", "    --version", "the version");
     if (usage->more != NULL)
         printf("\n%s\n", usage->more);
 }

@@ -18,8 +18,8 @@
 #include "daemon/stream.h"
 #include "daemon/timeline.h"
 
-/* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds to
- * the latency. */
+/* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds
+ * to the latency. */
 static const long poll_ns = 2 * 1000 * 1000;
 
 /* Everything that depends on the model, changed as a whole. */
@@ -27,8 +27,8 @@ struct engine {
     const struct model *model;
     const struct model_info *info;
     struct runner *runner;
-    struct analysis **analyses; /* [n_streams] */
-    struct output **outputs;    /* [n_streams] */
+    struct analysis **analyses;    /* [n_streams] */
+    struct output **outputs;       /* [n_streams] */
     struct runner_result *results; /* [n_streams] */
 };
 
@@ -67,7 +67,8 @@ struct pipeline {
     pthread_cond_t engine_changed;
     /* under lock */
     struct config_live live;
-    struct engine *next_engine; /* to be taken by the inference thread, which leaves the old one here */
+    struct engine
+        *next_engine; /* to be taken by the inference thread, which leaves the old one here */
     struct engine *old_engine;
 
     struct engine *engine; /* inference thread's */
@@ -109,8 +110,7 @@ static int engine_create(struct engine **ret, struct pipeline *p, const struct m
     if (r == 0)
         r = runner_create(&e->runner, model, &runner, error);
     for (int i = 0; i < p->n_streams && r == 0; i++) {
-        struct output_config output = {p->publisher, p->outbox, i, e->info,
-                                       p->audio_delay_frames};
+        struct output_config output = {p->publisher, p->outbox, i, e->info, p->audio_delay_frames};
         r = analysis_create(&e->analyses[i], e->info, error);
         if (r == 0)
             r = output_create(&e->outputs[i], &output, error);
@@ -123,7 +123,8 @@ static int engine_create(struct engine **ret, struct pipeline *p, const struct m
     return 0;
 }
 
-/* -- dsp thread --------------------------------------------------------------------------------- */
+/* -- dsp thread ---------------------------------------------------------------------------------
+ */
 
 static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
 {
@@ -155,7 +156,8 @@ static void *dsp_main(void *arg)
     return NULL;
 }
 
-/* -- inference thread --------------------------------------------------------------------------- */
+/* -- inference thread ---------------------------------------------------------------------------
+ */
 
 static float ms_between(int64_t from_ns, int64_t to_ns)
 {
@@ -305,7 +307,8 @@ static void *inference_main(void *arg)
     return NULL;
 }
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------
+ */
 
 static int delay_frames(const struct pipeline_config *config, const struct stft_shape *shape,
                         int rate_hz, size_t window_frames)
@@ -408,7 +411,8 @@ void pipeline_destroy(struct pipeline *p)
     free(p);
 }
 
-/* -- any thread --------------------------------------------------------------------------------- */
+/* -- any thread ---------------------------------------------------------------------------------
+ */
 
 void pipeline_set_live(struct pipeline *p, const struct config_live *live)
 {
@@ -428,18 +432,18 @@ void pipeline_get_live(struct pipeline *p, struct config_live *ret)
 static bool same_preprocess(const struct model_preprocess *a, const struct model_preprocess *b)
 {
     return a->sample_rate == b->sample_rate && a->window_samples == b->window_samples &&
-           a->n_fft == b->n_fft && a->win_length == b->win_length &&
-           a->hop_length == b->hop_length;
+           a->n_fft == b->n_fft && a->win_length == b->win_length && a->hop_length == b->hop_length;
 }
 
 int pipeline_set_model(struct pipeline *p, const struct model *model, struct error *error)
 {
     const struct model_info *new_info = model_info(model);
     if (!same_preprocess(&p->engine->info->preprocess, &new_info->preprocess))
-        return error_set(error, EINVAL,
-                         "model %s takes other windows than the one running (rate, window_s, n_fft, "
-                         "win_length or hop_length of preprocess.json): restart focald to use it",
-                         new_info->name);
+        return error_set(
+            error, EINVAL,
+            "model %s takes other windows than the one running (rate, window_s, n_fft, "
+            "win_length or hop_length of preprocess.json): restart focald to use it",
+            new_info->name);
     if (output_payload_bytes(new_info) > output_payload_bytes(p->engine->info))
         return error_set(error, EINVAL,
                          "model %s has larger maps or more classes than the one running: restart "

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A block is a header and its samples, rounded up to a cache line. `head` and `tail` count bytes and
- * never wrap; the position in the ring is their remainder. */
+ * A block is a header and its samples, rounded up to a cache line. `head` and `tail` count bytes
+ * and never wrap; the position in the ring is their remainder. */
 #include "daemon/ring.h"
 
 #include <errno.h>
@@ -28,10 +28,10 @@ struct ring {
 
     /* writer */
     _Alignas(LINE) atomic_size_t head;
-    size_t reserved;          /* bytes of the block being written */
+    size_t reserved; /* bytes of the block being written */
     uint32_t reserved_frames;
-    uint64_t lost_pending;    /* to be told with the next block */
-    uint32_t last_rate;       /* of the last block written: what lost_pending counts at */
+    uint64_t lost_pending;      /* to be told with the next block */
+    uint32_t last_rate;         /* of the last block written: what lost_pending counts at */
     atomic_uint_least64_t lost; /* written by the writer, read by any */
 
     /* reader */
@@ -49,13 +49,12 @@ static int map_twice(struct ring *r, struct error *error)
         return error_set(error, code, "ring: no memory for %zu bytes: %s", r->bytes,
                          strerror(code));
     }
-    unsigned char *map =
-        mmap(NULL, 2 * r->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *map = mmap(NULL, 2 * r->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *first = MAP_FAILED, *second = MAP_FAILED;
     if (map != MAP_FAILED) {
         first = mmap(map, r->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-        second = mmap(map + r->bytes, r->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-                      0);
+        second =
+            mmap(map + r->bytes, r->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     }
     int code = errno;
     close(fd);
@@ -86,7 +85,7 @@ int ring_create(struct ring **ret, size_t bytes, struct error *error)
         free(r);
         return code;
     }
-    mlock(r->map, 2 * r->bytes); /* where the limits allow it */
+    mlock(r->map, 2 * r->bytes);     /* where the limits allow it */
     memset(r->map, 0, 2 * r->bytes); /* both mappings get their pages now, not in the callback */
     *ret = r;
     return 0;
@@ -110,7 +109,8 @@ static struct block *block_at(const struct ring *r, size_t position)
     return (struct block *)(void *)(r->map + position % r->bytes);
 }
 
-/* -- writer: real-time. No lock, no allocation, no system call, no log. ------------------------- */
+/* -- writer: real-time. No lock, no allocation, no system call, no log. -------------------------
+ */
 
 static size_t room(const struct ring *r)
 {
@@ -169,7 +169,8 @@ size_t ring_writable(const struct ring *r)
     return bytes > 2 * LINE ? bytes - 2 * LINE : 0;
 }
 
-/* -- reader ------------------------------------------------------------------------------------- */
+/* -- reader -------------------------------------------------------------------------------------
+ */
 
 bool ring_peek(struct ring *r, struct ring_block *ret)
 {

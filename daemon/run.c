@@ -26,7 +26,8 @@ static enum resampler_quality resampler_quality_of(const char *name)
     return strcmp(name, "best") == 0 ? RESAMPLER_BEST : RESAMPLER_MEDIUM;
 }
 
-/* -- start and stop ----------------------------------------------------------------------------- */
+/* -- start and stop -----------------------------------------------------------------------------
+ */
 
 static int open_model(const struct config *config, struct model **ret, struct error *error)
 {
@@ -142,7 +143,8 @@ static void daemon_stop(struct daemon *d)
     model_close(d->model);
 }
 
-/* -- reload ------------------------------------------------------------------------------------- */
+/* -- reload -------------------------------------------------------------------------------------
+ */
 
 static int reload_model(struct daemon *d, const struct config *config, struct error *error)
 {
@@ -177,9 +179,8 @@ static void reload(struct daemon *d)
     struct error error;
     struct config *config = malloc(sizeof *config);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(monotonic_ns() / 1000));
-    int r = config == NULL
-                ? error_set(&error, ENOMEM, "out of memory")
-                : config_load(config, d->config_path, d->options, d->n_options, &error);
+    int r = config == NULL ? error_set(&error, ENOMEM, "out of memory")
+                           : config_load(config, d->config_path, d->options, d->n_options, &error);
     if (r == 0)
         r = reload_model(d, config, &error);
     if (r < 0) {
@@ -203,7 +204,8 @@ static void reload(struct daemon *d)
     sd_notify(0, "READY=1");
 }
 
-/* -- the main loop ------------------------------------------------------------------------------ */
+/* -- the main loop ------------------------------------------------------------------------------
+ */
 
 struct watch {
     uint64_t fed_windows;               /* when the watchdog was last fed */
@@ -211,8 +213,8 @@ struct watch {
     bool console;
 };
 
-/* The watchdog is fed by finished windows. A pipeline with nothing to do (no audio comes) is well; one
- * that has work and finishes none is stuck, and systemd restarts it. */
+/* The watchdog is fed by finished windows. A pipeline with nothing to do (no audio comes) is well;
+ * one that has work and finishes none is stuck, and systemd restarts it. */
 static void feed_watchdog(struct daemon *d, struct watch *w)
 {
     uint64_t windows = pipeline_windows(d->pipeline);
@@ -230,8 +232,7 @@ static void show_labels(struct daemon *d, struct watch *w)
         if (report.windows == w->shown[i])
             continue;
         w->shown[i] = report.windows;
-        console_label(d->config.streams[i].name, &report, model_info(d->model)->labels,
-                      d->n_feeds);
+        console_label(d->config.streams[i].name, &report, model_info(d->model)->labels, d->n_feeds);
     }
 }
 
@@ -257,7 +258,8 @@ static bool all_ended(struct daemon *d)
     return true;
 }
 
-/* Until a signal ends it, or every source (files, pipes) has come to its end. Returns the signal. */
+/* Until a signal ends it, or every source (files, pipes) has come to its end. Returns the signal.
+ */
 static int main_loop(struct daemon *d, const sigset_t *signals)
 {
     struct watch w = {.console = console_wanted()};
@@ -299,7 +301,8 @@ static int run(struct daemon *d, const sigset_t *signals)
     return EXIT_SUCCESS;
 }
 
-/* -- the command line --------------------------------------------------------------------------- */
+/* -- the command line ---------------------------------------------------------------------------
+ */
 
 static const struct option_spec run_options[] = {
     {"source", 's', "[NAME=]SPEC", "where audio comes from, see below; repeat it for more streams",
@@ -329,13 +332,14 @@ static const struct option_usage run_usage = {
     .about = "Listens live, names the sound every hop, and publishes labels, modulation maps and\n"
              "masked audio over ZeroMQ (see focalctl, libfocal). Ends on SIGTERM; SIGHUP reloads.",
     .options = run_options,
-    .more = "sources:\n"
-            "  auto             the PipeWire or JACK server that answers (default)\n"
-            "  pipewire[:NODE]  the default or a named node, or what a sink plays (NODE.monitor)\n"
-            "  jack[:N|:REGEX]  a JACK client with N ports, or with one for each port that matches\n"
-            "  file:PATH        an audio file, or the audio files of a directory\n"
-            "  stdin:RATE:CHANNELS[:s16|s32|f32]\n"
-            "                   raw PCM from the standard input",
+    .more =
+        "sources:\n"
+        "  auto             the PipeWire or JACK server that answers (default)\n"
+        "  pipewire[:NODE]  the default or a named node, or what a sink plays (NODE.monitor)\n"
+        "  jack[:N|:REGEX]  a JACK client with N ports, or with one for each port that matches\n"
+        "  file:PATH        an audio file, or the audio files of a directory\n"
+        "  stdin:RATE:CHANNELS[:s16|s32|f32]\n"
+        "                   raw PCM from the standard input",
 };
 
 static int list_sources(void)
@@ -360,7 +364,8 @@ static int list_sources(void)
     return EXIT_SUCCESS;
 }
 
-/* Everything that can be said without listening: keys, model, the kinds of sources, sockets' place. */
+/* Everything that can be said without listening: keys, model, the kinds of sources, sockets' place.
+ */
 static int check(struct daemon *d, struct error *error)
 {
     char dir[512];

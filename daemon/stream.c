@@ -22,13 +22,13 @@ struct stream {
     float *pcm; /* [resampler_out_max] */
     struct sliding *sliding;
     struct timeline timeline;
-    double segment_pos;      /* position of the first frame since the last gap or change of format */
+    double segment_pos; /* position of the first frame since the last gap or change of format */
     uint64_t segment_frames; /* frames taken since, at in_rate */
     uint64_t next_first;     /* of the window that comes next */
     uint64_t last_hop;       /* samples between the last window and the next */
     uint64_t missed_before;  /* of the last long gap, for the next window */
     uint64_t serial;
-    int64_t block_end_ns;    /* when the last sample taken left the callback */
+    int64_t block_end_ns; /* when the last sample taken left the callback */
     int n_gaps;
     struct gap gaps[WINDOW_MAX_GAPS]; /* oldest first */
     bool busy, end_seen;
@@ -93,8 +93,8 @@ static double input_position(const struct stream *s)
     return s->segment_pos + (double)s->segment_frames * s->config.rate_hz / s->in_rate;
 }
 
-/* Gaps that have left the history are forgotten; when the table is full the newest takes the rest, so
- * that the sum stays true. */
+/* Gaps that have left the history are forgotten; when the table is full the newest takes the rest,
+ * so that the sum stays true. */
 static void note_gap(struct stream *s, uint64_t first, uint64_t count)
 {
     uint64_t begin = sliding_begin(s->sliding), end = sliding_end(s->sliding);
@@ -247,14 +247,14 @@ static int push_block(struct stream *s, const struct ring_block *block, uint64_t
     }
     account_time(s, block);
     int64_t frames_ns = (int64_t)((double)block->frames * 1e9 / block->rate_hz);
-    s->block_end_ns = block->t_ns != 0 && !s->config.lossless ? block->t_ns + frames_ns
-                                                              : monotonic_ns();
+    s->block_end_ns =
+        block->t_ns != 0 && !s->config.lossless ? block->t_ns + frames_ns : monotonic_ns();
     int posted = 0;
     for (uint32_t done = 0; done < block->frames;) {
         uint32_t n = block->frames - done;
         n = n < STREAM_PUSH_FRAMES ? n : STREAM_PUSH_FRAMES;
-        ssize_t got = resampler_push(
-            s->resampler, block->samples + (size_t)done * block->channels, n, s->pcm);
+        ssize_t got = resampler_push(s->resampler, block->samples + (size_t)done * block->channels,
+                                     n, s->pcm);
         if (got < 0)
             return error_set(error, EIO, "stream: the resampler failed at %u Hz", block->rate_hz);
         sliding_push(s->sliding, s->pcm, (size_t)got);

@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# `focald bench` measures what it says, with the small model and for moments only: that the numbers
+# hang together, not how large they are.
+set -eu
+python=/usr/bin/python3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache" TMPDIR="$work"
+
+"$FOCALD" bench network pipeline latency --json --model "$FOCALD_SOURCE/model/pretrained/home" \
+    --seconds 1.5 >"$work/bench.json"
+"$python" - "$work/bench.json" <<'PY'
+import json, sys
+b = json.load(open(sys.argv[1]))
+n, p, l = b['network'], b['pipeline'], b['latency']
+assert n['model'] == 'home' and n['batch'] == 1 and n['threads'] >= 1 and n['rounds'] >= 1
+assert abs(n['gflop_s'] - n['gflop_per_window'] / n['ms_per_window'] * 1e3) < 0.01 * n['gflop_s']
+assert abs(n['share'] - n['gflop_s'] / n['sgemm_gflop_s']) < 1e-3
+assert abs(n['weights_mb'] - 7.7) < 0.3, 'model.safetensors has 7.7 MB'
+assert n['resident_mb'] > n['resident_without_model_mb'] > 0
+assert p['rate_hz'] == 48000 and p['channels'] == 2 and p['hops'] >= 10
+assert abs(p['hop_s'] - 0.499875) < 1e-6
+parts = [p[k + '_ms'] for k in ('ingest', 'before', 'after', 'audio', 'total')]
+for s in parts + [l[k + '_ms'] for k in ('total', 'network', 'overhead')]:
+    assert 0 < s['p50'] <= s['p99'] <= s['max']
+assert parts[-1]['p50'] <= 1.5 * sum(s['p50'] for s in parts[:-1]) + 0.1
+assert 1 <= l['labels'] <= 4, '5 s for the first window, then one each half second'
+assert l['total_ms']['max'] >= l['network_ms']['p50']
+PY
+[ -z "$(find "$work" -name 'focald-bench-*')" ] # no socket directory is left
+"$FOCALD" bench pipeline --seconds 0.3 | grep -q "all but the network .* goal 3 ms"
+status=0
+"$FOCALD" bench nonsense 2>"$work/err" || status=$?
+[ "$status" = 2 ]
+grep -q "network, pipeline, latency" "$work/err"
+status=0
+"$FOCALD" bench network --model "$work/nowhere" 2>"$work/err" || status=$?
+[ "$status" = 1 ]
+grep -q "$work/nowhere" "$work/err"
