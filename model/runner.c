@@ -29,9 +29,9 @@ struct runner {
     void *arena;
     size_t plane_cells, embedding_cells;
     size_t map_cells[MODEL_MAX_STAGES];
-    float *planes;     /* [max_batch][rows][cols] */
-    float *cosines;    /* [max_batch][classes] */
-    float *embeddings; /* [max_batch][channels] */
+    float *planes;                 /* [max_batch][rows][cols] */
+    float *cosines;                /* [max_batch][classes] */
+    float *embeddings;             /* [max_batch][channels] */
     float *maps[MODEL_MAX_STAGES]; /* [max_batch][rows][cols] */
 };
 
@@ -48,7 +48,8 @@ static int choose_backend(struct runner *r, const char *name, struct error *erro
     else if (strcmp(name, "ref") == 0)
         r->ops = &backend_ref;
     else
-        return error_set(error, EINVAL, "backend %s is not in this build; allowed: auto, cpu", name);
+        return error_set(error, EINVAL, "backend %s is not in this build; allowed: auto, cpu",
+                         name);
     return r->ops->open(&r->backend, r->threads, error);
 }
 
@@ -135,7 +136,7 @@ int runner_create(struct runner **ret, const struct model *model,
         code = make_results(r, error);
     if (code < 0) {
         runner_destroy(r);
-        return error_prefix(error, code, "model %s", r->info->name);
+        return error_prefix(error, code, "model %s", model_info(model)->name);
     }
     *ret = r;
     return 0;
@@ -223,8 +224,8 @@ int runner_run(struct runner *r, int batch, struct runner_result *results, struc
         results[k].cosines = r->cosines + (size_t)k * (size_t)r->info->n_classes;
         results[k].embedding = r->embeddings + (size_t)k * r->embedding_cells;
         for (int s = 0; s < MODEL_MAX_STAGES; s++)
-            results[k].maps[s] = r->maps[s] == NULL ? NULL
-                                                    : r->maps[s] + (size_t)k * r->map_cells[s];
+            results[k].maps[s] =
+                r->maps[s] == NULL ? NULL : r->maps[s] + (size_t)k * r->map_cells[s];
     }
     return 0;
 }
