@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The one way an error travels: a negative errno as the return value, and one line for people (the
- * thing, the place, the mend) in the caller's struct error. Libraries set it; only mains and daemon/
- * print it. */
+ * thing, the place, the mend) in the caller's struct error. Libraries set it; only mains and
+ * daemon/ print it. */
 #ifndef FOCALD_BASE_ERROR_H
 #define FOCALD_BASE_ERROR_H
 

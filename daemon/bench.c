@@ -79,8 +79,7 @@ enum resampler_quality bench_quality(const struct config *config)
     return strcmp(config->resampler, "medium") == 0 ? RESAMPLER_MEDIUM : RESAMPLER_FAST;
 }
 
-/* -- printing ------------------------------------------------------------------------------------
- */
+/* Printing */
 
 /* goal NULL: none is stated for this row. */
 static void row(const char *name, const char *goal, bool met, const char *format, ...)
@@ -109,8 +108,7 @@ static void spread_row(const char *name, const struct bench_spread *s, const cha
     row(name, goal, met, "%.2f ms   p99 %.2f   max %.2f", s->p50, s->p99, s->max);
 }
 
-/* -- the three -----------------------------------------------------------------------------------
- */
+/* The three */
 
 struct bench_run {
     struct options options;
@@ -190,11 +188,12 @@ static int run_pipeline(struct bench_run *b, struct error *error)
     const char *model = model_info(b->opened)->name;
     if (b->json != NULL) {
         json_t *o =
-            json_pack("{s:s, s:s, s:i, s:f, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "model", model,
-                      "resampler", b->config.resampler, "hops", p.hops, "hop_s", p.hop_s, "rate_hz",
-                      p.rate_hz, "channels", p.channels, "ingest_ms", spread_json(&p.ingest),
-                      "before_ms", spread_json(&p.before), "after_ms", spread_json(&p.after),
-                      "audio_ms", spread_json(&p.audio), "total_ms", spread_json(&p.total));
+            json_pack("{s:s, s:s, s:i, s:f, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+                      model, "resampler", b->config.resampler, "hops", p.hops, "hop_s", p.hop_s,
+                      "rate_hz", p.rate_hz, "channels", p.channels, "ingest_ms",
+                      spread_json(&p.ingest), "before_ms", spread_json(&p.before), "after_ms",
+                      spread_json(&p.after), "audio_ms", spread_json(&p.audio), "total_ms",
+                      spread_json(&p.total), "cpu_ms", spread_json(&p.cpu));
         return json_object_set_new(b->json, "pipeline", o);
     }
     printf("pipeline: a hop of %.3f s, %d Hz, %d channels, resampler %s, %d hops\n", p.hop_s,
@@ -204,6 +203,7 @@ static int run_pipeline(struct bench_run *b, struct error *error)
     spread_row("map to mask", &p.after, NULL, true);
     spread_row("masked inverse STFT", &p.audio, NULL, true);
     spread_row("all but the network", &p.total, "3 ms", p.total.p50 <= goal_hop_ms);
+    spread_row("of it on the processor", &p.cpu, NULL, true);
     printf("\n");
     return 0;
 }
@@ -237,8 +237,7 @@ static int run_latency(struct bench_run *b, struct error *error)
     return 0;
 }
 
-/* -- the mode ------------------------------------------------------------------------------------
- */
+/* The mode */
 
 static const struct {
     const char *name;

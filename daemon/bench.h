@@ -25,6 +25,7 @@ struct pipeline_bench_result {
     struct bench_spread after;  /* map resized, quantile, mask */
     struct bench_spread audio;  /* masked inverse STFT */
     struct bench_spread total;  /* the goal: p50 at most 3 ms */
+    struct bench_spread cpu;    /* of it on the processor: less where others kept it busy */
 };
 
 /* Everything but the network, per hop of 48 kHz stereo, on one thread, for about `seconds`. */

@@ -55,8 +55,7 @@ static int no_requests(void *user, const json_t *request, json_t **ret_reply, st
     return error_set(error, ENOTSUP, "this is a benchmark");
 }
 
-/* -- threads -------------------------------------------------------------------------------------
- */
+/* Threads */
 
 static void sleep_until(int64_t t_ns)
 {
@@ -130,8 +129,7 @@ static int run_threads(struct bench *b, struct error *error)
     return 0;
 }
 
-/* -- parts ---------------------------------------------------------------------------------------
- */
+/* Parts */
 
 static int start_publisher(struct bench *b, struct error *error)
 {
@@ -205,8 +203,7 @@ static void stop(struct bench *b)
     free(b->arrivals);
 }
 
-/* -- result --------------------------------------------------------------------------------------
- */
+/* Result */
 
 /* When the block with the window's last sample left the callback. */
 static int64_t left_callback(const struct bench *b, uint64_t end)

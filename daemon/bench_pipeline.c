@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "daemon/analysis.h"
@@ -32,7 +33,7 @@ struct bench {
     uint64_t written; /* frames */
     int64_t start_ns;
     uint32_t noise;
-    struct part ingest, before, after, sound, total;
+    struct part ingest, before, after, sound, total, cpu;
 };
 
 static float next_noise(struct bench *b)
@@ -62,11 +63,18 @@ static double ms_since(int64_t begin_ns)
     return (double)(monotonic_ns() - begin_ns) * 1e-6;
 }
 
-/* One hop's window through everything but the network. Returns false when no window is due yet. */
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* One hop's window through everything but the network. Returns 0 when no window is due yet. */
 static int run_hop(struct bench *b, int n, struct error *error)
 {
     size_t chunk = (size_t)b->live->hop_frames * (size_t)b->info->preprocess.hop_length;
-    int64_t begin = monotonic_ns(), t = begin;
+    int64_t begin = monotonic_ns(), begin_cpu = cpu_ns(), t = begin;
     int r = stream_pump(b->stream, b->live->hop_frames, error);
     if (r < 0)
         return r;
@@ -89,6 +97,7 @@ static int run_hop(struct bench *b, int n, struct error *error)
         ;
     b->sound.ms[n] = ms_since(t);
     b->total.ms[n] = ms_since(begin);
+    b->cpu.ms[n] = (double)(cpu_ns() - begin_cpu) * 1e-6;
     return 1;
 }
 
@@ -120,7 +129,7 @@ static int create(struct bench *b, const struct config *config, struct error *er
         memory_zeroed((size_t)b->info->image_rows * (size_t)b->info->image_cols, sizeof(float));
     b->map = memory_zeroed(map_cells, sizeof(float));
     b->pcm = memory_zeroed((size_t)b->live->hop_frames * (size_t)p->hop_length, sizeof(float));
-    struct part *parts[] = {&b->ingest, &b->before, &b->after, &b->sound, &b->total};
+    struct part *parts[] = {&b->ingest, &b->before, &b->after, &b->sound, &b->total, &b->cpu};
     bool complete = b->plane != NULL && b->map != NULL && b->pcm != NULL;
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         parts[i]->ms = memory_zeroed(MAX_HOPS, sizeof(double));
@@ -140,7 +149,7 @@ static void destroy(struct bench *b)
     free(b->plane);
     free(b->map);
     free(b->pcm);
-    struct part *parts[] = {&b->ingest, &b->before, &b->after, &b->sound, &b->total};
+    struct part *parts[] = {&b->ingest, &b->before, &b->after, &b->sound, &b->total, &b->cpu};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         free(parts[i]->ms);
 }
@@ -194,6 +203,7 @@ int pipeline_bench(const struct model *model, const struct config *config, doubl
             .after = bench_spread(b.after.ms, hops),
             .audio = bench_spread(b.sound.ms, hops),
             .total = bench_spread(b.total.ms, hops),
+            .cpu = bench_spread(b.cpu.ms, hops),
         };
     destroy(&b);
     return r;

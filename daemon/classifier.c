@@ -50,8 +50,7 @@ struct classifier {
     float *piece;       /* [STFT hop] */
 };
 
-/* -- life ----------------------------------------------------------------------------------------
- */
+/* Life */
 
 static int create_parts(struct classifier *c, struct error *error)
 {
@@ -156,8 +155,7 @@ void classifier_destroy(struct classifier *c)
     free(c);
 }
 
-/* -- what a window adds to its clip --------------------------------------------------------------
- */
+/* What a window adds to its clip */
 
 /* The samples the window speaks for: the next one says more about what comes then. */
 static size_t own_samples(const struct classifier *c, const struct job *job, int window)
@@ -272,8 +270,7 @@ static void finish_silence(struct classifier *c, const struct slot *slot)
     slot->job->open--;
 }
 
-/* -- clips ---------------------------------------------------------------------------------------
- */
+/* Clips */
 
 static void give_done(struct classifier *c)
 {

@@ -72,8 +72,7 @@ struct classify {
     int n_done, failures;
 };
 
-/* -- progress ------------------------------------------------------------------------------------
- */
+/* Progress */
 
 /* On a terminal the last line follows the work; it is wiped before anything else is said. */
 static void wipe_progress(const struct classify *c)
@@ -97,8 +96,7 @@ static void complain(struct classify *c, const char *text)
     c->failures++;
 }
 
-/* -- one clip ------------------------------------------------------------------------------------
- */
+/* One clip */
 
 static int write_files(struct classify *c, const char *file, const struct classified_clip *clip,
                        const struct classify_top *top, const char *wav, const char *png,
@@ -158,8 +156,7 @@ static void clip_done(void *user, struct classified_clip *clip)
     free(png);
 }
 
-/* -- the mode ------------------------------------------------------------------------------------
- */
+/* The mode */
 
 static int parse(struct classify *c, int argc, char **argv)
 {

@@ -27,8 +27,7 @@ int classify_out_dir(const char *dir, struct error *error)
     return 0;
 }
 
-/* -- names ---------------------------------------------------------------------------------------
- */
+/* Names */
 
 /* Inputs by device and inode, as keys of an object: a set with quick look-up. */
 static void identity(const struct stat *st, char *ret, size_t size)
@@ -114,8 +113,7 @@ void classify_stems_free(char **stems, int n)
     free(stems);
 }
 
-/* -- sound ---------------------------------------------------------------------------------------
- */
+/* Sound */
 
 int classify_write_wav(const char *path, const float *samples, size_t n, int rate_hz,
                        struct error *error)

@@ -28,8 +28,7 @@ void classify_top(const struct classified_clip *clip, int n_classes, int k,
     }
 }
 
-/* -- JSON ----------------------------------------------------------------------------------------
- */
+/* JSON */
 
 /* Seven digits say all that a float holds of a probability. */
 static json_t *number(float value)
@@ -106,8 +105,7 @@ int classify_print_json(FILE *to, const char *file, const struct classified_clip
     return r;
 }
 
-/* -- lines for people ----------------------------------------------------------------------------
- */
+/* Lines for people */
 
 /* Appends to the text in ret; what does not fit is left out. */
 static void append(char *ret, size_t size, const char *format, ...)

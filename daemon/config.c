@@ -82,8 +82,7 @@ static const struct key keys[] = {
 /* The recipe's frames, for hops given as time. */
 static const double frames_per_second = 16000.0 / 186;
 
-/* -- values -------------------------------------------------------------------------------------
- */
+/* Values */
 
 /* A number and its unit; 0 when there is no number. unit: what follows it. */
 static bool split_number(const char *text, double *ret, const char **ret_unit)
@@ -268,8 +267,7 @@ static void value_text(const struct key *k, const void *base, char *ret, size_t 
     }
 }
 
-/* -- keys ---------------------------------------------------------------------------------------
- */
+/* Keys */
 
 static bool is_stream_key(const struct key *k)
 {
@@ -392,8 +390,7 @@ static int check_whole(const struct config_live *live, const char *where, struct
                      live->event_off, live->event_on);
 }
 
-/* -- loading ------------------------------------------------------------------------------------
- */
+/* Loading */
 
 /* --source [NAME=]SPEC; the first one replaces the streams of the files. */
 static int source_option(struct config *c, const char *value, bool first, const char *where,
@@ -472,8 +469,7 @@ const char *config_key(int i, const char **ret_section)
     return keys[i].key;
 }
 
-/* -- differences and live values ----------------------------------------------------------------
- */
+/* Differences and live values */
 
 const char *config_difference(const struct config *a, const struct config *b, int i)
 {

@@ -123,8 +123,7 @@ int config_read_files(struct config *config, const char *path, struct error *err
     return r;
 }
 
-/* -- directories --------------------------------------------------------------------------------
- */
+/* Directories */
 
 int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error)
 {

@@ -5,8 +5,8 @@
 
 #include "daemon/config.h"
 
-/* The standard files, or `path` and path.d/. A missing standard file is none; a missing `path` is an
- * error. */
+/* The standard files, or `path` and path.d/. A missing standard file is none; a missing `path` is
+ * an error. */
 int config_read_files(struct config *config, const char *path, struct error *error);
 
 /* One key by its text (config.c). where: "FILE:LINE" or "--option", for the error. */

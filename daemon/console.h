@@ -10,8 +10,8 @@
 /* True when stdout is a terminal. */
 bool console_wanted(void);
 
-/* Draws the newest label of a stream in place of the last line (n_streams > 1: as a line of its own).
- * name: of the stream, labels: of the model. */
+/* Draws the newest label of a stream in place of the last line (n_streams > 1: as a line of its
+ * own). name: of the stream, labels: of the model. */
 void console_label(const char *name, const struct pipeline_report *report,
                    const char *const *labels, int n_streams);
 

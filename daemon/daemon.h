@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parts of a running focald, shared by run.c (main thread), control.c (ipc thread) and health.c.
- * Lives from start to stop of `focald run`. */
+ * The parts of a running focald, shared by run.c (main thread), control.c (ipc thread) and
+ * health.c. Lives from start to stop of `focald run`. */
 #ifndef FOCALD_DAEMON_DAEMON_H
 #define FOCALD_DAEMON_DAEMON_H
 
@@ -43,8 +43,7 @@ struct daemon {
 void daemon_tell_info(struct daemon *d);
 
 /* Answers one control request on the ipc thread (struct publisher_config.request). */
-int control_request(void *daemon, const json_t *request, json_t **ret_reply,
-                    struct error *error);
+int control_request(void *daemon, const json_t *request, json_t **ret_reply, struct error *error);
 
 /* health of one stream now. Any thread. */
 void health_fill(struct daemon *d, int stream, struct health_message *ret);

@@ -16,7 +16,8 @@ struct latency {
 };
 
 void latency_add(struct latency *latency, int64_t t_ns, float ms);
-/* The q-quantile (nearest rank) of the values not older than 60 s before now; 0 when there is none. */
+/* The q-quantile (nearest rank) of the values not older than 60 s before now; 0 when there is none.
+ */
 float latency_quantile(const struct latency *latency, int64_t now_ns, float q);
 
 #endif

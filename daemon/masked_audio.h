@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The interpretation as a continuous sound (design §3). Each STFT frame of the stream leaves the
- * inverse STFT exactly once, with the mask of the newest window that holds it, `delay` frames behind
- * the window's end. What comes out is gap-free and on the timeline of the input, at the input's
- * level; where windows are too far apart to hold every frame, the position jumps and says so. */
+ * inverse STFT exactly once, with the mask of the newest window that holds it, `delay` frames
+ * behind the window's end. What comes out is gap-free and on the timeline of the input, at the
+ * input's level; where windows are too far apart to hold every frame, the position jumps and says
+ * so. */
 #ifndef FOCALD_DAEMON_MASKED_AUDIO_H
 #define FOCALD_DAEMON_MASKED_AUDIO_H
 
@@ -23,8 +24,8 @@ void masked_audio_destroy(struct masked_audio *audio); /* takes NULL */
 /* Begins anew with the next window: nobody listened, or the timeline jumped. */
 void masked_audio_reset(struct masked_audio *audio);
 
-/* A new window and its mask [T][F] of 0 or 1 (NULL: all zeros, silence). The window is read until the
- * last masked_audio_next of it. */
+/* A new window and its mask [T][F] of 0 or 1 (NULL: all zeros, silence). The window is read until
+ * the last masked_audio_next of it. */
 void masked_audio_begin(struct masked_audio *audio, const struct window *window,
                         const uint8_t *mask);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The modes of `focald MODE`. Each gets argv from the mode's name on and returns the exit status: 0,
- * 1 for a failure, 2 for a mistake on the command line. */
+ * The modes of `focald MODE`. Each gets argv from the mode's name on and returns the exit status:
+ * 0, 1 for a failure, 2 for a mistake on the command line. */
 #ifndef FOCALD_DAEMON_MODES_H
 #define FOCALD_DAEMON_MODES_H
 

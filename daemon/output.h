@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What one stream publishes of one window: scores, maps, mask, spectrogram, sound, events. Topics that
- * nobody subscribes to are not made. Inference thread. */
+ * What one stream publishes of one window: scores, maps, mask, spectrogram, sound, events. Topics
+ * that nobody subscribes to are not made. Inference thread. */
 #ifndef FOCALD_DAEMON_OUTPUT_H
 #define FOCALD_DAEMON_OUTPUT_H
 
@@ -33,10 +33,10 @@ size_t output_payload_bytes(const struct model_info *info);
 struct output_window {
     const struct window *window;
     const struct analysis_window *before;
-    const struct analysis_mask *after;   /* NULL in silence, or when output_wants_mask said no */
-    const struct runner_result *result;  /* NULL in silence */
+    const struct analysis_mask *after;  /* NULL in silence, or when output_wants_mask said no */
+    const struct runner_result *result; /* NULL in silence */
     const struct config_live *live;
-    uint64_t skipped;                    /* windows skipped since the one before */
+    uint64_t skipped;                           /* windows skipped since the one before */
     float ms_wait, ms_pre, ms_network, ms_post; /* see struct label_message */
 };
 

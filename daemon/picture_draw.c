@@ -91,8 +91,7 @@ static void format_tick(char *ret, size_t size, double value, double step)
     snprintf(ret, size, "%.*f", decimals, fabs(value) < step / 1e6 ? 0 : value);
 }
 
-/* -- values to colours ---------------------------------------------------------------------------
- */
+/* Values to colours */
 
 static float norm(double value, double low, double high)
 {
@@ -165,8 +164,7 @@ static void draw_image(cairo_t *cr, cairo_surface_t *image, double x, double y, 
     cairo_restore(cr);
 }
 
-/* -- outlines ------------------------------------------------------------------------------------
- */
+/* Outlines */
 
 static bool kept(const struct picture_grid *g, int t, int f)
 {
@@ -217,8 +215,7 @@ static void draw_outline(cairo_t *cr, const struct picture_grid *g, const struct
     cairo_restore(cr);
 }
 
-/* -- axes ----------------------------------------------------------------------------------------
- */
+/* Axes */
 
 static void draw_frame(cairo_t *cr, double x, double y, double width, double height)
 {
@@ -318,8 +315,7 @@ static void draw_bar(cairo_t *cr, const struct panel *p)
     draw_text(cr, p->bar_label, x + BAR_WIDTH, p->y - 8, 1);
 }
 
-/* -- the whole -----------------------------------------------------------------------------------
- */
+/* The whole */
 
 static void draw_panel(cairo_t *cr, const struct panel *p, const struct picture_grid *g,
                        double spec_high)

@@ -123,8 +123,7 @@ static int engine_create(struct engine **ret, struct pipeline *p, const struct m
     return 0;
 }
 
-/* -- dsp thread ---------------------------------------------------------------------------------
- */
+/* Dsp thread */
 
 static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
 {
@@ -156,8 +155,7 @@ static void *dsp_main(void *arg)
     return NULL;
 }
 
-/* -- inference thread ---------------------------------------------------------------------------
- */
+/* Inference thread */
 
 static float ms_between(int64_t from_ns, int64_t to_ns)
 {
@@ -307,8 +305,7 @@ static void *inference_main(void *arg)
     return NULL;
 }
 
-/* -- life ---------------------------------------------------------------------------------------
- */
+/* Life */
 
 static int delay_frames(const struct pipeline_config *config, const struct stft_shape *shape,
                         int rate_hz, size_t window_frames)
@@ -411,8 +408,7 @@ void pipeline_destroy(struct pipeline *p)
     free(p);
 }
 
-/* -- any thread ---------------------------------------------------------------------------------
- */
+/* Any thread */
 
 void pipeline_set_live(struct pipeline *p, const struct config_live *live)
 {

@@ -27,7 +27,7 @@ struct pipeline_stream {
 };
 
 struct pipeline_config {
-    const struct model *model;      /* outlives the pipeline, or its replacement */
+    const struct model *model; /* outlives the pipeline, or its replacement */
     const char *backend;
     int threads;
     struct publisher *publisher;    /* outlives the pipeline */
@@ -45,7 +45,7 @@ int pipeline_start(struct pipeline *pipeline, struct error *error);
 /* Stops the threads after the window in work, and frees. Takes NULL. */
 void pipeline_destroy(struct pipeline *pipeline);
 
-/* -- main thread -------------------------------------------------------------------------------- */
+/* Main thread */
 
 /* Takes another model from the next window on. It must have the same preprocess numbers
  * (-EINVAL). Returns when the old model is no longer used. */
@@ -55,22 +55,21 @@ int pipeline_set_model(struct pipeline *pipeline, const struct model *model, str
 const char *pipeline_backend(struct pipeline *pipeline);
 int pipeline_threads(struct pipeline *pipeline);
 
-/* -- any thread --------------------------------------------------------------------------------- */
+/* Any thread */
 
 /* Live parameters apply from the next window on. */
 void pipeline_set_live(struct pipeline *pipeline, const struct config_live *live);
 void pipeline_get_live(struct pipeline *pipeline, struct config_live *ret);
 
-
 struct pipeline_report {
-    uint64_t windows;  /* finished */
-    uint64_t skipped;  /* windows replaced by a newer one before their turn */
-    uint64_t missed;   /* samples of the timeline that never came */
-    bool ended;        /* the source is at its end, and all of it is published */
+    uint64_t windows; /* finished */
+    uint64_t skipped; /* windows replaced by a newer one before their turn */
+    uint64_t missed;  /* samples of the timeline that never came */
+    bool ended;       /* the source is at its end, and all of it is published */
     float latency_ms_p50, latency_ms_p99, network_ms_p50; /* over the last minute */
-    uint64_t position; /* end of the newest finished window */
-    int64_t t_wall_ns; /* of position */
-    struct label_message label; /* of the newest finished window */
+    uint64_t position;                                    /* end of the newest finished window */
+    int64_t t_wall_ns;                                    /* of position */
+    struct label_message label;                           /* of the newest finished window */
     char problem[192]; /* why windows fail; "" when they do not */
 };
 
@@ -78,8 +77,8 @@ void pipeline_report(struct pipeline *pipeline, int stream, struct pipeline_repo
 
 /* Windows finished in all streams, for the watchdog. */
 uint64_t pipeline_windows(struct pipeline *pipeline);
-/* True when nothing waits to be done: rings empty, no window in work. A pipeline that is neither idle
- * nor finishes windows is stuck. */
+/* True when nothing waits to be done: rings empty, no window in work. A pipeline that is neither
+ * idle nor finishes windows is stuck. */
 bool pipeline_idle(struct pipeline *pipeline);
 
 #endif

@@ -109,8 +109,7 @@ static struct block *block_at(const struct ring *r, size_t position)
     return (struct block *)(void *)(r->map + position % r->bytes);
 }
 
-/* -- writer: real-time. No lock, no allocation, no system call, no log. -------------------------
- */
+/* Writer: real-time. No lock, no allocation, no system call, no log. */
 
 static size_t room(const struct ring *r)
 {
@@ -169,8 +168,7 @@ size_t ring_writable(const struct ring *r)
     return bytes > 2 * LINE ? bytes - 2 * LINE : 0;
 }
 
-/* -- reader -------------------------------------------------------------------------------------
- */
+/* Reader */
 
 bool ring_peek(struct ring *r, struct ring_block *ret)
 {

@@ -20,10 +20,10 @@ struct ring_block {
     uint32_t frames;
     uint32_t channels;
     uint32_t rate_hz;
-    uint32_t flags;        /* RING_... */
-    uint64_t lost_frames;  /* at rate_hz, dropped or never delivered right before this block */
-    int64_t t_ns;          /* CLOCK_MONOTONIC of the block's first frame; 0 if unknown */
-    const float *samples;  /* [frames][channels], valid until ring_release */
+    uint32_t flags;       /* RING_... */
+    uint64_t lost_frames; /* at rate_hz, dropped or never delivered right before this block */
+    int64_t t_ns;         /* CLOCK_MONOTONIC of the block's first frame; 0 if unknown */
+    const float *samples; /* [frames][channels], valid until ring_release */
 };
 
 enum {
@@ -35,7 +35,7 @@ enum {
 int ring_create(struct ring **ret, size_t bytes, struct error *error);
 void ring_destroy(struct ring *ring); /* takes NULL; both threads must be done */
 
-/* -- writer: real-time. No lock, no allocation, no system call, no log. ------------------------ */
+/* Writer: real-time. No lock, no allocation, no system call, no log. */
 
 /* Room for a block of frames * channels floats, or NULL when full: then the frames are counted as
  * lost. The block is invisible until ring_commit. */
@@ -48,14 +48,14 @@ void ring_count_lost(struct ring *ring, uint64_t frames);
 /* Bytes that could be reserved now (non-real-time writers wait until there is room). */
 size_t ring_writable(const struct ring *ring);
 
-/* -- reader ------------------------------------------------------------------------------------- */
+/* Reader */
 
 /* The next block without taking it; false when empty. */
 bool ring_peek(struct ring *ring, struct ring_block *ret);
 /* Gives the peeked block's room back. */
 void ring_release(struct ring *ring);
 
-/* -- any thread --------------------------------------------------------------------------------- */
+/* Any thread */
 
 /* Nothing waits for the reader. */
 bool ring_empty(const struct ring *ring);

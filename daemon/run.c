@@ -26,8 +26,7 @@ static enum resampler_quality resampler_quality_of(const char *name)
     return strcmp(name, "best") == 0 ? RESAMPLER_BEST : RESAMPLER_MEDIUM;
 }
 
-/* -- start and stop -----------------------------------------------------------------------------
- */
+/* Start and stop */
 
 static int open_model(const struct config *config, struct model **ret, struct error *error)
 {
@@ -143,8 +142,7 @@ static void daemon_stop(struct daemon *d)
     model_close(d->model);
 }
 
-/* -- reload -------------------------------------------------------------------------------------
- */
+/* Reload */
 
 static int reload_model(struct daemon *d, const struct config *config, struct error *error)
 {
@@ -204,8 +202,7 @@ static void reload(struct daemon *d)
     sd_notify(0, "READY=1");
 }
 
-/* -- the main loop ------------------------------------------------------------------------------
- */
+/* The main loop */
 
 struct watch {
     uint64_t fed_windows;               /* when the watchdog was last fed */
@@ -265,8 +262,11 @@ static int main_loop(struct daemon *d, const sigset_t *signals)
     struct watch w = {.console = console_wanted()};
     const struct timespec tick = {0, TICK_MS * 1000000L};
     for (unsigned ticks = 0;; ticks++) {
-        int signal = sigtimedwait(signals, NULL, &tick);
+        siginfo_t info;
+        int signal = sigtimedwait(signals, &info, &tick);
         if (signal == SIGTERM || signal == SIGINT)
+            return signal;
+        if (signal == SIGHUP && info.si_code == SI_KERNEL) /* the terminal is gone */
             return signal;
         if (signal == SIGHUP || atomic_exchange(&d->reload_wanted, false))
             reload(d);
@@ -301,8 +301,7 @@ static int run(struct daemon *d, const sigset_t *signals)
     return EXIT_SUCCESS;
 }
 
-/* -- the command line ---------------------------------------------------------------------------
- */
+/* The command line */
 
 static const struct option_spec run_options[] = {
     {"source", 's', "[NAME=]SPEC", "where audio comes from, see below; repeat it for more streams",
@@ -386,32 +385,36 @@ static int check(struct daemon *d, struct error *error)
     return r;
 }
 
+/* before any thread starts, so that only the main loop takes them */
+static void block_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, ret, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 static int run_with(struct daemon *d, const struct options *options)
 {
     struct error error;
     sigset_t signals;
+    bool only_check = options_value(options, "check") != NULL;
     int r = config_load(&d->config, d->config_path, d->options, d->n_options, &error);
     if (r == 0) {
         log_set_level(d->config.log_level);
         r = open_model(&d->config, &d->model, &error);
     }
-    if (r == 0 && options_value(options, "check") != NULL)
+    if (r == 0 && only_check)
         r = check(d, &error);
-    if (r < 0) {
+    if (r < 0)
         log_line(LOG_LEVEL_ERROR, "%s", error.text);
-        return EXIT_FAILURE;
-    }
-    if (options_value(options, "check") != NULL) {
+    if (r < 0 || only_check) {
         model_close(d->model);
-        return EXIT_SUCCESS;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     }
-    /* before any thread starts, so that only the main loop takes them */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    block_signals(&signals);
     int status = run(d, &signals);
     daemon_stop(d);
     return status;

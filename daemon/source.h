@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where audio comes from. A source delivers blocks into a ring and tells its state; it owns its
- * threads, reconnects by itself, and never ends the daemon. One kind is one file in sources/ and one
- * const table here. */
+ * threads, reconnects by itself, and never ends the daemon. One kind is one file in sources/ and
+ * one const table here. */
 #ifndef FOCALD_DAEMON_SOURCE_H
 #define FOCALD_DAEMON_SOURCE_H
 
@@ -23,19 +23,19 @@ enum source_state {
 /* A copy of what a source says of itself, for health and logs. */
 struct source_status {
     enum source_state state;
-    uint32_t rate_hz, channels;  /* 0 while unknown */
-    uint64_t xruns;              /* reported by the server */
+    uint32_t rate_hz, channels; /* 0 while unknown */
+    uint64_t xruns;             /* reported by the server */
     uint64_t reconnects;
-    char text[192];              /* "capturing alsa_input.usb-…", "waiting for the JACK server" */
+    char text[192]; /* "capturing alsa_input.usb-…", "waiting for the JACK server" */
 };
 
 struct source_config {
-    const char *name;   /* the stream's name; also names nodes and clients: "focald-NAME" */
-    const char *spec;   /* what follows the colon: node, ports, path, RATE:CHANNELS; "" for default */
-    bool loop;          /* file: begin again at the end */
-    bool fast;          /* file, stdin: as fast as it is read, not paced as live */
+    const char *name; /* the stream's name; also names nodes and clients: "focald-NAME" */
+    const char *spec; /* what follows the colon: node, ports, path, RATE:CHANNELS; "" for default */
+    bool loop;        /* file: begin again at the end */
+    bool fast;        /* file, stdin: as fast as it is read, not paced as live */
     const char *jack_autoconnect; /* regular expression of output ports, or NULL */
-    struct ring *ring;  /* the source is its only writer; outlives the source */
+    struct ring *ring;            /* the source is its only writer; outlives the source */
     /* Called from the source's own (not real-time) thread on every change of state or text; may be
      * NULL. Must not call back into the source. */
     void (*changed)(void *user, const struct source_status *status);

@@ -17,15 +17,15 @@ struct gap {
 };
 
 struct window {
-    uint64_t serial;         /* counts due windows of the stream; a jump is skipped windows */
-    uint64_t first;          /* position of samples[0]; a multiple of the STFT's hop */
-    float *samples;          /* [window_samples] at the network's rate, not normalised */
-    float *spectrum;         /* [T][F][2] */
-    uint64_t hop_samples;    /* how far the window moved since the one before it */
-    uint64_t missed;         /* samples lost for good right before the history (a long gap) */
-    int64_t t_wall_ns;       /* CLOCK_REALTIME of samples[0] */
-    int64_t t_last_ns;       /* CLOCK_MONOTONIC when the last sample left the callback */
-    int64_t t_posted_ns;     /* CLOCK_MONOTONIC when the window was handed over */
+    uint64_t serial;      /* counts due windows of the stream; a jump is skipped windows */
+    uint64_t first;       /* position of samples[0]; a multiple of the STFT's hop */
+    float *samples;       /* [window_samples] at the network's rate, not normalised */
+    float *spectrum;      /* [T][F][2] */
+    uint64_t hop_samples; /* how far the window moved since the one before it */
+    uint64_t missed;      /* samples lost for good right before the history (a long gap) */
+    int64_t t_wall_ns;    /* CLOCK_REALTIME of samples[0] */
+    int64_t t_last_ns;    /* CLOCK_MONOTONIC when the last sample left the callback */
+    int64_t t_posted_ns;  /* CLOCK_MONOTONIC when the window was handed over */
     int n_gaps;
     struct gap gaps[WINDOW_MAX_GAPS];
 };
@@ -33,8 +33,8 @@ struct window {
 /* Lost samples within [first, first + count). */
 uint64_t window_lost(const struct window *window, uint64_t first, uint64_t count);
 
-/* Three slots between one writer and one reader: the writer always has one to fill, the reader always
- * finds the newest. Lock-free, never waits (a triple buffer). */
+/* Three slots between one writer and one reader: the writer always has one to fill, the reader
+ * always finds the newest. Lock-free, never waits (a triple buffer). */
 struct mailbox {
     atomic_uint middle; /* slot index, and MAILBOX_FRESH while unread */
     unsigned back;      /* writer's */

@@ -30,8 +30,7 @@ struct polyphase {
     size_t ahead; /* its base - left, as an index into history */
 };
 
-/* -- the table ----------------------------------------------------------------------------------
- */
+/* The table */
 
 /* Impulses far enough apart that no output sees two, at every position modulo `in`: so each
  * coefficient of each phase is one output. */
@@ -149,8 +148,7 @@ static int make_table(struct polyphase *p, SRC_STATE *src, size_t reach)
     return r;
 }
 
-/* -- the stream ---------------------------------------------------------------------------------
- */
+/* The stream */
 
 int polyphase_create(struct polyphase **ret, SRC_STATE *src, int in, int out, size_t reach,
                      size_t max_frames, struct error *error)

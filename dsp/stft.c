@@ -96,8 +96,7 @@ static int transform_init(struct transform *t, const struct stft_shape *shape, b
     return 0;
 }
 
-/* -- forward ------------------------------------------------------------------------------------
- */
+/* Forward */
 
 struct stft {
     struct transform transform;
@@ -171,8 +170,7 @@ const float *stft_window(const struct stft *s)
     return s->transform.window;
 }
 
-/* -- inverse ------------------------------------------------------------------------------------
- */
+/* Inverse */
 
 struct istft {
     struct transform transform;
@@ -246,8 +244,7 @@ void istft_push(struct istft *s, const float *spectrum, float *ret)
     memset(s->envelope + 2 * hop, 0, hop * sizeof(float));
 }
 
-/* -- wisdom -------------------------------------------------------------------------------------
- */
+/* Wisdom */
 
 int stft_wisdom_load(const char *path)
 {

@@ -23,7 +23,7 @@ struct step_spec {
     bool residual; /* LINEAR: added to what is in `residual` (see step_memory) */
 };
 
-struct step { /* each backend's begins with it */
+struct step {             /* each backend's begins with it */
     size_t packed_bytes;  /* weights in the backend's form */
     size_t scratch_bytes; /* used within a run of this step only */
 };

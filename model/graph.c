@@ -224,8 +224,8 @@ int graph_focal_context(struct graph *graph, int x, const int *kernels, int leve
 {
     struct tensor_shape s = shape_of(graph, x);
     int c = (s.c - levels - 1) / 2;
-    if (graph->code == 0 && (levels < 1 || levels > GRAPH_MAX_NODE_WEIGHTS || c < 1 ||
-                             2 * c + levels + 1 != s.c))
+    if (graph->code == 0 &&
+        (levels < 1 || levels > GRAPH_MAX_NODE_WEIGHTS || c < 1 || 2 * c + levels + 1 != s.c))
         return mistake(graph, "graph: %d channels are not q, ctx and %d gates", s.c, levels + 1);
     s.c = c;
     struct graph_node node = node_of(GRAPH_FOCAL_CONTEXT, x, s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A network as a static graph of operators over float32 NHWC tensors. It knows shapes and nothing of
- * who runs it. Every node keeps what its gradient will need: operator, inputs, weights, attributes.
+ * A network as a static graph of operators over float32 NHWC tensors. It knows shapes and nothing
+ * of who runs it. Every node keeps what its gradient will need: operator, inputs, weights,
+ * attributes.
  *
  * A value is the output of one node and is named by the node's number. Builders check shapes; the
  * first mistake is kept in the graph, later calls do nothing, and graph_finish tells it. */
@@ -54,12 +55,12 @@ struct graph_node {
     struct tensor_shape shape; /* of the value */
     bool output;               /* read after a run */
     /* attributes, by operator */
-    int kernel, stride, pad;   /* CONV */
-    bool sum_inputs;           /* CONV: one plane stands for all input channels of the kernel */
-    int from;                  /* SLICE */
-    float eps;                 /* LAYER_NORM, BATCH_NORM */
-    int levels, window;        /* FOCAL_CONTEXT */
-    bool normalize;            /* FOCAL_CONTEXT: divide by levels + 1 */
+    int kernel, stride, pad; /* CONV */
+    bool sum_inputs;         /* CONV: one plane stands for all input channels of the kernel */
+    int from;                /* SLICE */
+    float eps;               /* LAYER_NORM, BATCH_NORM */
+    int levels, window;      /* FOCAL_CONTEXT */
+    bool normalize;          /* FOCAL_CONTEXT: divide by levels + 1 */
 };
 
 struct graph {

@@ -108,8 +108,7 @@ static void fill_info(struct model *m)
     info->flops = focalnet_flops(&m->focalnet);
 }
 
-/* -- the built-in geometry ----------------------------------------------------------------------
- */
+/* The built-in geometry */
 
 static int builtin_labels(struct model *m, struct error *error)
 {
@@ -138,8 +137,7 @@ static int open_builtin(struct model *m, struct error *error)
     return r;
 }
 
-/* -- a directory --------------------------------------------------------------------------------
- */
+/* A directory */
 
 /* The head's sizes are those of its class vectors. */
 static int read_head(struct model *m, struct error *error)

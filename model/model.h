@@ -13,13 +13,13 @@ enum { MODEL_MAX_STAGES = 8 };
 
 /* The numbers before the network (preprocess.json; design §3 where a key is absent). */
 struct model_preprocess {
-    int sample_rate;     /* 16000 Hz */
-    int window_samples;  /* 80000 = window_s * sample_rate */
-    int n_fft;           /* 1024 */
-    int win_length;      /* 372 samples */
-    int hop_length;      /* 186 samples */
-    bool antialias;      /* of the resize to the network's image */
-    float scale;         /* people see softmax(scale * cosine); 30 */
+    int sample_rate;    /* 16000 Hz */
+    int window_samples; /* 80000 = window_s * sample_rate */
+    int n_fft;          /* 1024 */
+    int win_length;     /* 372 samples */
+    int hop_length;     /* 186 samples */
+    bool antialias;     /* of the resize to the network's image */
+    float scale;        /* people see softmax(scale * cosine); 30 */
 };
 
 struct model_info {
@@ -34,8 +34,8 @@ struct model_info {
         int rows, cols; /* the stage's modulation map */
     } stages[MODEL_MAX_STAGES];
     struct model_preprocess preprocess;
-    size_t parameters;   /* weights, counted */
-    double flops;        /* of one window: 2 * multiply-adds of linear and convolution */
+    size_t parameters; /* weights, counted */
+    double flops;      /* of one window: 2 * multiply-adds of linear and convolution */
 };
 
 struct model; /* immutable after open: may be shared by threads */
@@ -55,9 +55,9 @@ struct runner_config {
 
 /* One window's results. Pointers are into the runner and stay valid until its next run. */
 struct runner_result {
-    const float *cosines;               /* [n_classes] */
+    const float *cosines;                /* [n_classes] */
     const float *maps[MODEL_MAX_STAGES]; /* [rows][cols] of each stage, last layer's modulator */
-    const float *embedding;             /* [channels of the last stage] */
+    const float *embedding;              /* [channels of the last stage] */
 };
 
 struct runner; /* compiled plans for batches up to max_batch; one thread at a time */

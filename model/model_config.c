@@ -36,8 +36,7 @@ static int parse_object(json_t **ret, const char *text, size_t length, const cha
     return error_set(error, EINVAL, "%s: not a JSON object", where);
 }
 
-/* -- config.json --------------------------------------------------------------------------------
- */
+/* Config.json */
 
 /* The error for a key's value of the wrong kind. */
 static int wrong(const char *where, const char *key, const json_t *value, const char *allowed,
@@ -265,8 +264,7 @@ int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t 
     return r;
 }
 
-/* -- preprocess.json ----------------------------------------------------------------------------
- */
+/* Preprocess.json */
 
 void preprocess_default(struct model_preprocess *ret)
 {
@@ -381,8 +379,7 @@ int preprocess_parse(struct model_preprocess *ret, const char *text, size_t leng
     return r;
 }
 
-/* -- labels.txt ---------------------------------------------------------------------------------
- */
+/* Labels.txt */
 
 static int compare_labels(const void *a, const void *b)
 {

@@ -24,32 +24,32 @@ struct value {
 };
 
 struct plan_step {
-    int node;      /* the operator */
-    int value;     /* it produces this one: its own, or the last of those fused into it */
-    int scale;     /* CHANNEL_SCALE node folded into the weights, or -1 */
-    int residual;  /* value it is added to, or -1 */
+    int node;     /* the operator */
+    int value;    /* it produces this one: its own, or the last of those fused into it */
+    int scale;    /* CHANNEL_SCALE node folded into the weights, or -1 */
+    int residual; /* value it is added to, or -1 */
     bool gelu;
     struct step *step;
     size_t packed_offset;
-    int scratch;   /* storage, or -1 */
+    int scratch; /* storage, or -1 */
 };
 
 struct plan {
     struct graph graph;
     struct plan_config config;
-    struct value *values;      /* [n_nodes] */
-    int *consumers;            /* [n_nodes] how many nodes read the value */
-    int *reader;               /* [n_nodes] one of them */
-    struct plan_step *steps;   /* [n_steps] */
+    struct value *values;    /* [n_nodes] */
+    int *consumers;          /* [n_nodes] how many nodes read the value */
+    int *reader;             /* [n_nodes] one of them */
+    struct plan_step *steps; /* [n_steps] */
     int n_steps;
-    struct storage *storages;  /* [n_storages] */
+    struct storage *storages; /* [n_storages] */
     int n_storages;
     size_t arena_bytes, packed_bytes;
-    void *packed;              /* owned unless like */
-    char *arena;               /* bound */
+    void *packed; /* owned unless like */
+    char *arena;  /* bound */
 };
 
-/* -- fusing ------------------------------------------------------------------------------------- */
+/* Fusing */
 
 static void count_consumers(struct plan *p)
 {
@@ -111,7 +111,7 @@ static int make_steps(struct plan *p, struct error *error)
     return 0;
 }
 
-/* -- places ------------------------------------------------------------------------------------- */
+/* Places */
 
 static int add_storage(struct plan *p, size_t bytes, int first, int last)
 {
@@ -173,9 +173,9 @@ static void assign_storages(struct plan *p)
             int in = node->in[i];
             if (is_view(p, in)) {
                 int whole = p->graph.nodes[in].in[0];
-                p->values[in] = (struct value){p->values[whole].storage,
-                                               (size_t)p->graph.nodes[in].from,
-                                               (size_t)p->graph.nodes[whole].shape.c};
+                p->values[in] =
+                    (struct value){p->values[whole].storage, (size_t)p->graph.nodes[in].from,
+                                   (size_t)p->graph.nodes[whole].shape.c};
             }
             use(p, in, k);
         }
@@ -243,7 +243,7 @@ static int lay_out(struct plan *p, struct error *error)
     return 0;
 }
 
-/* -- steps and weights -------------------------------------------------------------------------- */
+/* Steps and weights */
 
 static int create_steps(struct plan *p, struct error *error)
 {
@@ -330,7 +330,7 @@ static int pack_weights(struct plan *p, struct error *error)
     return 0;
 }
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* Life */
 
 static int allocate(struct plan *p, struct error *error)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A graph made ready for a backend: operators fused (bias, GELU, layer scale, residual), every value
- * given a place in one arena by its lifetime, weights packed once. */
+ * A graph made ready for a backend: operators fused (bias, GELU, layer scale, residual), every
+ * value given a place in one arena by its lifetime, weights packed once. */
 #ifndef FOCALD_MODEL_PLAN_H
 #define FOCALD_MODEL_PLAN_H
 
@@ -13,11 +13,11 @@ struct plan;
 
 struct plan_config {
     const struct backend_ops *ops;
-    struct backend *backend;  /* outlives the plan */
-    struct weights *weights;  /* read in create only; not asked with `like` */
-    const struct plan *like;  /* the same network for another batch: its packed weights are shared;
-                                 outlives this one. NULL: packs its own */
-    bool isolate;             /* tests: no two values share memory, all begins as NaN, guards between */
+    struct backend *backend; /* outlives the plan */
+    struct weights *weights; /* read in create only; not asked with `like` */
+    const struct plan *like; /* the same network for another batch: its packed weights are shared;
+                                outlives this one. NULL: packs its own */
+    bool isolate; /* tests: no two values share memory, all begins as NaN, guards between */
 };
 
 /* Takes the graph over: it is empty afterwards, also on failure. */

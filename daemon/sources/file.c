@@ -26,8 +26,7 @@ struct file_source {
     float *block;      /* [block_frames][MAX_CHANNELS] */
 };
 
-/* -- which files --------------------------------------------------------------------------------
- */
+/* Which files */
 
 static int add_path(struct file_source *f, const char *path, struct error *error)
 {
@@ -101,8 +100,7 @@ static int find_files(struct file_source *f, const char *spec, struct error *err
     return r < 0 ? r : add_path(f, spec, error);
 }
 
-/* -- playing ------------------------------------------------------------------------------------
- */
+/* Playing */
 
 static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *info)
 {
@@ -209,8 +207,7 @@ static void *file_main(void *arg)
     return NULL;
 }
 
-/* -- the table ----------------------------------------------------------------------------------
- */
+/* The table */
 
 static void file_stop(struct source *source)
 {

@@ -48,8 +48,7 @@ struct jack_source {
     bool was_open;
 };
 
-/* -- opening and closing ------------------------------------------------------------------------
- */
+/* Opening and closing */
 
 /* After its server's end libjack frees, in the next jack_client_open, every client that this
  * process still has, whoever uses it. So that open waits until all our sources have closed theirs.
@@ -104,8 +103,7 @@ static void library_close(jack_client_t *client)
     library_clients--;
 }
 
-/* -- real-time, and JACK's notifications --------------------------------------------------------
- */
+/* Real-time, and JACK's notifications */
 
 /* When the first frame of this period was captured: a period before the cycle began. JACK's
  * estimate of that is smoothed and may run ahead of the clock; what is here already was captured
@@ -171,8 +169,7 @@ static void on_connect(jack_port_id_t a, jack_port_id_t b, int connected, void *
     atomic_store(&j->ports_changed, true);
 }
 
-/* -- ports --------------------------------------------------------------------------------------
- */
+/* Ports */
 
 static int count_matches(struct jack_source *j)
 {
@@ -253,8 +250,7 @@ static void describe(struct jack_source *j)
                      jack_get_client_name(j->client), n, n == 1 ? "" : "s", connected);
 }
 
-/* -- the source's thread ------------------------------------------------------------------------
- */
+/* The source's thread */
 
 /* With the library's lock held. */
 static bool activate_client(struct jack_source *j)

@@ -62,8 +62,7 @@ static bool name_is(const char *a, const char *b)
     return a != NULL && strcmp(a, b) == 0;
 }
 
-/* -- listing ------------------------------------------------------------------------------------
- */
+/* Listing */
 
 struct node {
     uint32_t id;
@@ -202,8 +201,7 @@ static int pipewire_list(struct source_entry *ret, int cap, struct error *error)
     return n;
 }
 
-/* -- capturing ----------------------------------------------------------------------------------
- */
+/* Capturing */
 
 static void set_lost(struct pipewire_source *p, const char *why)
 {

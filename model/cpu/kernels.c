@@ -115,8 +115,7 @@ static float l2(const float *x, size_t n)
     return sqrtf(squares_of(x, n, 0));
 }
 
-/* -- focal context ------------------------------------------------------------------------------
- */
+/* Focal context */
 
 struct block {
     const struct loop_focal *spec;

@@ -90,8 +90,7 @@ void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float
         y[r] = k->l2(x + r * stride, c);
 }
 
-/* -- focal context ------------------------------------------------------------------------------
- */
+/* Focal context */
 
 static int focal_blocks(const struct loop_focal *s)
 {

@@ -12,23 +12,23 @@
 /* The weights of one layer: field, published name behind "…layers.J.", rank, shape, when it is
  * there. */
 #define LAYER_WEIGHTS(X)                                                                           \
-    X(norm1_w, "norm1.weight", 1, true, C)                                                        \
-    X(norm1_b, "norm1.bias", 1, true, C)                                                          \
-    X(in_w, "modulation.projection_in.weight", 2, true, 2 * C + L + 1, C)                         \
-    X(in_b, "modulation.projection_in.bias", 1, true, 2 * C + L + 1)                              \
-    X(context_w, "modulation.projection_context.weight", 4, true, C, C, 1, 1)                     \
-    X(context_b, "modulation.projection_context.bias", 1, true, C)                                \
-    X(out_w, "modulation.projection_out.weight", 2, true, C, C)                                   \
-    X(out_b, "modulation.projection_out.bias", 1, true, C)                                        \
-    X(mod_norm_w, "modulation.layernorm.weight", 1, c->use_post_layernorm_in_modulation, C)       \
-    X(mod_norm_b, "modulation.layernorm.bias", 1, c->use_post_layernorm_in_modulation, C)         \
-    X(norm2_w, "norm2.weight", 1, true, C)                                                        \
-    X(norm2_b, "norm2.bias", 1, true, C)                                                          \
-    X(fc1_w, "mlp.fc1.weight", 2, true, H, C)                                                     \
-    X(fc1_b, "mlp.fc1.bias", 1, true, H)                                                          \
-    X(fc2_w, "mlp.fc2.weight", 2, true, C, H)                                                     \
-    X(fc2_b, "mlp.fc2.bias", 1, true, C)                                                          \
-    X(gamma1, "gamma_1", 1, c->use_layerscale, C)                                                 \
+    X(norm1_w, "norm1.weight", 1, true, C)                                                         \
+    X(norm1_b, "norm1.bias", 1, true, C)                                                           \
+    X(in_w, "modulation.projection_in.weight", 2, true, 2 * C + L + 1, C)                          \
+    X(in_b, "modulation.projection_in.bias", 1, true, 2 * C + L + 1)                               \
+    X(context_w, "modulation.projection_context.weight", 4, true, C, C, 1, 1)                      \
+    X(context_b, "modulation.projection_context.bias", 1, true, C)                                 \
+    X(out_w, "modulation.projection_out.weight", 2, true, C, C)                                    \
+    X(out_b, "modulation.projection_out.bias", 1, true, C)                                         \
+    X(mod_norm_w, "modulation.layernorm.weight", 1, c->use_post_layernorm_in_modulation, C)        \
+    X(mod_norm_b, "modulation.layernorm.bias", 1, c->use_post_layernorm_in_modulation, C)          \
+    X(norm2_w, "norm2.weight", 1, true, C)                                                         \
+    X(norm2_b, "norm2.bias", 1, true, C)                                                           \
+    X(fc1_w, "mlp.fc1.weight", 2, true, H, C)                                                      \
+    X(fc1_b, "mlp.fc1.bias", 1, true, H)                                                           \
+    X(fc2_w, "mlp.fc2.weight", 2, true, C, H)                                                      \
+    X(fc2_b, "mlp.fc2.bias", 1, true, C)                                                           \
+    X(gamma1, "gamma_1", 1, c->use_layerscale, C)                                                  \
     X(gamma2, "gamma_2", 1, c->use_layerscale, C)
 
 struct layer_weights {
@@ -66,7 +66,8 @@ int focalnet_stage_channels(const struct focalnet_config *c, int stage)
 
 void focalnet_stage_size(const struct focalnet_config *c, int stage, int *ret_rows, int *ret_cols)
 {
-    int rows = round_up(c->image_rows, c->patch_size), cols = round_up(c->image_cols, c->patch_size);
+    int rows = round_up(c->image_rows, c->patch_size),
+        cols = round_up(c->image_cols, c->patch_size);
     for (int s = -1; s < stage; s++) {
         int kernel, stride, pad;
         embed_geometry(c, s, &kernel, &stride, &pad);
@@ -110,12 +111,15 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
         if (r == 0)
             r = check_range("focal_windows", c->focal_windows[s], 1, 31, error);
         if (r == 0 && c->focal_windows[s] % 2 == 0)
-            r = error_set(error, EINVAL, "focal_windows is %d; allowed: odd numbers, so that the "
-                          "context keeps its size", c->focal_windows[s]);
+            r = error_set(error, EINVAL,
+                          "focal_windows is %d; allowed: odd numbers, so that the "
+                          "context keeps its size",
+                          c->focal_windows[s]);
         if (r == 0 && (rows < 1 || cols < 1))
             r = error_set(error, EINVAL,
                           "image_size is [%d, %d]; allowed: sizes that leave a cell in each of the "
-                          "%d stages", c->image_rows, c->image_cols, c->n_stages);
+                          "%d stages",
+                          c->image_rows, c->image_cols, c->n_stages);
         if (r == 0)
             r = check_range("the channels of a stage (embed_dim doubled)",
                             focalnet_stage_channels(c, s), 1, 16384, error);
@@ -123,7 +127,7 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
     return r;
 }
 
-/* -- building ----------------------------------------------------------------------------------- */
+/* Building */
 
 struct build {
     const struct focalnet_config *c;
@@ -138,7 +142,7 @@ static void declare_layer(struct build *b, int stage, int layer, struct layer_we
 #define DECLARE(field, name, rank, when, ...)                                                      \
     w->field = -1;                                                                                 \
     if (when)                                                                                      \
-        w->field = graph_weight(b->g, rank, (const int64_t[]){__VA_ARGS__},                       \
+        w->field = graph_weight(b->g, rank, (const int64_t[]){__VA_ARGS__},                        \
                                 "focalnet.encoder.stages.%d.layers.%d." name, stage, layer);
     LAYER_WEIGHTS(DECLARE)
 #undef DECLARE
@@ -146,7 +150,8 @@ static void declare_layer(struct build *b, int stage, int layer, struct layer_we
         int k = c->focal_windows[stage] + 2 * l;
         w->focal[l] = graph_weight(b->g, 4, (const int64_t[]){C, 1, k, k},
                                    "focalnet.encoder.stages.%d.layers.%d.modulation.focal_layers."
-                                   "%d.0.weight", stage, layer, l);
+                                   "%d.0.weight",
+                                   stage, layer, l);
     }
 }
 
@@ -191,7 +196,8 @@ static int layer(struct build *b, int stage, int index, int x, int *ret_modulato
     struct layer_weights w;
     declare_layer(b, stage, index, &w);
     if (b->c->use_post_layernorm) {
-        x = residual(b, x, norm(b, modulation(b, stage, &w, x, ret_modulator), w.norm1_w, w.norm1_b),
+        x = residual(b, x,
+                     norm(b, modulation(b, stage, &w, x, ret_modulator), w.norm1_w, w.norm1_b),
                      w.gamma1);
         return residual(b, x, norm(b, mlp(b, &w, x), w.norm2_w, w.norm2_b), w.gamma2);
     }
@@ -213,8 +219,8 @@ static int embed(struct build *b, int stage, int x, bool one_plane)
         snprintf(prefix, sizeof prefix, "focalnet.embeddings.patch_embeddings");
     else
         snprintf(prefix, sizeof prefix, "focalnet.encoder.stages.%d.downsample", stage);
-    int w = graph_weight(b->g, 4, (const int64_t[]){out, in, kernel, kernel}, "%s.projection.weight",
-                         prefix);
+    int w = graph_weight(b->g, 4, (const int64_t[]){out, in, kernel, kernel},
+                         "%s.projection.weight", prefix);
     int bias = graph_weight(b->g, 1, (const int64_t[]){out}, "%s.projection.bias", prefix);
     if (stage < 0)
         snprintf(prefix, sizeof prefix, "focalnet.embeddings");
@@ -250,10 +256,9 @@ int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool 
         return r;
     for (int s = 0; s < FOCALNET_MAX_STAGES; s++)
         ret->stage[s] = ret->down[s] = ret->modulator[s] = ret->map[s] = -1;
-    ret->input = graph_input(
-        g, (struct tensor_shape){n, round_up(c->image_rows, c->patch_size),
-                                 round_up(c->image_cols, c->patch_size),
-                                 one_plane ? 1 : c->num_channels});
+    ret->input = graph_input(g, (struct tensor_shape){n, round_up(c->image_rows, c->patch_size),
+                                                      round_up(c->image_cols, c->patch_size),
+                                                      one_plane ? 1 : c->num_channels});
     int x = embed(&b, -1, ret->input, one_plane);
     ret->embed = details ? graph_output(g, x) : -1;
     for (int s = 0; s < c->n_stages; s++) {
@@ -276,7 +281,7 @@ int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool 
     return graph_check(g, error);
 }
 
-/* -- counting ----------------------------------------------------------------------------------- */
+/* Counting */
 
 double focalnet_flops(const struct focalnet_config *c)
 {

@@ -30,7 +30,7 @@ struct focalnet_config {
     bool use_post_layernorm;
     bool use_post_layernorm_in_modulation;
     bool normalize_modulator;
-    int head_dim;  /* 192 */
+    int head_dim; /* 192 */
     int n_classes;
 };
 
@@ -44,14 +44,14 @@ int focalnet_stage_channels(const struct focalnet_config *config, int stage);
 
 /* Values of the graph that are read after a run. -1 where not asked for. */
 struct focalnet_values {
-    int input;      /* [N][rows][cols][num_channels], or one channel with one_plane */
-    int embed;      /* patch embedding after its norm */
+    int input; /* [N][rows][cols][num_channels], or one channel with one_plane */
+    int embed; /* patch embedding after its norm */
     int stage[FOCALNET_MAX_STAGES];     /* before downsampling */
     int down[FOCALNET_MAX_STAGES];      /* after it */
     int modulator[FOCALNET_MAX_STAGES]; /* of the last layer */
     int map[FOCALNET_MAX_STAGES];       /* [N][rows][cols][1], its L2 norm over channels */
-    int embedding;  /* [N][1][1][channels of the last stage] */
-    int cosines;    /* [N][1][1][n_classes] */
+    int embedding;                      /* [N][1][1][channels of the last stage] */
+    int cosines;                        /* [N][1][1][n_classes] */
 };
 
 /* Builds the network for a batch of n. one_plane: the image is one plane that stands for all its

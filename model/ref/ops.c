@@ -99,7 +99,8 @@ static void gelu(const struct step_spec *spec, const float *const *w, const stru
             m->out[p * c + i] = ref_gelu(m->in[0][p * spec->in_stride[0] + i]);
 }
 
-/* One level at one position and channel: the depth-wise convolution of ctx: [h][w], stride apart. */
+/* One level at one position and channel: the depth-wise convolution of ctx: [h][w], stride apart.
+ */
 static float depthwise_at(const float *ctx, size_t stride, int h, int w, int y, int x, int k,
                           const float *kernel)
 {
@@ -115,8 +116,8 @@ static float depthwise_at(const float *ctx, size_t stride, int h, int w, int y, 
 }
 
 /* One channel of one image, through all levels. scratch: two planes of [P]. */
-static void focal_channel(const struct step_spec *spec, const float *const *weights,
-                          const float *x, int c, float *scratch, float *out)
+static void focal_channel(const struct step_spec *spec, const float *const *weights, const float *x,
+                          int c, float *scratch, float *out)
 {
     const struct graph_node *node = spec->node;
     const int h = spec->out.h, w = spec->out.w, channels = spec->out.c;
@@ -163,7 +164,8 @@ static void pairwise(const struct step_spec *spec, const struct step_memory *m, 
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++) {
-            float a = m->in[0][p * spec->in_stride[0] + i], b = m->in[1][p * spec->in_stride[1] + i];
+            float a = m->in[0][p * spec->in_stride[0] + i],
+                  b = m->in[1][p * spec->in_stride[1] + i];
             m->out[p * c + i] = multiply ? a * b : a + b;
         }
 }
@@ -269,7 +271,7 @@ ref_forward ref_operator(enum graph_op op)
     return operators[op];
 }
 
-/* -- weights as they are ------------------------------------------------------------------------ */
+/* Weights as they are */
 
 static size_t weight_cells(const struct step_spec *spec, int i)
 {

@@ -5,8 +5,8 @@
 
 #include "model/backend.h"
 
-/* The operator's forward pass. weights: as published, one array per weight of the node. LINEAR takes
- * the fused residual and GELU of the spec. */
+/* The operator's forward pass. weights: as published, one array per weight of the node. LINEAR
+ * takes the fused residual and GELU of the spec. */
 typedef void (*ref_forward)(const struct step_spec *spec, const float *const *weights,
                             const struct step_memory *memory);
 

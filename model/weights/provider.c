@@ -80,8 +80,7 @@ static float *new_copy(struct weights *w, size_t n, const char *name, struct err
     return data;
 }
 
-/* -- hashed -------------------------------------------------------------------------------------
- */
+/* Hashed */
 
 static uint64_t fnv1a64(const char *s)
 {
@@ -152,8 +151,7 @@ static const float *get_hashed(struct weights *w, const char *name, int rank, co
     return data;
 }
 
-/* -- from a file --------------------------------------------------------------------------------
- */
+/* From a file */
 
 static bool is_float(enum safetensors_dtype dtype)
 {

@@ -64,8 +64,7 @@ static void printable(const char *text, char *ret, size_t size)
     ret[n] = '\0';
 }
 
-/* -- the file -----------------------------------------------------------------------------------
- */
+/* The file */
 
 static int map_file(struct safetensors *f, struct error *error)
 {
@@ -123,8 +122,7 @@ static int read_header(struct safetensors *f, struct error *error)
     return 0;
 }
 
-/* -- one tensor ---------------------------------------------------------------------------------
- */
+/* One tensor */
 
 static int read_dtype(struct safetensors *f, struct safetensors_tensor *t, const json_t *entry,
                       struct error *error)
@@ -359,8 +357,7 @@ void safetensors_release_pages(const struct safetensors *f)
     madvise(f->map, f->size, MADV_DONTNEED);
 }
 
-/* -- values -------------------------------------------------------------------------------------
- */
+/* Values */
 
 static float from_bits(uint32_t bits)
 {

@@ -118,8 +118,7 @@ static void finish(struct classifier *c)
     classifier_destroy(c);
 }
 
-/* -- sounds --------------------------------------------------------------------------------------
- */
+/* Sounds */
 
 static void demo_path(const char *name, char *ret, size_t size)
 {
@@ -203,8 +202,7 @@ static float *noise(size_t n, uint32_t seed)
     return x;
 }
 
-/* -- as PyTorch gave them ------------------------------------------------------------------------
- */
+/* As PyTorch gave them */
 
 static double expected_number(const json_t *o, const char *key)
 {
@@ -299,8 +297,7 @@ static void demo_clips_as_files_give_the_reference_s_labels(void **state)
     forget(&all);
 }
 
-/* -- windows and batches -------------------------------------------------------------------------
- */
+/* Windows and batches */
 
 static void clips_in_a_batch_are_named_as_one_by_one_and_in_order(void **state)
 {
@@ -429,8 +426,7 @@ static void a_silent_clip_has_no_label(void **state)
     free(x);
 }
 
-/* -- the interpretation as sound -----------------------------------------------------------------
- */
+/* The interpretation as sound */
 
 /* A quantile of 0 keeps every cell: the inverse STFT then gives the input, each sample of it,
  * whatever the length and however windows overlap. The limit is the golden data's for the inverse

@@ -23,12 +23,12 @@ enum { WINDOWS = 12, SIGNAL = WINDOW + (WINDOWS - 1) * HOP, CHUNK = 86 * STFT_HO
 static const struct stft_shape shape = {1024, 372, STFT_HOP};
 
 struct bench {
-    float *x;           /* [SIGNAL] */
-    size_t frames;      /* of the whole signal */
-    float *spectrum;    /* [frames][BINS][2] */
-    uint8_t *mask;      /* [frames][BINS] */
-    float *offline;     /* the masked spectrum of the whole signal, inverted */
-    float *heard;       /* [SIGNAL], what the stream gave */
+    float *x;        /* [SIGNAL] */
+    size_t frames;   /* of the whole signal */
+    float *spectrum; /* [frames][BINS][2] */
+    uint8_t *mask;   /* [frames][BINS] */
+    float *offline;  /* the masked spectrum of the whole signal, inverted */
+    float *heard;    /* [SIGNAL], what the stream gave */
     uint64_t first, end;
     struct window window;
     struct stft *stft;

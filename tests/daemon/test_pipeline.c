@@ -107,7 +107,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* -- writing ------------------------------------------------------------------------------------ */
+/* Writing */
 
 struct writer {
     struct ring *ring;
@@ -125,7 +125,8 @@ static void *write_sound(void *arg)
             usleep(500);
         float *x = ring_reserve(w->ring, BLOCK, 1);
         for (int i = 0; x != NULL && i < BLOCK; i++)
-            x[i] = 0.3f * sinf(0.17f * (float)(n + i)) + 0.1f * (float)rand_r(&seed) / (float)RAND_MAX;
+            x[i] =
+                0.3f * sinf(0.17f * (float)(n + i)) + 0.1f * (float)rand_r(&seed) / (float)RAND_MAX;
         if (x != NULL)
             ring_commit(w->ring, BLOCK, RATE, 0, 0);
     }
@@ -164,7 +165,7 @@ static void join_writers(struct writer *writers)
         pthread_join(writers[i].thread, NULL);
 }
 
-/* -- tests -------------------------------------------------------------------------------------- */
+/* Tests */
 
 static void a_stream_that_waits_publishes_every_window_and_sample(void **state)
 {

@@ -64,8 +64,8 @@ static void write_block(struct bench *b, uint32_t frames, uint32_t rate, uint32_
     b->written += frames;
 }
 
-/* Largest difference of a window from the signal, zeros taken for gaps of [from, to). A shift by one
- * sample would make it 0.2. */
+/* Largest difference of a window from the signal, zeros taken for gaps of [from, to). A shift by
+ * one sample would make it 0.2. */
 static double window_error(const struct window *w, uint64_t from, uint64_t to)
 {
     double worst = 0;

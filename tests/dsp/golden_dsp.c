@@ -72,8 +72,7 @@ struct clip {
     void *stored[TENSORS]; /* aligned copies; NULL if missing */
 };
 
-/* -- comparing ----------------------------------------------------------------------------------
- */
+/* Comparing */
 
 static void tell(struct check *c, const char *name, double error, double limit)
 {
@@ -118,8 +117,7 @@ static void *load(struct check *c, const char *name, size_t bytes, double limit)
     return copy;
 }
 
-/* -- the steps ----------------------------------------------------------------------------------
- */
+/* The steps */
 
 /* spectrum: [T][F][2] -> ret: [INVERSE], without the hop before the first frame's centre. */
 static void invert(struct check *c, const float *spectrum, float *ret)
@@ -193,8 +191,7 @@ static void check_isolated(struct check *c, const struct clip *clip)
         check_inverses(c, clip, clip->stored[STFT], clip->stored[LOG]);
 }
 
-/* -- from the clip ------------------------------------------------------------------------------
- */
+/* From the clip */
 
 /* The clip at 16 kHz into c->signal; false if it cannot be read or is not of the expected form. */
 static bool read_clip(struct check *c, const char *dir, const char *file)
@@ -267,8 +264,7 @@ static void check_tables(struct check *c)
     free(window);
 }
 
-/* -- all together -------------------------------------------------------------------------------
- */
+/* All together */
 
 static bool prepare(struct check *c)
 {

@@ -61,8 +61,7 @@ enum golden_kind golden_kind_of(const struct safetensors *file)
     return GOLDEN_UNKNOWN;
 }
 
-/* -- limits, from golden/README.md --------------------------------------------------------------
- */
+/* Limits, from golden/README.md */
 
 static double stage_limit(const struct run *r, int stage)
 {
@@ -84,8 +83,7 @@ static double map_limit(const struct run *r, const float *golden_map, size_t n)
     return r->base ? 1e-4 * largest(golden_map, n) : 1e-4;
 }
 
-/* -- comparing ----------------------------------------------------------------------------------
- */
+/* Comparing */
 
 static void tell(const struct run *r, const char *tensor, double error, double limit,
                  const char *what)
@@ -188,8 +186,7 @@ static void compare_summary(struct run *r, const char *prefix, int value, double
     free(deviations);
 }
 
-/* -- maps, thresholds, masks --------------------------------------------------------------------
- */
+/* Maps, thresholds, masks */
 
 /* Maps of all images resized: [N][431][513], to be freed. */
 static float *resized(const float *maps, struct tensor_shape s, int n)
@@ -361,8 +358,7 @@ static void tell_rest(const struct run *r)
     }
 }
 
-/* -- running ------------------------------------------------------------------------------------
- */
+/* Running */
 
 static int read_config(struct run *r, struct error *error)
 {

@@ -61,8 +61,7 @@ static struct model *open_or_fail(const char *dir)
     return m;
 }
 
-/* -- the honest way -----------------------------------------------------------------------------
- */
+/* The honest way */
 
 /* What the weights file and the small files say, counted here by other means. */
 static void the_shipped_model_opens_and_is_described_rightly(void **state)
@@ -205,8 +204,7 @@ static void the_built_in_geometry_is_focalnet_base(void **state)
     model_close(NULL);
 }
 
-/* -- config.json --------------------------------------------------------------------------------
- */
+/* Config.json */
 
 static const struct {
     const char *key, *value, *piece;
@@ -358,8 +356,7 @@ static void the_published_config_is_understood(void **state)
     assert_int_equal(c.image_rows, 64);
 }
 
-/* -- labels.txt, preprocess.json, the directory -------------------------------------------------
- */
+/* Labels.txt, preprocess.json, the directory */
 
 static void labels_must_be_one_text_a_class(void **state)
 {

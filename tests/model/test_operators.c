@@ -157,8 +157,7 @@ static void fill_hostile(float *x, struct tensor_shape s, uint64_t state)
     }
 }
 
-/* -- the graphs ---------------------------------------------------------------------------------
- */
+/* The graphs */
 
 static int weight(struct graph *g, const char *name, int rank, int64_t a, int64_t b, int64_t k)
 {
@@ -266,8 +265,7 @@ static int build(struct graph *g, const struct operator_case *c, int inputs[2])
     }
 }
 
-/* -- running ------------------------------------------------------------------------------------
- */
+/* Running */
 
 struct run {
     struct backend *backend;
@@ -399,8 +397,7 @@ static void the_cpu_agrees_with_the_reference_on_random_shapes(void **state)
     }
 }
 
-/* -- timing -------------------------------------------------------------------------------------
- */
+/* Timing */
 
 static double now_s(void)
 {

@@ -47,8 +47,7 @@ static void assert_refused(const char *path, int code, const char *piece)
     assert_line(&error, path, piece, NULL);
 }
 
-/* -- hostile files ------------------------------------------------------------------------------
- */
+/* Hostile files */
 
 #define A "{\"a\":{\"dtype\":"
 #define A4 A "\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"
@@ -280,8 +279,7 @@ static void changed_bytes_never_lead_outside_the_file(void **state)
     free(changed);
 }
 
-/* -- honest files -------------------------------------------------------------------------------
- */
+/* Honest files */
 
 static void odd_but_honest_files_open(void **state)
 {
@@ -330,8 +328,7 @@ static void reference_files_open(void **state)
     }
 }
 
-/* -- values -------------------------------------------------------------------------------------
- */
+/* Values */
 
 static float convert(enum safetensors_dtype dtype, const void *value)
 {
@@ -384,8 +381,7 @@ static void other_types_convert_by_value(void **state)
     assert_true(convert(DTYPE_BOOL, &(uint8_t){1}) == 1);
 }
 
-/* -- the provider -------------------------------------------------------------------------------
- */
+/* The provider */
 
 static void weights_come_from_the_file_or_say_what_is_wrong(void **state)
 {

@@ -69,8 +69,7 @@ bool servers_has_program(const char *name)
     return found;
 }
 
-/* -- programs on a leash ------------------------------------------------------------------------
- */
+/* Programs on a leash */
 
 static void run_program(const char *log, const char *const argv[])
 {
@@ -163,8 +162,7 @@ void servers_kill(struct servers *s, int id)
     servers_end(s, id);
 }
 
-/* -- life ---------------------------------------------------------------------------------------
- */
+/* Life */
 
 struct servers *servers_new(void)
 {
@@ -203,8 +201,7 @@ const char *servers_dir(const struct servers *s)
     return s->dir;
 }
 
-/* -- JACK ---------------------------------------------------------------------------------------
- */
+/* JACK */
 
 static void silent(const char *text)
 {
@@ -298,8 +295,7 @@ void servers_kill_jack(struct servers *s)
     s->jack = -1;
 }
 
-/* -- PipeWire -----------------------------------------------------------------------------------
- */
+/* PipeWire */
 
 static bool write_config(const struct servers *s)
 {

@@ -202,8 +202,7 @@ static void a_loss_keeps_its_duration_when_the_rate_changes(void **state)
     ring_destroy(ring);
 }
 
-/* -- two threads --------------------------------------------------------------------------------
- */
+/* Two threads */
 
 enum { STRESS_BLOCKS = 60000 };
 

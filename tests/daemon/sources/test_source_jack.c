@@ -20,8 +20,7 @@ enum { RING_BYTES = 4 << 20, PERIOD = 1 << 20, MAX_PORTS = 4 };
 
 static struct servers *servers;
 
-/* -- the player, a process of its own ------------------------------------------------------------
- */
+/* The player, a process of its own */
 
 /* Plays n/PERIOD on its first port, and the same shifted by PERIOD/8 on each further one. */
 struct player {
@@ -150,8 +149,7 @@ static uint32_t expect_signal(struct listener *l, uint32_t channels, uint64_t fr
     return flags;
 }
 
-/* -- promises -----------------------------------------------------------------------------------
- */
+/* Promises */
 
 static void a_matching_port_is_captured_without_a_lost_sample(void **state)
 {

@@ -101,7 +101,7 @@ static struct ring_block wait_format(struct listener *l, uint32_t rate, uint32_t
     }
 }
 
-/* -- cycles without us -- */
+/* Cycles without us */
 
 /* Audio frame n of the clip, exact; the right channel is its negative. Never 0, so that silence is
  * told apart. */
@@ -224,7 +224,7 @@ static void cycles_without_us_are_counted_and_told(void **state)
     assert_true(stop() < 0.5);
 }
 
-/* -- formats -- */
+/* Formats */
 
 static void another_number_of_channels_is_followed(void **state)
 {
@@ -264,7 +264,7 @@ static void a_rate_that_changes_is_followed(void **state)
     assert_true(stop() < 0.5);
 }
 
-/* -- names -- */
+/* Names */
 
 static void a_node_may_be_named_by_what_people_call_it(void **state)
 {
@@ -290,7 +290,7 @@ static void an_overlong_name_is_refused(void **state)
     assert_non_null(strstr(listener.error.text, "longer"));
 }
 
-/* -- servers that hang -- */
+/* Servers that hang */
 
 /* A socket that takes connections and says nothing. */
 static void a_server_that_hangs_holds_up_nobody(void **state)

@@ -13,9 +13,9 @@
 
 struct focald_process {
     pid_t pid;
-    char dir[256]; /* temporary: config, sockets, log; removed at the end */
+    char dir[256];                /* temporary: config, sockets, log; removed at the end */
     char data[320], control[320]; /* endpoints */
-    char log[320]; /* the standard error's file */
+    char log[320];                /* the standard error's file */
 };
 
 /* Starts `focald run --config DIR/focald.conf` with this text as configuration ([ipc] dir is added)
@@ -33,7 +33,8 @@ void focald_clean(struct focald_process *f);
 struct focal *focald_client(const struct focald_process *f, const char *topic);
 /* A number of {"cmd":"status"}'s reply by path under "status" ("streams.0.lost_samples"). */
 double focald_status(const struct focald_process *f, const char *path);
-/* One control request; fails the test unless the reply's "ok" is `ok`. Returns the reply, to be freed. */
+/* One control request; fails the test unless the reply's "ok" is `ok`. Returns the reply, to be
+ * freed. */
 char *focald_request(const struct focald_process *f, const char *request, bool ok);
 /* True when the log holds the text. */
 bool focald_logged(const struct focald_process *f, const char *text);

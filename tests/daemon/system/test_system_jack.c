@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A minute with a real jackd at 48 kHz and 64 frames, a JACK client that plays a known clip in a loop,
- * and both cores kept busy: no sample is lost, labels arrive, masked audio is aligned with the input. */
+ * A minute with a real jackd at 48 kHz and 64 frames, a JACK client that plays a known clip in a
+ * loop, and both cores kept busy: no sample is lost, labels arrive, masked audio is aligned with
+ * the input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@ enum { JACK_RATE = 48000, JACK_LOOP = LOOP_S * JACK_RATE, SKIPPED = 77 };
 static char reason[SERVERS_REASON];
 static struct servers *servers;
 
-/* -- the player --------------------------------------------------------------------------------- */
+/* The player */
 
 struct player {
     jack_client_t *client;
@@ -93,7 +94,7 @@ static pid_t start_busy(void)
         ;
 }
 
-/* -- the test ----------------------------------------------------------------------------------- */
+/* The test */
 
 struct heard {
     uint64_t first, end;
@@ -171,9 +172,10 @@ static void a_minute_of_jack_on_a_busy_machine_loses_nothing(void **state)
     double xruns = focald_status(&focald, "streams.0.xruns");
     double skipped = focald_status(&focald, "streams.0.skipped_windows");
     double loop = loop_difference(&input), alignment = alignment_difference(&input, &audio);
-    printf("%llu labels, %g windows skipped, %g samples lost, %g xruns of the server; input against "
-           "itself a loop later: %.2g, masked audio against the input: %.2g\n",
-           (unsigned long long)labels, skipped, lost, xruns, loop, alignment);
+    printf(
+        "%llu labels, %g windows skipped, %g samples lost, %g xruns of the server; input against "
+        "itself a loop later: %.2g, masked audio against the input: %.2g\n",
+        (unsigned long long)labels, skipped, lost, xruns, loop, alignment);
     assert_true(lost == 0);
     assert_true(labels >= (RUN_S - 10) * 2 - 10);
     assert_true(loop < 1e-4);

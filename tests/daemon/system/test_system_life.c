@@ -27,7 +27,8 @@ static int teardown(void **state)
 static char *demo_config(const char *rest)
 {
     static char text[1024];
-    snprintf(text, sizeof text, "[stream demo]\nsource = file:%s\nloop = yes\n%s", demo_dir(), rest);
+    snprintf(text, sizeof text, "[stream demo]\nsource = file:%s\nloop = yes\n%s", demo_dir(),
+             rest);
     return text;
 }
 
@@ -61,7 +62,7 @@ static void sigterm_ends_within_a_second_and_leaves_no_sockets(void **state)
 static void every_topic_comes_with_its_header(void **state)
 {
     (void)state;
-    static const char *const topics[] = {"info", "label", "map", "mask",
+    static const char *const topics[] = {"info", "label", "map",   "mask",
                                          "spec", "audio", "input", "health"};
     enum { TOPICS = sizeof topics / sizeof topics[0] };
     int seen[TOPICS] = {0};

@@ -52,7 +52,8 @@ static int play(const char *path)
 }
 
 /* The next label that is not silence, from position `from` on. */
-static void next_label(struct focal *focal, uint64_t from, struct focal_message *m, double timeout_s)
+static void next_label(struct focal *focal, uint64_t from, struct focal_message *m,
+                       double timeout_s)
 {
     double end = seconds_now() + timeout_s;
     while (seconds_now() < end) {

@@ -55,13 +55,14 @@ static void a_stalled_subscriber_is_nobody_elses_trouble(void **state)
             settled = focald_resident(&focald);
     }
     size_t grown = focald_resident(&focald);
-    printf("%llu labels, %llu lost, longest wait %.2f s; resident %.1f MB after %d s, %.1f MB after "
-           "%d s\n",
-           (unsigned long long)labels, (unsigned long long)lost, longest, (double)settled * 1e-6,
-           SETTLE_S, (double)grown * 1e-6, STALL_S);
+    printf(
+        "%llu labels, %llu lost, longest wait %.2f s; resident %.1f MB after %d s, %.1f MB after "
+        "%d s\n",
+        (unsigned long long)labels, (unsigned long long)lost, longest, (double)settled * 1e-6,
+        SETTLE_S, (double)grown * 1e-6, STALL_S);
     assert_int_equal(lost, 0);
     assert_true(labels >= STALL_S * 2 - 4);
-    assert_true(longest < 1.5); /* the hop is 0.5 s */
+    assert_true(longest < 1.5);             /* the hop is 0.5 s */
     if (getenv("FOCALD_SANITIZED") == NULL) /* a sanitizer keeps freed memory for a while */
         assert_true(grown < settled + 2000000);
     assert_true(focald_status(&focald, "dropped_messages") == 0);
