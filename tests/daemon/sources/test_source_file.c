@@ -326,9 +326,11 @@ static void the_demo_plays_its_ten_clips(void **state)
     }
     listener_wait(&l, SOURCE_ENDED, false, 2);
     int at = 0; /* each is named, in order */
+    pthread_mutex_lock(&l.lock);
     for (int i = 0; i < l.n_texts && at < 10; i++)
         at +=
             strstr(l.said[i].text, "playing ") != NULL && strstr(l.said[i].text, clips[at]) != NULL;
+    pthread_mutex_unlock(&l.lock);
     assert_int_equal(at, 10);
     assert_false(listener_heard(&l, "CREDITS"));
     assert_true(frames > 10 * 44100);
