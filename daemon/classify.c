@@ -15,6 +15,7 @@
 #include "daemon/config.h"
 #include "daemon/modes.h"
 #include "daemon/options.h"
+#include "daemon/wisdom.h"
 
 enum { BATCH_DEFAULT = 4, NAME_WIDTH_MAX = 40, PROGRESS_FILES = 2 };
 
@@ -212,7 +213,12 @@ static int start(struct classify *c, struct error *error)
             r = classify_stems(c->out, c->options.operands, c->options.n_operands, &c->stems,
                                error);
     }
-    return r < 0 ? r : classifier_create(&c->classifier, &config, error);
+    if (r < 0)
+        return r;
+    wisdom_load(c->config);
+    r = classifier_create(&c->classifier, &config, error);
+    wisdom_save(c->config);
+    return r;
 }
 
 /* Names in one column, as wide as the longest of ordinary length. */

@@ -15,7 +15,7 @@
 #include "daemon/modes.h"
 #include "daemon/options.h"
 #include "daemon/timeline.h"
-#include "dsp/stft.h"
+#include "daemon/wisdom.h"
 
 enum { TICK_MS = 100, TICKS_PER_SECOND = 1000 / TICK_MS, HEALTH_SLOTS = 2 * CONFIG_MAX_STREAMS };
 
@@ -103,21 +103,15 @@ static int create_feeds(struct daemon *d, struct error *error)
 
 static int daemon_start(struct daemon *d, struct error *error)
 {
-    char wisdom[600];
-    int r = config_cache_file(&d->config, "fftw-wisdom", wisdom, sizeof wisdom);
-    if (r == 0)
-        stft_wisdom_load(wisdom);
-    r = create_feeds(d, error);
+    wisdom_load(&d->config);
+    int r = create_feeds(d, error);
     if (r == 0)
         r = start_publisher(d, error);
     if (r == 0)
         r = start_pipeline(d, error);
     if (r < 0)
         return r;
-    struct error ignored;
-    if (config_cache_file(&d->config, "fftw-wisdom", wisdom, sizeof wisdom) == 0 &&
-        stft_wisdom_save(wisdom, &ignored) < 0)
-        log_line(LOG_LEVEL_DEBUG, "%s", ignored.text);
+    wisdom_save(&d->config);
     pthread_mutex_lock(&d->lock);
     daemon_tell_info(d);
     pthread_mutex_unlock(&d->lock);
