@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void *memory_zeroed(size_t count, size_t size)
 {
@@ -14,5 +15,19 @@ void *memory_zeroed(size_t count, size_t size)
     void *p = aligned_alloc(MEMORY_ALIGN, bytes > 0 ? bytes : MEMORY_ALIGN);
     if (p != NULL)
         memset(p, 0, bytes);
+    return p;
+}
+
+void *memory_large(size_t bytes)
+{
+    const size_t huge = (size_t)2 << 20;
+    if (bytes < huge || bytes > SIZE_MAX - huge)
+        return memory_zeroed(bytes, 1);
+    bytes = (bytes + huge - 1) / huge * huge;
+    void *p = aligned_alloc(huge, bytes);
+    if (p == NULL)
+        return NULL;
+    madvise(p, bytes, MADV_HUGEPAGE); /* before the first touch; without it pages are small */
+    memset(p, 0, bytes);
     return p;
 }

@@ -11,6 +11,10 @@ enum { MEMORY_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
  * free(). */
 void *memory_zeroed(size_t count, size_t size);
 
+/* The same for many megabytes that are read again and again: in huge pages where the system gives
+ * them to who asks. */
+void *memory_large(size_t bytes);
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -303,7 +303,7 @@ static int scaled_weights(struct plan *p, const struct plan_step *s, const float
 
 static int pack_weights(struct plan *p, struct error *error)
 {
-    p->packed = memory_zeroed(p->packed_bytes, 1);
+    p->packed = memory_large(p->packed_bytes);
     if (p->packed == NULL)
         return error_set(error, ENOMEM, "plan: out of memory for %zu MB of weights",
                          p->packed_bytes >> 20);

@@ -89,7 +89,7 @@ static int make_plans(struct runner *r, const struct model *model, struct error 
     weights_destroy(weights);
     if (code < 0)
         return code;
-    r->arena = memory_zeroed(bytes, 1);
+    r->arena = memory_large(bytes);
     if (r->arena == NULL)
         return error_set(error, ENOMEM, "runner: out of memory for %zu MB of activations",
                          bytes >> 20);
