@@ -102,7 +102,7 @@ static int measure(const struct model *model, struct runner *runner, int batch, 
         return r;
     size_t resident = resident_bytes();
     const size_t cells = (size_t)SGEMM_SIZE * SGEMM_SIZE;
-    float *matrices = memory_zeroed(3 * cells, sizeof(float));
+    float *matrices = memory_large(3 * cells * sizeof(float)); /* as the network has it */
     struct rounds *rounds = calloc(1, sizeof *rounds);
     if (matrices == NULL || rounds == NULL) {
         r = error_set(error, ENOMEM, "bench: out of memory");

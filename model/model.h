@@ -49,7 +49,7 @@ const struct model_info *model_info(const struct model *model);
 
 struct runner_config {
     const char *backend; /* "auto" or "cpu"; "ref" for tests */
-    int threads;         /* 0: all cores this process may use */
+    int threads;         /* 1 ... 256; 0: all cores this process may use */
     int max_batch;       /* 1 ... 64 */
 };
 

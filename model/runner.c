@@ -13,7 +13,7 @@
 #include "model/model_internal.h"
 #include "model/plan.h"
 
-enum { RUNNER_MAX_BATCH = 64, RUNNER_MAX_PLANS = 7 };
+enum { RUNNER_MAX_BATCH = 64, RUNNER_MAX_THREADS = 256, RUNNER_MAX_PLANS = 7 };
 
 struct runner {
     const struct backend_ops *ops;
@@ -120,9 +120,12 @@ static int make_results(struct runner *r, struct error *error)
 int runner_create(struct runner **ret, const struct model *model,
                   const struct runner_config *config, struct error *error)
 {
-    if (config->max_batch < 1 || config->max_batch > RUNNER_MAX_BATCH || config->threads < 0)
-        return error_set(error, EINVAL, "runner: a batch of %d on %d threads; allowed: 1 to %d",
-                         config->max_batch, config->threads, RUNNER_MAX_BATCH);
+    if (config->max_batch < 1 || config->max_batch > RUNNER_MAX_BATCH)
+        return error_set(error, EINVAL, "runner: batches up to %d; allowed: 1 to %d",
+                         config->max_batch, RUNNER_MAX_BATCH);
+    if (config->threads < 0 || config->threads > RUNNER_MAX_THREADS)
+        return error_set(error, EINVAL, "runner: %d threads; allowed: 1 to %d, 0 for all cores",
+                         config->threads, RUNNER_MAX_THREADS);
     struct runner *r = calloc(1, sizeof *r);
     if (r == NULL)
         return error_set(error, ENOMEM, "runner: out of memory");

@@ -146,7 +146,7 @@ static void what_cannot_be_run_is_refused(void **state)
 {
     (void)state;
     static const struct runner_config wrong[] = {
-        {"cuda", 1, 1}, {"cpu", -1, 1}, {"cpu", 1, 0}, {"cpu", 1, 65}};
+        {"cuda", 1, 1}, {"cpu", -1, 1}, {"cpu", 257, 1}, {"cpu", 1, 0}, {"cpu", 1, 65}};
     struct runner *runner = NULL;
     struct error error;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
