@@ -84,9 +84,7 @@ static int values_reply(const struct config_live *live, const char *only, json_t
     }
     if (only != NULL && json_object_size(values) == 0) {
         json_decref(values);
-        char text[64];
         struct config_live copy = *live;
-        (void)text;
         return config_live_set(&copy, only, "", error); /* its error names the keys there are */
     }
     *ret_reply = json_pack("{s:o}", "values", values);
@@ -155,49 +153,32 @@ static int command_reload(struct daemon *d, const json_t *request, json_t **ret_
     return r;
 }
 
-static int command_info(struct daemon *d, const json_t *request, json_t **ret_reply,
-                        struct error *error)
-{
-    const char *only = json_string_value(json_object_get(request, "stream"));
-    json_t *all = json_object();
-    for (int i = 0; i < d->n_feeds; i++)
-        if (only == NULL || strcmp(only, d->config.streams[i].name) == 0)
-            json_object_set_new(all, d->config.streams[i].name,
-                                info_stream(model_info(d->model), &d->config.live,
-                                            d->config.audio_delay_s, d->backend, d->threads));
-    if (json_object_size(all) == 0) {
-        json_decref(all);
-        return error_set(error, ENOENT, "info: there is no stream %s; `streams` lists them", only);
-    }
-    *ret_reply = json_pack("{s:o}", "info", all);
-    return 0;
-}
-
 static const struct {
     const char *name;
     control_command run;
 } commands[] = {
     {"status", command_status}, {"streams", command_streams}, {"get", command_get},
-    {"set", command_set},       {"reload", command_reload},   {"info", command_info},
+    {"set", command_set},       {"reload", command_reload},
 };
 
 int control_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
 {
     struct daemon *d = user;
     const char *name = json_string_value(json_object_get(request, "cmd"));
-    if (!atomic_load(&d->ready))
-        return error_set(error, EAGAIN, "focald is starting; ask again in a moment");
     for (size_t i = 0; name != NULL && i < ARRAY_LEN(commands); i++) {
         if (strcmp(name, commands[i].name) != 0)
             continue;
         pthread_mutex_lock(&d->lock);
-        int r = commands[i].run(d, request, ret_reply, error);
+        int r =
+            atomic_load(&d->ready)
+                ? commands[i].run(d, request, ret_reply, error)
+                : error_set(error, EAGAIN, "focald is starting or stopping; ask again in a moment");
         pthread_mutex_unlock(&d->lock);
         if (r == 0 && *ret_reply == NULL)
             r = error_set(error, ENOMEM, "%s: out of memory", name);
         return r;
     }
     return error_set(error, EINVAL,
-                     "unknown command %s; allowed: status, streams, get, set, reload, info",
+                     "unknown command %s; allowed: ping, info, status, streams, get, set, reload",
                      name != NULL ? name : "(none)");
 }

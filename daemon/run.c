@@ -124,11 +124,11 @@ static int daemon_start(struct daemon *d, struct error *error)
 /* In the order of the data's way: what is on its way is published before the sockets close. */
 static void daemon_stop(struct daemon *d)
 {
+    pthread_mutex_lock(&d->lock); /* a control request in work comes to its end */
     atomic_store(&d->ready, false);
+    pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < d->n_feeds; i++)
         feed_stop(d->feeds[i]);
-    pthread_mutex_lock(&d->lock); /* no control request is in work */
-    pthread_mutex_unlock(&d->lock);
     pipeline_destroy(d->pipeline);
     publisher_destroy(d->publisher);
     for (int i = 0; i < d->n_feeds; i++)

@@ -276,7 +276,7 @@ int stream_pump(struct stream *s, int hop_frames, struct error *error)
         if (block.frames > 0)
             r = push_block(s, &block, hop_samples, error);
         if (block.flags & RING_END) {
-            close_segment(s, 0);
+            close_segment(s, (double)block.lost_frames * s->config.rate_hz / block.rate_hz);
             r = r < 0 ? r : r + post_due(s, hop_samples);
             s->end_seen = true;
         }
