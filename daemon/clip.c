@@ -73,6 +73,8 @@ static void close_reader(struct reader *r)
 /* Appends r->pcm: [n]. The room grows with what is really there: a header may promise anything. */
 static int append(struct reader *r, struct clip *clip, size_t n)
 {
+    if (n == 0)
+        return 0;
     if (clip->n + n > r->capacity) {
         size_t capacity = 2 * r->capacity + n;
         float *samples = realloc(clip->samples, capacity * sizeof *samples);
