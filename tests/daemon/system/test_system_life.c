@@ -11,6 +11,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/daemon/system/focald_process.h"
@@ -232,6 +235,49 @@ static void a_file_played_fast_skips_nothing_and_ends_the_daemon(void **state)
     assert_true(focald_logged(&focald, "at its end"));
 }
 
+/* What systemd would be told, until it holds `text`. */
+static void expect_notice(int socket_fd, const char *text, double timeout_s)
+{
+    double end = seconds_now() + timeout_s;
+    char message[1024];
+    while (seconds_now() < end) {
+        ssize_t n = recv(socket_fd, message, sizeof message - 1, 0);
+        message[n > 0 ? n : 0] = '\0';
+        if (strstr(message, text) != NULL)
+            return;
+    }
+    fail_msg("systemd was never told %s", text);
+}
+
+static void systemd_is_told_of_readiness_state_and_finished_windows(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval wait = {.tv_usec = 200000};
+    char dir[] = "/tmp/focald-notify-XXXXXX";
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_non_null(mkdtemp(dir));
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", dir);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    focald_start(&focald, demo_config(""));
+    unsetenv("NOTIFY_SOCKET");
+    expect_notice(fd, "READY=1", 5);
+    expect_notice(fd, "STATUS=demo: playing", 5);
+    expect_notice(fd, "WATCHDOG=1", 5);
+    kill(focald.pid, SIGHUP);
+    expect_notice(fd, "RELOADING=1", 5);
+    expect_notice(fd, "READY=1", 5);
+    kill(focald.pid, SIGTERM);
+    expect_notice(fd, "STOPPING=1", 5);
+    assert_int_equal(focald_stop(&focald, NULL), 0);
+    close(fd);
+    unlink(address.sun_path);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +290,8 @@ int main(void)
                                   teardown),
         cmocka_unit_test_teardown(
             a_second_focald_on_the_same_sockets_is_refused_and_the_first_lives_on, teardown),
+        cmocka_unit_test_teardown(systemd_is_told_of_readiness_state_and_finished_windows,
+                                  teardown),
         cmocka_unit_test_teardown(a_file_played_fast_skips_nothing_and_ends_the_daemon, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
