@@ -4,10 +4,10 @@
 
 BUILD ?= build
 MESON_FLAGS ?=
-BUILD_PACKAGES = gcc meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
+BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
 	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libpipewire-0.3-dev \
 	libsamplerate0-dev libsndfile1-dev libsodium-dev libsystemd-dev libzmq3-dev
-TEST_PACKAGES = dbus g++ jackd2 mandoc pipewire pipewire-bin python3-zmq wireplumber
+TEST_PACKAGES = dbus jackd2 mandoc pipewire pipewire-bin python3-zmq wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 
 .PHONY: help run test bench clean build packages test-packages fuzz-packages

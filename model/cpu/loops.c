@@ -47,47 +47,49 @@ const char *loop_simd(void)
 /* Below this many floats, waking the other threads costs more than they save. */
 static const size_t parallel_floats = 1 << 14;
 
+/* Rows shared by the threads where that pays. Not the clause `if`: libgomp would take memory for a
+ * team of one. */
+#define FOR_ROWS(r, rows, c, statement)                                                            \
+    do {                                                                                           \
+        if ((rows) * (c) > parallel_floats) {                                                      \
+            _Pragma("omp parallel for") for (size_t r = 0; r < (rows); r++) statement;             \
+        } else {                                                                                   \
+            for (size_t r = 0; r < (rows); r++)                                                    \
+                statement;                                                                         \
+        }                                                                                          \
+    } while (0)
+
 void loop_layer_norm(const float *x, size_t stride, size_t rows, size_t c, const float *scale,
                      const float *shift, float eps, float *y)
 {
     const struct loop_kernels *k = kernels();
-#pragma omp parallel for if (rows * c > parallel_floats)
-    for (size_t r = 0; r < rows; r++)
-        k->norm(x + r * stride, c, scale, shift, eps, y + r * c);
+    FOR_ROWS(r, rows, c, k->norm(x + r * stride, c, scale, shift, eps, y + r * c));
 }
 
 void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y)
 {
     const struct loop_kernels *k = kernels();
-#pragma omp parallel for if (rows * c > parallel_floats)
-    for (size_t r = 0; r < rows; r++)
-        k->mul(a + r * a_stride, b + r * b_stride, c, y + r * c);
+    FOR_ROWS(r, rows, c, k->mul(a + r * a_stride, b + r * b_stride, c, y + r * c));
 }
 
 void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y)
 {
     const struct loop_kernels *k = kernels();
-#pragma omp parallel for if (rows * c > parallel_floats)
-    for (size_t r = 0; r < rows; r++)
-        k->add(a + r * a_stride, b + r * b_stride, c, y + r * c);
+    FOR_ROWS(r, rows, c, k->add(a + r * a_stride, b + r * b_stride, c, y + r * c));
 }
 
 void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
     const struct loop_kernels *k = kernels();
-#pragma omp parallel for if (rows * c > parallel_floats)
-    for (size_t r = 0; r < rows; r++)
-        k->gelu(x + r * stride, c, y + r * c);
+    FOR_ROWS(r, rows, c, k->gelu(x + r * stride, c, y + r * c));
 }
 
 void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
     const struct loop_kernels *k = kernels();
-#pragma omp parallel for if (rows * c > parallel_floats)
-    for (size_t r = 0; r < rows; r++)
-        y[r] = k->l2(x + r * stride, c);
+    FOR_ROWS(r, rows, c, y[r] = k->l2(x + r * stride, c));
 }
 
 /* Focal context */

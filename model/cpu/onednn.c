@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/cpu/onednn_memory.h"
+
 struct onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -300,7 +302,9 @@ int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed
 
 int onednn_run(struct onednn_primitive *p, struct error *error)
 {
+    onednn_memory_begin();
     dnnl_status_t status = dnnl_primitive_execute(p->primitive, p->onednn->stream, ARGS, p->args);
+    onednn_memory_end();
     return status != dnnl_success ? failed(status, "run the operator", error) : 0;
 }
 
