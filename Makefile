@@ -9,14 +9,17 @@ BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libc
 	libsamplerate0-dev libsndfile1-dev libsodium-dev libsystemd-dev libzmq3-dev
 TEST_PACKAGES = dbus jackd2 mandoc pipewire pipewire-bin python3-zmq wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
+FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 
+# make -j: one apt-get at a time; ninja uses all cores by itself
+.NOTPARALLEL:
 .PHONY: help run test bench clean build packages test-packages fuzz-packages
 
 help:
 	@echo 'make run    build focald and start it: it names what it hears (Ctrl-C ends it)'
 	@echo 'make test   build it and run its tests'
 	@echo 'make bench  measure network, pipeline and latency on this machine'
-	@echo 'make clean  remove the build folder'
+	@echo 'make clean  remove what was built'
 
 # $(call install,PACKAGES): nothing missing means no network and no root.
 install = @missing=$$(for p in $(1); do \
@@ -40,7 +43,8 @@ fuzz-packages: packages
 	$(call install,$(FUZZ_PACKAGES))
 
 build: packages
-	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
+	@if [ ! -f $(BUILD)/build.ninja ]; then meson setup $(BUILD) $(FLAGS); \
+	elif [ -n "$(strip $(FLAGS))" ]; then meson configure $(BUILD) $(FLAGS); fi
 	@ninja -C $(BUILD)
 
 run: build
@@ -55,4 +59,4 @@ bench: build
 	@meson test -C $(BUILD) --no-rebuild --benchmark -v
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Counts the results of meson's test logs (testlog.json, one JSON object a line) and prints
-`N passed, N failed, N skipped` alone on a line. Names what was skipped, with its reason."""
+`N passed, N failed, N skipped` alone on a line. Names what failed, and what was skipped with its
+reason. A log that is not there counts as a failure: its tests did not run."""
 
 import json
 import sys
@@ -18,7 +19,13 @@ def reason(test):
 def main():
     passed = failed = skipped = 0
     for path in sys.argv[1:]:
-        with open(path, encoding="utf-8") as log:
+        try:
+            log = open(path, encoding="utf-8")
+        except OSError as error:
+            print(f"{path}: {error.strerror}")
+            failed += 1
+            continue
+        with log:
             for line in log:
                 test = json.loads(line)
                 result = test["result"]
