@@ -17,7 +17,7 @@ typedef int (*control_command)(struct daemon *d, const json_t *request, json_t *
 
 void daemon_tell_info(struct daemon *d)
 {
-    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->config.audio_delay_s,
+    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->audio_delay_s,
                                  d->backend, d->threads);
     if (fields == NULL)
         return;

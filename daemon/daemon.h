@@ -31,6 +31,7 @@ struct daemon {
     struct pipeline *pipeline;
     const char *backend;
     int threads;
+    double audio_delay_s; /* in use, whatever the hop is now */
 
     pthread_mutex_t lock;
     struct config config; /* under lock */

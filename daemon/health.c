@@ -6,6 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/timeline.h"
+#include "daemon/utf8.h"
 
 static uint64_t resident_bytes(void)
 {
@@ -27,7 +28,7 @@ static void judge(struct health_message *h, const struct source_status *source,
         problem = pipeline_problem;
     else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
         problem = source->text;
-    snprintf(h->problem, sizeof h->problem, "%s", problem);
+    utf8_clean(problem, h->problem, sizeof h->problem);
     h->ok = problem[0] == '\0';
 }
 
@@ -56,7 +57,7 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .uptime_s = (uint64_t)((monotonic_ns() - d->start_ns) / 1000000000),
         .resident_bytes = resident_bytes(),
     };
-    snprintf(ret->source_text, sizeof ret->source_text, "%s", source.text);
+    utf8_clean(source.text, ret->source_text, sizeof ret->source_text);
     judge(ret, &source, report.problem);
 }
 

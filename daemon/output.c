@@ -22,6 +22,7 @@ struct output {
     size_t frames, bins;
     uint64_t next_input; /* position; 0: begin with the next window */
     uint64_t next_spec;  /* frame; likewise */
+    uint64_t last_end;   /* of the newest window; 0 before the first */
     struct masked_audio *audio;
     struct events *events;
     float *p, *p_paper; /* [n_classes] of the window being published */
@@ -371,6 +372,10 @@ void output_publish(struct output *o, const struct output_window *w,
         publish_label(o, ret_label);
     uint64_t end = window_end(o, w->window);
     uint64_t fresh = w->window->hop_samples;
+    if (o->last_end != 0 &&
+        w->window->first > o->last_end) /* the source was away: nothing sounds on */
+        step_events(o, NULL, o->last_end, o->last_end, w->live);
+    o->last_end = end;
     uint64_t from = fresh < end - w->window->first ? end - fresh : w->window->first;
     step_events(o, w->result != NULL ? o->p : NULL, from, end, w->live);
     if (wants(o, TOPIC_MAP))

@@ -279,9 +279,11 @@ static void take_next_engine(struct pipeline *p)
 {
     pthread_mutex_lock(&p->lock);
     if (p->next_engine != NULL) {
-        for (int i = 0; i < p->n_streams; i++)
+        for (int i = 0; i < p->n_streams; i++) {
             output_end(p->engine->outputs[i], p->lanes[i].report.position,
                        p->lanes[i].report.t_wall_ns);
+            p->lanes[i].report.label.n_top = 0; /* indices of labels that are going */
+        }
         p->old_engine = p->engine;
         p->engine = p->next_engine;
         p->next_engine = NULL;
@@ -469,6 +471,12 @@ const char *pipeline_backend(struct pipeline *p)
 int pipeline_threads(struct pipeline *p)
 {
     return runner_threads(p->engine->runner);
+}
+
+double pipeline_audio_delay_s(struct pipeline *p)
+{
+    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
+    return (double)p->audio_delay_frames * preprocess->hop_length / preprocess->sample_rate;
 }
 
 void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)

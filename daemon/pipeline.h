@@ -54,6 +54,8 @@ int pipeline_set_model(struct pipeline *pipeline, const struct model *model, str
 /* "cpu", for health and logs. */
 const char *pipeline_backend(struct pipeline *pipeline);
 int pipeline_threads(struct pipeline *pipeline);
+/* How far the masked audio lags behind a window's end; fixed at start. */
+double pipeline_audio_delay_s(struct pipeline *pipeline);
 
 /* Any thread */
 

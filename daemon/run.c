@@ -86,6 +86,7 @@ static int start_pipeline(struct daemon *d, struct error *error)
     if (r == 0) {
         d->backend = pipeline_backend(d->pipeline);
         d->threads = pipeline_threads(d->pipeline);
+        d->audio_delay_s = pipeline_audio_delay_s(d->pipeline);
     }
     return r;
 }
@@ -138,13 +139,30 @@ static void daemon_stop(struct daemon *d)
 
 /* Reload */
 
+/* The same weights, labels and numbers before the network. */
+static bool same_model(const struct model_info *a, const struct model_info *b)
+{
+    const struct model_preprocess *p = &a->preprocess, *q = &b->preprocess;
+    if (strcmp(a->hash, b->hash) != 0 || strcmp(a->name, b->name) != 0 ||
+        a->n_classes != b->n_classes || a->image_rows != b->image_rows ||
+        a->image_cols != b->image_cols || p->sample_rate != q->sample_rate ||
+        p->window_samples != q->window_samples || p->n_fft != q->n_fft ||
+        p->win_length != q->win_length || p->hop_length != q->hop_length ||
+        p->antialias != q->antialias || p->scale != q->scale)
+        return false;
+    for (int i = 0; i < a->n_classes; i++)
+        if (strcmp(a->labels[i], b->labels[i]) != 0)
+            return false;
+    return true;
+}
+
 static int reload_model(struct daemon *d, const struct config *config, struct error *error)
 {
     struct model *model;
     int r = open_model(config, &model, error);
     if (r < 0)
         return r;
-    if (strcmp(model_info(model)->hash, model_info(d->model)->hash) == 0) {
+    if (same_model(model_info(model), model_info(d->model))) {
         model_close(model);
         return 0;
     }
@@ -249,6 +267,18 @@ static bool all_ended(struct daemon *d)
     return true;
 }
 
+static bool any_failed(struct daemon *d)
+{
+    for (int i = 0; i < d->n_feeds; i++) {
+        struct source_status status;
+        const char *kind;
+        feed_status(d->feeds[i], &status, &kind);
+        if (status.state == SOURCE_FAILED)
+            return true;
+    }
+    return false;
+}
+
 /* Until a signal ends it, or every source (files, pipes) has come to its end. Returns the signal.
  */
 static int main_loop(struct daemon *d, const sigset_t *signals)
@@ -288,11 +318,12 @@ static int run(struct daemon *d, const sigset_t *signals)
     int signal = main_loop(d, signals);
     console_break();
     sd_notify(0, "STOPPING=1");
-    if (signal != 0)
+    if (signal != 0) {
         log_line(LOG_LEVEL_INFO, "stopping on %s", strsignal(signal));
-    else
-        log_line(LOG_LEVEL_INFO, "every source is at its end: stopping");
-    return EXIT_SUCCESS;
+        return EXIT_SUCCESS;
+    }
+    log_line(LOG_LEVEL_INFO, "every source is at its end: stopping");
+    return any_failed(d) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* The command line */

@@ -143,9 +143,10 @@ static void skip_to(struct stream *s, double position)
 static void close_segment(struct stream *s, double lost_samples)
 {
     if (s->resampler != NULL && s->segment_frames > 0) {
-        ssize_t n = resampler_flush(s->resampler, s->pcm);
-        if (n > 0)
-            sliding_push(s->sliding, s->pcm, (size_t)n);
+        ssize_t got = resampler_flush(s->resampler, s->pcm);
+        size_t n = got > 0 ? (size_t)got : 0, half = s->config.window_samples / 2;
+        for (size_t done = 0; done < n; done += half)
+            sliding_push(s->sliding, s->pcm + done, n - done < half ? n - done : half);
     }
     double position = input_position(s) + lost_samples;
     skip_to(s, position);
@@ -200,6 +201,10 @@ static void post_window(struct stream *s, uint64_t hop_samples)
 static int post_due(struct stream *s, uint64_t hop_samples)
 {
     int posted = 0;
+    /* two gaps at once may have moved the history on beyond the window that was next */
+    uint64_t end = sliding_end(s->sliding), history = 2 * (uint64_t)s->config.window_samples;
+    if (end > history && s->next_first < end - history)
+        s->next_first = round_up_to_hop(s, end - history);
     while (sliding_has(s->sliding, s->next_first) &&
            !(s->config.lossless && mailbox_pending(&s->mailbox))) {
         if (s->serial == 0)
@@ -235,13 +240,22 @@ static void account_time(struct stream *s, const struct ring_block *block)
     }
 }
 
+/* Frames that bring at most half a window. */
+static uint32_t push_frames(const struct stream *s)
+{
+    uint64_t most =
+        (uint64_t)s->config.window_samples * s->in_rate / (uint64_t)s->config.rate_hz / 2;
+    return most < 1 ? 1 : most > STREAM_PUSH_FRAMES ? STREAM_PUSH_FRAMES : (uint32_t)most;
+}
+
 static int push_block(struct stream *s, const struct ring_block *block, uint64_t hop_samples,
                       struct error *error)
 {
     if (block->rate_hz != s->in_rate || block->channels != s->in_channels) {
         int r = set_format(s, block->rate_hz, block->channels, error);
-        if (r < 0) {
-            atomic_fetch_add(&s->missed, block->frames);
+        if (r < 0) { /* time passes all the same */
+            double frames = (double)block->lost_frames + block->frames;
+            close_segment(s, frames * s->config.rate_hz / block->rate_hz);
             return r;
         }
     }
@@ -250,9 +264,10 @@ static int push_block(struct stream *s, const struct ring_block *block, uint64_t
     s->block_end_ns =
         block->t_ns != 0 && !s->config.lossless ? block->t_ns + frames_ns : monotonic_ns();
     int posted = 0;
+    uint32_t most = push_frames(s);
     for (uint32_t done = 0; done < block->frames;) {
         uint32_t n = block->frames - done;
-        n = n < STREAM_PUSH_FRAMES ? n : STREAM_PUSH_FRAMES;
+        n = n < most ? n : most;
         ssize_t got = resampler_push(s->resampler, block->samples + (size_t)done * block->channels,
                                      n, s->pcm);
         if (got < 0)

@@ -71,6 +71,16 @@ void source_set_format(struct source_common *c, uint32_t rate_hz, uint32_t chann
         tell(c);
 }
 
+void source_set_xruns(struct source_common *c, uint64_t xruns)
+{
+    pthread_mutex_lock(&c->lock);
+    bool news = c->status.xruns != xruns;
+    c->status.xruns = xruns;
+    pthread_mutex_unlock(&c->lock);
+    if (news)
+        tell(c);
+}
+
 void source_common_status(struct source *source, struct source_status *ret)
 {
     struct source_common *c = (struct source_common *)source;

@@ -198,12 +198,12 @@ static void *file_main(void *arg)
             played += frames;
         }
     } while (f->loop && played > 0);
-    source_write_end(c);
     if (any_ok)
         source_set_state(c, SOURCE_ENDED, "%s is at its end",
                          f->n_paths == 1 ? f->paths[0] : "the last file");
     else
         source_set_state(c, SOURCE_FAILED, NULL); /* the text names the file and the place */
+    source_write_end(c);
     return NULL;
 }
 

@@ -296,9 +296,7 @@ static bool open_client(struct jack_source *j)
 static void watch_client(struct jack_source *j)
 {
     while (!atomic_load(&j->gone) && source_sleep(&j->common, watch_ns)) {
-        pthread_mutex_lock(&j->common.lock);
-        j->common.status.xruns = atomic_load(&j->xruns);
-        pthread_mutex_unlock(&j->common.lock);
+        source_set_xruns(&j->common, atomic_load(&j->xruns));
         if (atomic_load(&j->gone) || !atomic_exchange(&j->ports_changed, false))
             continue;
         if (j->has_regex && !connect_ports(j))

@@ -468,9 +468,7 @@ static void watch_connection(struct pipewire_source *p)
     while (!atomic_load(&p->lost) && source_sleep(c, watch_ns)) {
         uint64_t format = atomic_load(&p->format);
         bool running = atomic_load(&p->streaming) && format != 0;
-        pthread_mutex_lock(&c->lock);
-        c->status.xruns = atomic_load(&p->xruns);
-        pthread_mutex_unlock(&c->lock);
+        source_set_xruns(c, atomic_load(&p->xruns));
         if (format != 0)
             source_set_format(c, (uint32_t)(format >> 32), (uint32_t)format);
         if (running && !told) {

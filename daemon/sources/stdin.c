@@ -125,7 +125,6 @@ static void *stdin_main(void *arg)
     }
     if (n == -ECANCELED)
         return NULL;
-    source_write_end(c);
     if (n < 0)
         source_set_state(c, SOURCE_FAILED, "the standard input cannot be read: %s",
                          strerror((int)-n));
@@ -136,6 +135,7 @@ static void *stdin_main(void *arg)
                          s->held, s->channels);
     else
         source_set_state(c, SOURCE_ENDED, "the standard input is at its end");
+    source_write_end(c);
     return NULL;
 }
 
