@@ -45,12 +45,15 @@ static int open_file(struct reader *r, const char *path, struct error *error)
     return 0;
 }
 
-static int open_reader(struct reader *r, const char *path, int rate_hz, struct error *error)
+/* *rate_hz 0 becomes the file's. */
+static int open_reader(struct reader *r, const char *path, int *rate_hz, struct error *error)
 {
     int code = open_file(r, path, error);
     if (code < 0)
         return code;
-    code = resampler_create(&r->resampler, r->info.samplerate, r->info.channels, rate_hz,
+    if (*rate_hz == 0)
+        *rate_hz = r->info.samplerate;
+    code = resampler_create(&r->resampler, r->info.samplerate, r->info.channels, *rate_hz,
                             RESAMPLER_BEST, BLOCK_FRAMES, error);
     if (code < 0)
         return error_prefix(error, code, "%s", path);
@@ -134,7 +137,7 @@ int clip_read(struct clip *ret, const char *path, int rate_hz, struct error *err
 {
     struct reader r = {0};
     struct clip clip = {.rate_hz = rate_hz};
-    int code = open_reader(&r, path, rate_hz, error);
+    int code = open_reader(&r, path, &clip.rate_hz, error);
     if (code == 0) {
         clip.file_rate_hz = r.info.samplerate;
         clip.file_channels = r.info.channels;

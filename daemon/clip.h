@@ -21,8 +21,9 @@ struct clip {
 };
 
 /* Reads any format libsndfile knows, any rate and channel count, mixed down and resampled to
- * rate_hz. Errors name the file: -ENOENT and other errno of open, -EINVAL (not a sound file,
- * damaged, no frames, an impossible rate), -EFBIG, -ENOMEM. */
+ * rate_hz, or left at the file's own rate with rate_hz 0. Errors name the file: -ENOENT and other
+ * errno of open, -EINVAL (not a sound file, damaged, no frames, an impossible rate), -EFBIG,
+ * -ENOMEM. */
 int clip_read(struct clip *ret, const char *path, int rate_hz, struct error *error);
 void clip_finish(struct clip *clip); /* also of a zeroed struct */
 

@@ -70,8 +70,9 @@ static void make_window(float *window, int n)
         window[m] = (float)(0.54 - 0.46 * cos(2 * M_PI * m / n));
 }
 
+/* effort: FFTW_MEASURE times a few plans and takes the fastest, FFTW_ESTIMATE goes by rule. */
 static int transform_init(struct transform *t, const struct stft_shape *shape, bool inverse,
-                          struct error *error)
+                          unsigned effort, struct error *error)
 {
     int r = stft_shape_check(shape, error);
     if (r < 0)
@@ -87,8 +88,8 @@ static int transform_init(struct transform *t, const struct stft_shape *shape, b
     make_window(t->window, shape->win_length);
     pthread_mutex_lock(&planner);
     fftwf_complex *spectrum = (fftwf_complex *)t->spectrum;
-    t->plan = inverse ? fftwf_plan_dft_c2r_1d(shape->n_fft, spectrum, t->time, FFTW_MEASURE)
-                      : fftwf_plan_dft_r2c_1d(shape->n_fft, t->time, spectrum, FFTW_MEASURE);
+    t->plan = inverse ? fftwf_plan_dft_c2r_1d(shape->n_fft, spectrum, t->time, effort)
+                      : fftwf_plan_dft_r2c_1d(shape->n_fft, t->time, spectrum, effort);
     pthread_mutex_unlock(&planner);
     if (t->plan == NULL)
         return error_set(error, ENOMEM, "STFT: no plan for n_fft %d", shape->n_fft);
@@ -103,12 +104,13 @@ struct stft {
     float *padded; /* [win_length] */
 };
 
-int stft_create(struct stft **ret, const struct stft_shape *shape, struct error *error)
+static int create(struct stft **ret, const struct stft_shape *shape, unsigned effort,
+                  struct error *error)
 {
     struct stft *s = calloc(1, sizeof *s);
     if (s == NULL)
         return error_set(error, ENOMEM, "STFT: out of memory");
-    int r = transform_init(&s->transform, shape, false, error);
+    int r = transform_init(&s->transform, shape, false, effort, error);
     if (r == 0) {
         s->padded = memory_zeroed((size_t)shape->win_length, sizeof(float));
         if (s->padded == NULL)
@@ -120,6 +122,16 @@ int stft_create(struct stft **ret, const struct stft_shape *shape, struct error 
     }
     *ret = s;
     return 0;
+}
+
+int stft_create(struct stft **ret, const struct stft_shape *shape, struct error *error)
+{
+    return create(ret, shape, FFTW_MEASURE, error);
+}
+
+int stft_create_repeatable(struct stft **ret, const struct stft_shape *shape, struct error *error)
+{
+    return create(ret, shape, FFTW_ESTIMATE, error);
 }
 
 void stft_destroy(struct stft *s)
@@ -189,7 +201,7 @@ int istft_create(struct istft **ret, const struct stft_shape *shape, struct erro
                       "inverse STFT: win_length %d; allowed: up to twice the hop of %d",
                       shape->win_length, shape->hop);
     if (r == 0)
-        r = transform_init(&s->transform, shape, true, error);
+        r = transform_init(&s->transform, shape, true, FFTW_MEASURE, error);
     if (r == 0) {
         size_t n = 3 * (size_t)shape->hop;
         s->sum = memory_zeroed(n, sizeof(float));

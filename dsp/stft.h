@@ -29,6 +29,9 @@ int stft_shape_check(const struct stft_shape *shape, struct error *error);
 struct stft;
 
 int stft_create(struct stft **ret, const struct stft_shape *shape, struct error *error);
+/* The same, planned by rule and not by timing: every run gives the same bits with no wisdom kept,
+ * and takes a little longer. Where wisdom was loaded before, that decides. */
+int stft_create_repeatable(struct stft **ret, const struct stft_shape *shape, struct error *error);
 void stft_destroy(struct stft *stft); /* takes NULL */
 
 /* One frame. x: [win_length] the samples under the window; ret: [F][2] re, im. */
