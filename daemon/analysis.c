@@ -19,7 +19,8 @@ struct analysis {
     float *scratch;        /* [T][F], for the quantile */
     uint8_t *mask;         /* [T][F] */
     struct resize *shrink; /* [T][F] -> [R][C] */
-    struct resize *grow;   /* the last stage's map -> [T][F] */
+    struct resize *grow;   /* the last map -> [T][F] */
+    bool soft;             /* that map is a mask as it is */
 };
 
 struct stft_shape analysis_shape(const struct model_info *info)
@@ -34,17 +35,18 @@ int analysis_create(struct analysis **ret, const struct model_info *info, struct
     int r = stft_shape_check(&shape, error);
     if (r < 0)
         return r;
-    if (info->n_stages < 1)
-        return error_set(error, EINVAL, "model %s: has no stages, hence no map to interpret",
+    if (info->n_maps < 1)
+        return error_set(error, EINVAL, "model %s: has no map to interpret",
                          info->name);
     struct analysis *a = calloc(1, sizeof *a);
     if (a == NULL)
         return error_set(error, ENOMEM, "analysis: out of memory");
     size_t frames = stft_frames(&shape, (size_t)info->preprocess.window_samples);
     int rows = (int)frames, cols = stft_bins(&shape);
-    int last = info->n_stages - 1;
+    int last = info->n_maps - 1;
     a->samples = (size_t)info->preprocess.window_samples;
     a->cells = frames * (size_t)cols;
+    a->soft = info->interpreter == INTERPRETER_PIQ;
     a->logspec = memory_zeroed(a->cells, sizeof *a->logspec);
     a->map = memory_zeroed(a->cells, sizeof *a->map);
     a->scratch = memory_zeroed(a->cells, sizeof *a->scratch);
@@ -55,7 +57,7 @@ int analysis_create(struct analysis **ret, const struct model_info *info, struct
         r = resize_create(&a->shrink, rows, cols, info->image_rows, info->image_cols,
                           info->preprocess.antialias, error);
     if (r == 0) /* enlarging: antialiasing or not gives the same */
-        r = resize_create(&a->grow, info->stages[last].rows, info->stages[last].cols, rows, cols,
+        r = resize_create(&a->grow, info->maps[last].rows, info->maps[last].cols, rows, cols,
                           false, error);
     if (r < 0) {
         analysis_destroy(a);
@@ -113,9 +115,16 @@ void analysis_before(struct analysis *a, const float *samples, const float *spec
 
 void analysis_after(struct analysis *a, const float *map, float q, struct analysis_mask *ret)
 {
-    resize_run(a->grow, map, a->map);
-    ret->threshold = quantile(a->map, a->cells, q, a->scratch);
-    ret->kept = (float)mask_threshold(a->map, a->cells, ret->threshold, a->mask) / (float)a->cells;
-    ret->map = a->map;
+    const float *wide = map;
+    if (a->soft) {
+        ret->threshold = 0.5f;
+    } else {
+        resize_run(a->grow, map, a->map);
+        wide = a->map;
+        ret->threshold = quantile(wide, a->cells, q, a->scratch);
+    }
+    ret->kept = (float)mask_threshold(wide, a->cells, ret->threshold, a->mask) / (float)a->cells;
+    ret->map = wide;
     ret->mask = a->mask;
+    ret->soft = a->soft ? map : NULL;
 }

@@ -38,11 +38,14 @@ void analysis_before(struct analysis *analysis, const float *samples, const floa
 struct analysis_mask {
     float threshold;
     float kept;          /* fraction of ones */
-    const float *map;    /* [T][F], the last stage's, resized */
+    const float *map;    /* [T][F], resized */
     const uint8_t *mask; /* [T][F] of 0 or 1 */
+    const float *soft;   /* [T][F] 0 ... 1: PIQ's, which is the interpretation's mask, and `mask` is
+                            where it is a half or more; NULL with another interpreter */
 };
 
-/* map: [rows][cols] of the model's last stage. */
+/* map: [rows][cols] of the model's last map. q is not asked with PIQ. What ret points to lives until
+ * the next call, `soft` as long as map. */
 void analysis_after(struct analysis *analysis, const float *map, float q,
                     struct analysis_mask *ret);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/modes.h"
+#include "daemon/open_model.h"
 #include "daemon/options.h"
 #include "model/bench.h"
 
@@ -166,21 +167,19 @@ static int run_network(struct bench_run *b, struct error *error)
 }
 
 /* The model of pipeline and latency, opened once. */
-static int open_model(struct bench_run *b, struct error *error)
+static int open_once(struct bench_run *b, struct error *error)
 {
-    char dir[512];
     if (b->opened != NULL)
         return 0;
     if (b->model != NULL)
         return model_open(&b->opened, b->model, error);
-    int r = config_model_dir(&b->config, dir, sizeof dir, error);
-    return r < 0 ? r : model_open(&b->opened, dir, error);
+    return open_model(&b->opened, &b->config, error);
 }
 
 static int run_pipeline(struct bench_run *b, struct error *error)
 {
     struct pipeline_bench_result p;
-    int r = open_model(b, error);
+    int r = open_once(b, error);
     if (r == 0)
         r = pipeline_bench(b->opened, &b->config, b->seconds > 0 ? b->seconds : 5, &p, error);
     if (r < 0)
@@ -212,7 +211,7 @@ static int run_latency(struct bench_run *b, struct error *error)
 {
     struct latency_bench_result l;
     double seconds = b->seconds > 0 ? b->seconds : 30;
-    int r = open_model(b, error);
+    int r = open_once(b, error);
     if (r == 0 && b->json == NULL && isatty(STDERR_FILENO))
         fprintf(stderr, "latency: listening for %.0f s …\r", seconds + 5);
     if (r == 0)

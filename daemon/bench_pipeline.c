@@ -92,7 +92,7 @@ static int run_hop(struct bench *b, int n, struct error *error)
     b->after.ms[n] = ms_since(t);
     t = monotonic_ns();
     uint64_t first;
-    masked_audio_begin(b->audio, window, after.mask);
+    masked_audio_begin(b->audio, window, after.mask, after.soft, before.max);
     while (masked_audio_next(b->audio, b->pcm, chunk, &first) > 0)
         ;
     b->sound.ms[n] = ms_since(t);
@@ -109,8 +109,8 @@ static int create(struct bench *b, const struct config *config, struct error *er
                                    .rate_hz = p->sample_rate,
                                    .window_samples = (size_t)p->window_samples,
                                    .quality = bench_quality(config)};
-    int last = b->info->n_stages - 1;
-    size_t map_cells = (size_t)b->info->stages[last].rows * (size_t)b->info->stages[last].cols;
+    int last = b->info->n_maps - 1;
+    size_t map_cells = (size_t)b->info->maps[last].rows * (size_t)b->info->maps[last].cols;
     /* the first window is filled at once */
     double most_s = (double)(p->window_samples + p->sample_rate) / p->sample_rate;
     size_t ring_bytes = (size_t)(most_s * RATE_HZ) * CHANNELS * sizeof(float) * 2;

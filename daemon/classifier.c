@@ -26,6 +26,7 @@ struct job { /* a clip that is not done */
 struct slot { /* a window that waits for the network */
     struct job *job;
     int window;
+    float max; /* of its samples */
     float
         *spectrum; /* [rows][F][2]: T frames, and those that the window's own samples reach into */
 };
@@ -96,14 +97,14 @@ int classifier_create(struct classifier **ret, const struct classifier_config *c
     c->config = *config;
     c->info = model_info(config->model);
     struct stft_shape shape = analysis_shape(c->info);
-    int last = c->info->n_stages - 1;
+    int last = c->info->n_maps - 1;
     c->window = (size_t)c->info->preprocess.window_samples;
     c->hop = config->hop > 0 && config->hop < c->window ? config->hop : c->window;
     c->tail = c->window / TAIL_SHARE;
     c->frames = stft_frames(&shape, c->window);
     c->rows = stft_frames(&shape, c->window + c->tail) + 2;
     c->bins = (size_t)stft_bins(&shape);
-    c->map_cells = (size_t)c->info->stages[last].rows * (size_t)c->info->stages[last].cols;
+    c->map_cells = (size_t)c->info->maps[last].rows * (size_t)c->info->maps[last].cols;
     int r = create_parts(c, error);
     if (r == 0 && create_buffers(c) < 0)
         r = error_set(error, ENOMEM, "classify: out of memory for %d windows", config->batch);
@@ -185,7 +186,7 @@ static void add_frames_beyond(struct classifier *c, const struct slot *slot)
 /* mask × spectrum through the inverse STFT, at the level of the input. The mask's last row holds
  * for the frames beyond it. */
 static void add_interpreted(struct classifier *c, struct job *job, const struct slot *slot,
-                            const uint8_t *mask)
+                            const struct analysis_mask *mask)
 {
     size_t hop = (size_t)c->info->preprocess.hop_length;
     size_t own = own_samples(c, job, slot->window), last = last_frame(c, own);
@@ -194,7 +195,11 @@ static void add_interpreted(struct classifier *c, struct job *job, const struct 
     for (size_t t = 0; t <= last; t++) {
         size_t row = t < c->frames ? t : c->frames - 1;
         float *spectrum = slot->spectrum + t * c->bins * 2;
-        spectrogram_mask(spectrum, mask + row * c->bins, c->bins, spectrum);
+        if (mask->soft != NULL)
+            spectrogram_soft_mask(spectrum, mask->soft + row * c->bins, c->bins, 1 / slot->max,
+                                  spectrum);
+        else
+            spectrogram_mask(spectrum, mask->mask + row * c->bins, c->bins, spectrum);
         istft_push(c->istft, spectrum, c->piece);
         if (t == 0)
             continue;
@@ -213,15 +218,16 @@ static void add_to_picture(struct classifier *c, struct job *job, const struct s
     size_t own = last_frame(c, own_samples(c, job, slot->window));
     float scale = job->max > 0 ? 1 / job->max : 1;
     size_t frames = own < c->frames ? own : c->frames;
+    const uint8_t *hard = mask != NULL && mask->soft == NULL ? mask->mask : NULL;
     spectrogram_log(slot->spectrum, frames * c->bins, scale, c->logspec);
     picture_add(job->out.picture, first, frames, c->logspec, mask != NULL ? mask->map : NULL,
-                mask != NULL ? mask->mask : NULL);
+                hard);
     size_t last_row = (c->frames - 1) * c->bins;
     for (size_t t = frames; t < own; t++) {
         spectrogram_log(slot->spectrum + t * c->bins * 2, c->bins, scale, c->logspec);
         picture_add(job->out.picture, first + t * hop, 1, c->logspec,
                     mask != NULL ? mask->map + last_row : NULL,
-                    mask != NULL ? mask->mask + last_row : NULL);
+                    hard != NULL ? hard + last_row : NULL);
     }
 }
 
@@ -244,7 +250,7 @@ static int finish_window(struct classifier *c, const struct slot *slot,
     w->p = c->p[w->best];
     w->p_paper = c->p_paper[w->best];
     w->cosine = result->cosines[w->best];
-    const float *map = result->maps[c->info->n_stages - 1];
+    const float *map = result->maps[c->info->n_maps - 1];
     w->map = malloc(c->map_cells * sizeof(float));
     if (w->map == NULL)
         return error_set(error, ENOMEM, "classify: out of memory");
@@ -255,7 +261,7 @@ static int finish_window(struct classifier *c, const struct slot *slot,
         if (c->config.picture)
             add_to_picture(c, job, slot, &mask);
         if (c->config.interpret) /* changes the spectrum */
-            add_interpreted(c, job, slot, mask.mask);
+            add_interpreted(c, job, slot, &mask);
     }
     job->open--;
     return 0;
@@ -317,6 +323,7 @@ static int add_window(struct classifier *c, struct job *job, int window, struct 
         finish_silence(c, slot);
         return 0;
     }
+    slot->max = before.max;
     c->n_slots++;
     return c->n_slots == c->config.batch ? run_slots(c, error) : 0;
 }

@@ -14,6 +14,7 @@
 #include "daemon/classify_print.h"
 #include "daemon/config.h"
 #include "daemon/modes.h"
+#include "daemon/open_model.h"
 #include "daemon/options.h"
 #include "daemon/wisdom.h"
 
@@ -32,6 +33,7 @@ static const struct option_spec specs[] = {
      NULL},
     {"batch", 0, "N", "windows run at once, 1 to 64 (4)", NULL, NULL},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
+    {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
     {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress and no warnings", NULL, NULL},
@@ -181,10 +183,7 @@ static int parse(struct classify *c, int argc, char **argv)
 
 static int start(struct classify *c, struct error *error)
 {
-    char dir[512];
-    int r = config_model_dir(c->config, dir, sizeof dir, error);
-    if (r == 0)
-        r = model_open(&c->model, dir, error);
+    int r = open_model(&c->model, c->config, error);
     if (r < 0)
         return r;
     const struct model_info *info = model_info(c->model);

@@ -195,5 +195,9 @@ void classify_subtitle(const struct classified_clip *clip, const struct model_in
         others_text(clip, info, top, ret, size);
         append(ret, size, "   ·   ");
     }
-    append(ret, size, "model %s   ·   mask: map at or above its %g-quantile", info->name, quantile);
+    if (info->interpreter == INTERPRETER_PIQ)
+        append(ret, size, "model %s   ·   mask: PIQ's", info->name);
+    else
+        append(ret, size, "model %s   ·   mask: map at or above its %g-quantile", info->name,
+               quantile);
 }

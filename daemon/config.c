@@ -43,6 +43,8 @@ struct key {
 
 static const struct key keys[] = {
     {"model", "dir", NULL, KIND_TEXT, AT_RELOAD, FIELD(model_dir), 0, 0, NULL, ""},
+    {"model", "interpreter", NULL, KIND_CHOICE, AT_RELOAD, FIELD(interpreter), 0, 0,
+     "auto modulation attention piq", "auto"},
     {"model", "backend", NULL, KIND_CHOICE, AT_RESTART, FIELD(backend), 0, 0, "auto cpu", "auto"},
     {"model", "threads", NULL, KIND_INTEGER, AT_RESTART, FIELD(threads), 0, 1024, NULL, "0"},
     {"analysis", "quantile", "quantile", KIND_NUMBER, LIVE, FIELD(live.quantile), 0, 1, NULL,

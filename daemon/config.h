@@ -37,6 +37,7 @@ struct config_live {
 
 struct config {
     char model_dir[512]; /* [model] dir; "" is the default model */
+    char interpreter[16]; /* [model] interpreter = auto | modulation | attention | piq */
     char backend[16];    /* [model] backend = auto | cpu */
     int threads;         /* [model] threads = 0 (all) */
     struct config_live live;

@@ -22,6 +22,8 @@ struct masked_audio {
     /* of the window being given */
     const struct window *window;
     const uint8_t *mask;
+    const float *soft;
+    float max;
     uint64_t window_frame; /* its first frame */
     uint64_t end_frame;
 };
@@ -78,19 +80,24 @@ void masked_audio_reset(struct masked_audio *a)
 static void push_frame(struct masked_audio *a)
 {
     size_t row = (size_t)(a->next_frame - a->window_frame);
+    const float *spectrum = a->window->spectrum + row * a->bins * 2;
     if (a->mask == NULL)
         memset(a->spectrum, 0, a->bins * 2 * sizeof(float));
+    else if (a->soft != NULL)
+        spectrogram_soft_mask(spectrum, a->soft + row * a->bins, a->bins, 1 / a->max, a->spectrum);
     else
-        spectrogram_mask(a->window->spectrum + row * a->bins * 2, a->mask + row * a->bins, a->bins,
-                         a->spectrum);
+        spectrogram_mask(spectrum, a->mask + row * a->bins, a->bins, a->spectrum);
     istft_push(a->istft, a->spectrum, a->hop);
     a->next_frame++;
 }
 
-void masked_audio_begin(struct masked_audio *a, const struct window *window, const uint8_t *mask)
+void masked_audio_begin(struct masked_audio *a, const struct window *window, const uint8_t *mask,
+                        const float *soft, float max)
 {
     a->window = window;
     a->mask = mask;
+    a->soft = soft;
+    a->max = max;
     a->window_frame = window->first / (uint64_t)a->shape.hop;
     /* the window's own first and last frame are padded: not the stream's */
     uint64_t last = a->window_frame + a->frames - 2;

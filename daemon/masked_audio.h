@@ -24,10 +24,11 @@ void masked_audio_destroy(struct masked_audio *audio); /* takes NULL */
 /* Begins anew with the next window: nobody listened, or the timeline jumped. */
 void masked_audio_reset(struct masked_audio *audio);
 
-/* A new window and its mask [T][F] of 0 or 1 (NULL: all zeros, silence). The window is read until
- * the last masked_audio_next of it. */
+/* A new window and its mask [T][F] of 0 or 1 (NULL: all zeros, silence). soft: [T][F] of 0 ... 1 is
+ * taken instead where it is not NULL, and max is the window's largest sample (spectrogram_soft_mask).
+ * All are read until the last masked_audio_next of the window. */
 void masked_audio_begin(struct masked_audio *audio, const struct window *window,
-                        const uint8_t *mask);
+                        const uint8_t *mask, const float *soft, float max);
 
 /* The next samples, at most cap: *ret_first is their position. Returns how many, 0 when the window
  * has no more to give. cap >= hop. */

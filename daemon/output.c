@@ -37,8 +37,8 @@ static size_t max_size(size_t a, size_t b)
 static size_t map_cells(const struct model_info *info)
 {
     size_t cells = 0;
-    for (int i = 0; i < info->n_stages; i++)
-        cells += (size_t)info->stages[i].rows * (size_t)info->stages[i].cols;
+    for (int i = 0; i < info->n_maps; i++)
+        cells += (size_t)info->maps[i].rows * (size_t)info->maps[i].cols;
     return cells;
 }
 
@@ -214,12 +214,12 @@ static void publish_maps(struct output *o)
     struct message *m = take_window(o, TOPIC_MAP, map_cells(info) * sizeof(float));
     if (m == NULL)
         return;
-    m->map.n_maps = info->n_stages;
+    m->map.n_maps = info->n_maps;
     float *out = m->payload;
-    for (int i = 0; i < info->n_stages; i++) {
-        size_t cells = (size_t)info->stages[i].rows * (size_t)info->stages[i].cols;
-        m->map.maps[i].rows = info->stages[i].rows;
-        m->map.maps[i].cols = info->stages[i].cols;
+    for (int i = 0; i < info->n_maps; i++) {
+        size_t cells = (size_t)info->maps[i].rows * (size_t)info->maps[i].cols;
+        m->map.maps[i].rows = info->maps[i].rows;
+        m->map.maps[i].cols = info->maps[i].cols;
         if (o->now->result != NULL)
             memcpy(out, o->now->result->maps[i], cells * sizeof(float));
         else
@@ -310,8 +310,9 @@ static void publish_input(struct output *o)
 static void publish_audio(struct output *o)
 {
     size_t chunk = OUTPUT_CHUNK_FRAMES * (size_t)o->shape.hop;
-    const uint8_t *mask = o->now->after != NULL ? o->now->after->mask : NULL;
-    masked_audio_begin(o->audio, o->now->window, mask);
+    const struct analysis_mask *after = o->now->after;
+    masked_audio_begin(o->audio, o->now->window, after != NULL ? after->mask : NULL,
+                       after != NULL ? after->soft : NULL, o->now->before->max);
     for (;;) {
         struct message *m = take_pcm(o, TOPIC_AUDIO, 0, chunk);
         if (m == NULL) {

@@ -73,7 +73,8 @@ void picture_add(struct picture *p, size_t first, size_t frames, const float *lo
             continue;
         for (size_t f = 0; f < bins; f++) {
             p->grid.map[col * bins + f] += map[t * bins + f];
-            p->grid.mask[col * bins + f] += (float)mask[t * bins + f];
+            p->grid.mask[col * bins + f] +=
+                mask != NULL ? (float)mask[t * bins + f] : map[t * bins + f];
         }
     }
 }

@@ -22,7 +22,7 @@ void picture_destroy(struct picture *picture); /* takes NULL */
 
 /* Frames of a window that begins at sample `first`, the first `frames` of them; those beyond the
  * clip are left out. logspec: [frames][F]; map: [frames][F] and mask: [frames][F] of 0 or 1, both
- * NULL for silence. */
+ * NULL for silence; a map without a mask is a mask itself, of 0 ... 1. */
 void picture_add(struct picture *picture, size_t first, size_t frames, const float *logspec,
                  const float *map, const uint8_t *mask);
 

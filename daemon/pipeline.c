@@ -197,7 +197,7 @@ static void finish_window(struct pipeline *p, int i, const struct config_live *l
     struct analysis_mask mask;
     bool masked = result != NULL && output_wants_mask(e->outputs[i]);
     if (masked)
-        analysis_after(e->analyses[i], result->maps[e->info->n_stages - 1], (float)live->quantile,
+        analysis_after(e->analyses[i], result->maps[e->info->n_maps - 1], (float)live->quantile,
                        &mask);
     struct output_window w = {
         .window = window,

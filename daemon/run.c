@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/modes.h"
+#include "daemon/open_model.h"
 #include "daemon/options.h"
 #include "daemon/timeline.h"
 #include "daemon/wisdom.h"
@@ -27,13 +28,6 @@ static enum resampler_quality resampler_quality_of(const char *name)
 }
 
 /* Start and stop */
-
-static int open_model(const struct config *config, struct model **ret, struct error *error)
-{
-    char dir[512];
-    int r = config_model_dir(config, dir, sizeof dir, error);
-    return r < 0 ? r : model_open(ret, dir, error);
-}
 
 static int start_publisher(struct daemon *d, struct error *error)
 {
@@ -143,7 +137,7 @@ static void daemon_stop(struct daemon *d)
 static bool same_model(const struct model_info *a, const struct model_info *b)
 {
     const struct model_preprocess *p = &a->preprocess, *q = &b->preprocess;
-    if (strcmp(a->hash, b->hash) != 0 || strcmp(a->name, b->name) != 0 ||
+    if (strcmp(a->hash, b->hash) != 0 || a->interpreter != b->interpreter || strcmp(a->name, b->name) != 0 ||
         a->n_classes != b->n_classes || a->image_rows != b->image_rows ||
         a->image_cols != b->image_cols || p->sample_rate != q->sample_rate ||
         p->window_samples != q->window_samples || p->n_fft != q->n_fft ||
@@ -159,7 +153,7 @@ static bool same_model(const struct model_info *a, const struct model_info *b)
 static int reload_model(struct daemon *d, const struct config *config, struct error *error)
 {
     struct model *model;
-    int r = open_model(config, &model, error);
+    int r = open_model(&model, config, error);
     if (r < 0)
         return r;
     if (same_model(model_info(model), model_info(d->model))) {
@@ -204,6 +198,7 @@ static void reload(struct daemon *d)
                                                    : " changed");
         d->config.live = config->live;
         snprintf(d->config.model_dir, sizeof d->config.model_dir, "%s", config->model_dir);
+        snprintf(d->config.interpreter, sizeof d->config.interpreter, "%s", config->interpreter);
         pipeline_set_live(d->pipeline, &d->config.live);
         log_set_level(config->log_level);
         daemon_tell_info(d);
@@ -338,6 +333,7 @@ static const struct option_spec run_options[] = {
     {"jack-autoconnect", 0, "REGEX", "connect matching output ports, also those that come later",
      "stream", "jack_autoconnect"},
     {"model", 'm', "DIR", "the model (default: the one that comes with focald)", "model", "dir"},
+    {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
     {"threads", 't', "N", "of the network; 0 is all cores", "model", "threads"},
     {"quantile", 'q', "Q", "of the modulation map that the mask keeps, 0 to 1", "analysis",
@@ -429,7 +425,7 @@ static int run_with(struct daemon *d, const struct options *options)
     int r = config_load(&d->config, d->config_path, d->options, d->n_options, &error);
     if (r == 0) {
         log_set_level(d->config.log_level);
-        r = open_model(&d->config, &d->model, &error);
+        r = open_model(&d->model, &d->config, &error);
     }
     if (r == 0 && only_check)
         r = check(d, &error);

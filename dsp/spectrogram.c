@@ -146,6 +146,19 @@ void spectrogram_mask(const float *spectrum, const uint8_t *mask, size_t n, floa
     simd()->mask(spectrum, mask, n, ret);
 }
 
+void spectrogram_soft_mask(const float *spectrum, const float *mask, size_t n, float scale,
+                           float *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        float re = spectrum[2 * i], im = spectrum[2 * i + 1];
+        float magnitude = scale * sqrtf(re * re + im * im);
+        /* what is next to nothing keeps its share: expm1(m log1p(a)) / a -> m */
+        float gain = magnitude > 1e-12f ? expm1f(mask[i] * log1pf(magnitude)) / magnitude : mask[i];
+        ret[2 * i] = gain * re;
+        ret[2 * i + 1] = gain * im;
+    }
+}
+
 void spectrogram_interpret(const float *logspec, const uint8_t *mask, const float *spectrum,
                            size_t n, float *ret)
 {

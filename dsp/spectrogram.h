@@ -21,6 +21,11 @@ void spectrogram_interpret(const float *logspec, const uint8_t *mask, const floa
  * what spectrogram_interpret gives before the peak normalisation. May work in place. [n][2] */
 void spectrogram_mask(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
 
+/* The same for a mask between 0 and 1, by the definition: log1p(scale * |X|) is what it multiplies.
+ * scale: 1 / max of the window's samples, > 0. May work in place. mask: [n] */
+void spectrogram_soft_mask(const float *spectrum, const float *mask, size_t n, float scale,
+                           float *ret);
+
 /* The largest of x: [n] and the largest of |x|; NaN and infinity count in *ret_bad and nowhere
  * else. n = 0 gives 0, 0. */
 void signal_peak(const float *x, size_t n, float *ret_max, float *ret_abs_max, size_t *ret_bad);

@@ -39,7 +39,7 @@ enum { STREAM_NAME_MAX = 63 };
 /* [A-Za-z0-9_.-]{1,63} */
 bool stream_name_valid(const char *name);
 
-enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 8 };
+enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 9 };
 
 struct label_message {
     bool silence; /* under the gate: no network was run, top is empty, payload all zeros */

@@ -20,6 +20,7 @@ struct step_spec {
     struct tensor_shape in[GRAPH_MAX_INPUTS], out;
     size_t in_stride[GRAPH_MAX_INPUTS];
     bool gelu;     /* LINEAR: GELU of the result */
+    bool relu;     /* CONV_TRANSPOSED: ReLU of the result */
     bool residual; /* LINEAR: added to what is in `residual` (see step_memory) */
 };
 

@@ -139,7 +139,7 @@ int network_bench(const char *model_name, int threads, int batch, double seconds
 {
     struct model *model = NULL;
     struct runner *runner = NULL;
-    struct runner_config config = {"cpu", threads, batch};
+    struct runner_config config = {.backend = "cpu", .threads = threads, .max_batch = batch};
     int r = model_open(&model, model_name, error);
     if (r == 0)
         r = runner_create(&runner, model, &config, error);

@@ -33,12 +33,23 @@ enum graph_op {
     GRAPH_CHANNEL_L2,    /* sqrt of the sum over c of squares: [n][h][w][1] */
     GRAPH_BATCH_NORM,    /* weights: scale, shift, running mean, running variance; inference */
     GRAPH_COSINE,        /* weights: [classes][c]; both sides divided by max(norm, 1e-12) */
+    GRAPH_RELU,
+    GRAPH_SIGMOID,
+    GRAPH_RESIZE,          /* bilinear, half-pixel centres, no antialiasing */
+    GRAPH_CONV_TRANSPOSED, /* weights: kernel [in][out][kh][kw], bias [out] */
+    GRAPH_TOKENS,          /* weights: cls token [1][1][c], positions [1][1 + h w][c] */
+    GRAPH_GRID,            /* tokens without the first, as rows and columns */
+    GRAPH_ATTENTION,       /* softmax(q k^T / sqrt(c / heads)) v, by head */
+    GRAPH_CLS_ATTENTION,   /* the first token's row of that softmax, by head */
+    GRAPH_ATTENTION_MAP,   /* its mean over heads, without the first token, as rows and columns */
+    GRAPH_NEAREST,         /* weights: codebook [K][c]; see graph_nearest */
+    GRAPH_LOOKUP,          /* weights: codebook [K][c]; the row of each index */
     GRAPH_OPS
 };
 
 const char *graph_op_name(enum graph_op op);
 
-enum { GRAPH_MAX_INPUTS = 2, GRAPH_MAX_NODE_WEIGHTS = 8, GRAPH_WEIGHT_NAME = 112 };
+enum { GRAPH_MAX_INPUTS = 3, GRAPH_MAX_NODE_WEIGHTS = 8, GRAPH_WEIGHT_NAME = 112 };
 
 struct graph_weight {
     char name[GRAPH_WEIGHT_NAME]; /* as published */
@@ -55,12 +66,14 @@ struct graph_node {
     struct tensor_shape shape; /* of the value */
     bool output;               /* read after a run */
     /* attributes, by operator */
-    int kernel, stride, pad; /* CONV */
-    bool sum_inputs;         /* CONV: one plane stands for all input channels of the kernel */
-    int from;                /* SLICE */
-    float eps;               /* LAYER_NORM, BATCH_NORM */
-    int levels, window;      /* FOCAL_CONTEXT */
-    bool normalize;          /* FOCAL_CONTEXT: divide by levels + 1 */
+    int kernel[2], stride[2], pad; /* CONV, CONV_TRANSPOSED: rows, columns */
+    bool sum_inputs;               /* CONV: one plane stands for all input channels of the kernel */
+    int from;                      /* SLICE */
+    float eps;                     /* LAYER_NORM, BATCH_NORM */
+    int levels, window;            /* FOCAL_CONTEXT */
+    bool normalize;                /* FOCAL_CONTEXT: divide by levels + 1 */
+    int heads;                     /* ATTENTION, CLS_ATTENTION */
+    int shared;                    /* NEAREST: keys that belong to every class */
 };
 
 struct graph {
@@ -78,6 +91,8 @@ void graph_finish(struct graph *graph); /* frees */
 int graph_check(const struct graph *graph, struct error *error);
 
 size_t tensor_cells(struct tensor_shape shape);
+/* Channels of value x; 1 after a mistake. */
+int graph_channels(const struct graph *graph, int x);
 
 /* A weight by its published name. */
 int graph_weight(struct graph *graph, int rank, const int64_t *shape, const char *format, ...)
@@ -103,10 +118,42 @@ int graph_mean(struct graph *graph, int x);
 int graph_channel_l2(struct graph *graph, int x);
 int graph_batch_norm(struct graph *graph, int x, const int weights[4], float eps);
 int graph_cosine(struct graph *graph, int x, int weight);
+int graph_relu(struct graph *graph, int x);
+int graph_sigmoid(struct graph *graph, int x);
+int graph_resize(struct graph *graph, int x, int h, int w);
+/* (h - 1) stride + kernel - 2 pad rows, columns likewise. stride: rows, columns */
+int graph_conv_transposed(struct graph *graph, int x, int weight, int bias, const int stride[2],
+                          int pad);
+
+/* Transformers: a sequence of T tokens is [n][1][T][c]. */
+
+/* [n][h][w][c] -> [n][1][1 + h w][c]: the cls token, then the cells row by row, plus positions. */
+int graph_tokens(struct graph *graph, int x, int cls, int positions);
+/* [n][1][1 + h w][c] -> [n][h][w][c] */
+int graph_grid(struct graph *graph, int x, int h, int w);
+/* q, k, v: [n][1][T][c]; head i has channels [i c / heads, (i + 1) c / heads). */
+int graph_attention(struct graph *graph, int q, int k, int v, int heads);
+/* q, k: [n][1][T][c] -> [n][1][heads][T]; each row sums to 1. */
+int graph_cls_attention(struct graph *graph, int q, int k, int heads);
+/* [n][1][heads][1 + h w] -> [n][h][w][1] */
+int graph_attention_map(struct graph *graph, int x, int h, int w);
+
+/* Class-partitioned vector quantisation (SpeechBrain lobes/models/PIQ.py). x: [n][h][w][c];
+ * scores: [n][1][1][classes], whose largest (the first of equals) is the image's class. Gives the
+ * number of the nearest key, by squared distance, the first of equals, among the class's own keys
+ * and the last `shared` ones: [n][h][w][1]. */
+int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared);
+int graph_lookup(struct graph *graph, int x, int codebook);
+/* The class that owns key i of n that are not shared: round(linspace(-0.5, classes - 0.51, n)). */
+int graph_key_class(int i, int n, int classes);
+
 /* Keeps the value to be read after a run. Returns it. */
 int graph_output(struct graph *graph, int x);
 
-/* 2 * multiply-adds of the node: linear, convolutions, cosine. */
+/* 2 * multiply-adds of the node: linear, convolutions, attention, cosine. */
 double graph_node_flops(const struct graph *graph, const struct graph_node *node);
+double graph_flops(const struct graph *graph);
+/* All weights, running statistics not counted. */
+size_t graph_parameters(const struct graph *graph);
 
 #endif

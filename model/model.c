@@ -11,14 +11,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "model/graph.h"
 #include "model/model_internal.h"
 
-enum { SMALL_FILE_MAX = 8 << 20, BUILTIN_CLASSES = 50, HEAD_DIM = 192, MAX_HEAD_DIM = 65536 };
+enum {
+    SMALL_FILE_MAX = 8 << 20,
+    BUILTIN_CLASSES = 50,
+    PIQ_KEYS = 1024,
+    PIQ_MAX_KEYS = 1 << 20,
+    HEAD_DIM = 192,
+    MAX_HEAD_DIM = 65536
+};
 
 struct model {
     struct model_info info;
-    struct focalnet_config focalnet;
+    struct net_config net;
     struct safetensors *file; /* NULL: hashed */
     const char *const *labels;
 };
@@ -93,22 +101,70 @@ static void hash_file(const struct safetensors *file, char ret[65])
     sodium_bin2hex(ret, 65, digest, sizeof digest);
 }
 
+const char *interpreter_name(enum interpreter interpreter)
+{
+    static const char *const names[] = {"auto", "modulation", "attention", "piq"};
+    return names[interpreter];
+}
+
+int interpreter_parse(const char *name, enum interpreter *ret, struct error *error)
+{
+    for (enum interpreter i = INTERPRETER_AUTO; i <= INTERPRETER_PIQ; i++)
+        if (strcmp(name, interpreter_name(i)) == 0) {
+            *ret = i;
+            return 0;
+        }
+    return error_set(error, EINVAL,
+                     "interpreter is %.40s; allowed: auto, modulation, attention, piq", name);
+}
+
+/* A window's spectrogram has the size that PIQ's decoder makes. */
+static bool piq_fits(const struct model_preprocess *p)
+{
+    return p->window_samples / p->hop_length + 1 == PIQ_FRAMES && p->n_fft / 2 + 1 == PIQ_BINS;
+}
+
+static int choose_interpreter(struct model *m, enum interpreter wanted, struct error *error)
+{
+    bool piq = m->net.piq.keys > 0;
+    enum interpreter own = m->net.kind == NET_VIT ? INTERPRETER_ATTENTION : INTERPRETER_MODULATION;
+    m->info.interpreter = wanted == INTERPRETER_AUTO ? own : wanted;
+    if (m->info.interpreter == own)
+        return 0;
+    if (wanted != INTERPRETER_PIQ || !piq)
+        return error_set(error, EINVAL, "interpreter is %s, but the model is a %s%s; allowed: %s%s",
+                         interpreter_name(wanted), net_name(m->net.kind),
+                         piq ? "" : " without the weights of PIQ", interpreter_name(own),
+                         piq ? ", piq" : "");
+    if (!piq_fits(&m->info.preprocess))
+        return error_set(error, EINVAL,
+                         "interpreter is piq, which makes masks of %d x %d; the windows of "
+                         "preprocess.json have another size",
+                         PIQ_FRAMES, PIQ_BINS);
+    return 0;
+}
+
 static void fill_info(struct model *m)
 {
     struct model_info *info = &m->info;
-    snprintf(info->architecture, sizeof info->architecture, "focalnet");
-    info->image_rows = m->focalnet.image_rows;
-    info->image_cols = m->focalnet.image_cols;
-    info->n_classes = m->focalnet.n_classes;
+    snprintf(info->architecture, sizeof info->architecture, "%s", net_name(m->net.kind));
+    net_image_size(&m->net, &info->image_rows, &info->image_cols);
+    info->n_classes = net_head(&m->net)->classes;
     info->labels = m->labels;
-    info->n_stages = m->focalnet.n_stages;
-    for (int s = 0; s < info->n_stages; s++)
-        focalnet_stage_size(&m->focalnet, s, &info->stages[s].rows, &info->stages[s].cols);
-    info->parameters = focalnet_parameters(&m->focalnet);
-    info->flops = focalnet_flops(&m->focalnet);
+    bool piq = info->interpreter == INTERPRETER_PIQ;
+    info->n_maps = net_maps(&m->net, piq);
+    for (int i = 0; i < info->n_maps; i++)
+        net_map_size(&m->net, i, &info->maps[i].rows, &info->maps[i].cols);
+    info->parameters = net_parameters(&m->net);
+    info->flops = net_flops(&m->net, piq);
 }
 
-/* The built-in geometry */
+/* The built-in geometries */
+
+static const char focalnet_base[] =
+    "{\"model_type\": \"focalnet\", \"image_size\": 224, \"embed_dim\": 128, "
+    "\"depths\": [2, 2, 18, 2]}";
+static const char vit_base[] = "{\"model_type\": \"vit\"}"; /* the defaults */
 
 static int builtin_labels(struct model *m, struct error *error)
 {
@@ -117,23 +173,39 @@ static int builtin_labels(struct model *m, struct error *error)
     for (int i = 0; i < BUILTIN_CLASSES; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "class %d\n", i);
     int count;
-    return labels_parse(text, n, "focalnet-base", &m->labels, &count, error);
+    return labels_parse(text, n, m->info.name, &m->labels, &count, error);
 }
 
-static int open_builtin(struct model *m, struct error *error)
+static const struct builtin {
+    const char *name, *config;
+    bool piq;
+} builtins[] = {
+    {"focalnet-base", focalnet_base, false},
+    {"focalnet-base-piq", focalnet_base, true},
+    {"vit-base", vit_base, false},
+    {"vit-base-piq", vit_base, true},
+};
+
+static const struct builtin *find_builtin(const char *name)
 {
-    static const char config[] =
-        "{\"model_type\": \"focalnet\", \"image_size\": 224, \"embed_dim\": 128, "
-        "\"depths\": [2, 2, 18, 2]}";
-    m->focalnet.head_dim = HEAD_DIM;
-    m->focalnet.n_classes = BUILTIN_CLASSES;
-    int r = focalnet_config_parse(&m->focalnet, config, sizeof config - 1, "focalnet-base", error);
+    for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
+        if (strcmp(name, builtins[i].name) == 0)
+            return &builtins[i];
+    return NULL;
+}
+
+static int open_builtin(struct model *m, const struct builtin *b, struct error *error)
+{
+    snprintf(m->info.name, sizeof m->info.name, "%s", b->name);
+    if (b->piq)
+        m->net.piq = (struct piq_config){.keys = PIQ_KEYS, .adapter = true, .reduce = true};
+    int r = net_config_parse(&m->net, b->config, strlen(b->config), b->name, error);
+    *net_head(&m->net) = (struct head_config){HEAD_DIM, BUILTIN_CLASSES};
     if (r == 0)
         r = builtin_labels(m, error);
     preprocess_default(&m->info.preprocess);
     m->info.preprocess.antialias = false;
-    hash_text((const char *const[]){"focalnet-base\n", config}, 2, m->info.hash);
-    snprintf(m->info.name, sizeof m->info.name, "focalnet-base");
+    hash_text((const char *const[]){b->name, "\n", b->config}, 3, m->info.hash);
     return r;
 }
 
@@ -156,8 +228,27 @@ static int read_head(struct model *m, struct error *error)
                          "%d]",
                          safetensors_path(m->file), found, MODEL_MAX_CLASSES, MAX_HEAD_DIM);
     }
-    m->focalnet.n_classes = (int)t->shape[0];
-    m->focalnet.head_dim = (int)t->shape[1];
+    *net_head(&m->net) = (struct head_config){(int)t->shape[1], (int)t->shape[0]};
+    return 0;
+}
+
+/* PIQ is there when its codebook is. */
+static int read_piq(struct model *m, struct error *error)
+{
+    const struct safetensors_tensor *t = safetensors_find(m->file, "psi.codebook.embedding.weight");
+    if (t == NULL)
+        return 0;
+    if (t->rank != 2 || t->shape[0] < 1 || t->shape[0] > PIQ_MAX_KEYS) {
+        char found[128];
+        safetensors_shape_text(t->rank, t->shape, found, sizeof found);
+        return error_set(error, EINVAL, "%s: tensor %s is %s; allowed: [keys 1 to %d, channels]",
+                         safetensors_path(m->file), t->name, found, PIQ_MAX_KEYS);
+    }
+    m->net.piq = (struct piq_config){
+        .keys = (int)t->shape[0],
+        .adapter = safetensors_find(m->file, "psi.adapter.block.0.weight") != NULL,
+        .reduce = safetensors_find(m->file, "psi.down.weight") != NULL,
+    };
     return 0;
 }
 
@@ -169,7 +260,7 @@ static int read_config(struct model *m, const char *dir, struct error *error)
     int r = read_file(path, &text, &length, error);
     if (r < 0)
         return r;
-    r = focalnet_config_parse(&m->focalnet, text, length, path, error);
+    r = net_config_parse(&m->net, text, length, path, error);
     free(text);
     return r;
 }
@@ -201,11 +292,11 @@ static int read_labels(struct model *m, const char *dir, struct error *error)
         return r;
     r = labels_parse(text, length, path, &m->labels, &n, error);
     free(text);
-    if (r == 0 && n != m->focalnet.n_classes)
+    if (r == 0 && n != net_head(&m->net)->classes)
         r = error_set(error, EINVAL,
                       "%s has %d labels, but classifier.weight in model.safetensors has %d rows; "
                       "each class needs its line",
-                      path, n, m->focalnet.n_classes);
+                      path, n, net_head(&m->net)->classes);
     return r;
 }
 
@@ -213,10 +304,10 @@ static int read_labels(struct model *m, const char *dir, struct error *error)
 static int check_weights(struct model *m, struct error *error)
 {
     struct graph graph;
-    struct focalnet_values values;
+    struct net_values values;
     struct weights *weights = NULL;
     graph_init(&graph);
-    int r = focalnet_build(&m->focalnet, 1, false, false, &graph, &values, error);
+    int r = net_build(&m->net, 1, false, m->net.piq.keys > 0, &graph, &values, error);
     if (r == 0)
         r = weights_from_file(&weights, m->file, error);
     for (int i = 0; i < graph.n_weights && r == 0; i++) {
@@ -267,6 +358,8 @@ static int open_directory(struct model *m, const char *dir, struct error *error)
     if (r == 0)
         r = read_head(m, error);
     if (r == 0)
+        r = read_piq(m, error);
+    if (r == 0)
         r = read_config(m, dir, error);
     if (r == 0)
         r = read_preprocess(m, dir, error);
@@ -280,13 +373,19 @@ static int open_directory(struct model *m, const char *dir, struct error *error)
     return name_of(dir, m->info.name, sizeof m->info.name, error);
 }
 
-int model_open(struct model **ret, const char *dir, struct error *error)
+int model_open_with(struct model **ret, const char *dir, enum interpreter interpreter,
+                    struct error *error)
 {
     struct model *m = calloc(1, sizeof *m);
     if (m == NULL)
         return error_set(error, ENOMEM, "model: out of memory");
-    int r =
-        strcmp(dir, "focalnet-base") == 0 ? open_builtin(m, error) : open_directory(m, dir, error);
+    const struct builtin *builtin = find_builtin(dir);
+    int r = builtin != NULL ? open_builtin(m, builtin, error) : open_directory(m, dir, error);
+    if (r == 0) {
+        r = choose_interpreter(m, interpreter, error);
+        if (r < 0)
+            error_prefix(error, r, "model %s", m->info.name);
+    }
     if (r < 0) {
         model_close(m);
         return r;
@@ -294,6 +393,11 @@ int model_open(struct model **ret, const char *dir, struct error *error)
     fill_info(m);
     *ret = m;
     return 0;
+}
+
+int model_open(struct model **ret, const char *dir, struct error *error)
+{
+    return model_open_with(ret, dir, INTERPRETER_AUTO, error);
 }
 
 void model_close(struct model *m)
@@ -310,9 +414,9 @@ const struct model_info *model_info(const struct model *m)
     return &m->info;
 }
 
-const struct focalnet_config *model_focalnet(const struct model *m)
+const struct net_config *model_net(const struct model *m)
 {
-    return &m->focalnet;
+    return &m->net;
 }
 
 int model_weights(const struct model *m, struct weights **ret, struct error *error)

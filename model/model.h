@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-enum { MODEL_MAX_STAGES = 8 };
+enum { MODEL_MAX_MAPS = 9 };
 
 /* The numbers before the network (preprocess.json; design §3 where a key is absent). */
 struct model_preprocess {
@@ -22,28 +22,45 @@ struct model_preprocess {
     float scale;        /* people see softmax(scale * cosine); 30 */
 };
 
+/* What says which part of the sound was heard. */
+enum interpreter {
+    INTERPRETER_AUTO,       /* the network's own map: of the next two the one it has */
+    INTERPRETER_MODULATION, /* FocalNet: the last stage's modulation map */
+    INTERPRETER_ATTENTION,  /* ViT: the cls token's attention in the last layer */
+    INTERPRETER_PIQ,        /* a mask from an interpreter trained beside the network */
+};
+const char *interpreter_name(enum interpreter interpreter);
+/* 0, or -EINVAL naming what is allowed. */
+int interpreter_parse(const char *name, enum interpreter *ret, struct error *error);
+
 struct model_info {
     char name[64];         /* the directory's last name, or the built-in's */
-    char architecture[32]; /* "focalnet" */
+    char architecture[32]; /* "focalnet", "vit" */
     char hash[65];         /* SHA-256 of model.safetensors (built-ins: of name and config), hex */
     int image_rows, image_cols; /* the plane the network takes */
     int n_classes;
     const char *const *labels; /* [n_classes], UTF-8, owned by the model */
-    int n_stages;
+    enum interpreter interpreter; /* in use, never AUTO */
+    int n_maps; /* FocalNet: its stages'; ViT: one. The last interprets; that of PIQ is one more, a
+                   mask of 0 ... 1 of the size of a window's spectrogram */
     struct {
-        int rows, cols; /* the stage's modulation map */
-    } stages[MODEL_MAX_STAGES];
+        int rows, cols;
+    } maps[MODEL_MAX_MAPS];
     struct model_preprocess preprocess;
-    size_t parameters; /* weights, counted */
-    double flops;      /* of one window: 2 * multiply-adds of linear and convolution */
+    size_t parameters; /* weights, counted, PIQ's included */
+    double flops;      /* of one window: 2 * multiply-adds of linear, convolution and attention */
 };
 
 struct model; /* immutable after open: may be shared by threads */
 
-/* Opens dir, or the built-in "focalnet-base" geometry with hashed weights (golden/README.md). Every
- * file is validated: the error names file, key or tensor, what was expected and what came.
- * Errors: -ENOENT, -EINVAL (content), -ENOMEM, other errno of open and mmap. */
+/* Opens dir, or a built-in geometry of the paper with hashed weights (golden/README.md):
+ * "focalnet-base", "vit-base", and both with "-piq". Every file is validated: the error names file,
+ * key or tensor, what was expected and what came. Errors: -ENOENT, -EINVAL (content), -ENOMEM,
+ * other errno of open and mmap. */
 int model_open(struct model **ret, const char *dir, struct error *error);
+/* The same with a certain interpreter; -EINVAL where the model does not have it. */
+int model_open_with(struct model **ret, const char *dir, enum interpreter interpreter,
+                    struct error *error);
 void model_close(struct model *model); /* takes NULL; after the last runner is destroyed */
 const struct model_info *model_info(const struct model *model);
 
@@ -55,9 +72,9 @@ struct runner_config {
 
 /* One window's results. Pointers are into the runner and stay valid until its next run. */
 struct runner_result {
-    const float *cosines;                /* [n_classes] */
-    const float *maps[MODEL_MAX_STAGES]; /* [rows][cols] of each stage, last layer's modulator */
-    const float *embedding;              /* [channels of the last stage] */
+    const float *cosines;              /* [n_classes] */
+    const float *maps[MODEL_MAX_MAPS]; /* [rows][cols] each; the last interprets */
+    const float *embedding;            /* [channels of the last stage] */
 };
 
 struct runner; /* compiled plans for batches up to max_batch; one thread at a time */

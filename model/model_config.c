@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The small files of a model's directory: config.json, preprocess.json, labels.txt. */
+ * The small files of a model's directory beside config.json: preprocess.json, labels.txt. */
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -8,261 +8,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/json_values.h"
 #include "model/model_internal.h"
 
 enum { LABEL_MAX_BYTES = 255 };
-
-/* For what quotes a file in an error's one line. */
-static void make_printable(char *text)
-{
-    for (char *c = text; *c != '\0'; c++)
-        *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
-}
-
-static int parse_object(json_t **ret, const char *text, size_t length, const char *where,
-                        struct error *error)
-{
-    json_error_t json_error;
-    *ret = json_loadb(text, length, JSON_REJECT_DUPLICATES, &json_error);
-    if (*ret == NULL) {
-        make_printable(json_error.text);
-        return error_set(error, EINVAL, "%s:%d: not JSON: %s", where, json_error.line,
-                         json_error.text);
-    }
-    if (json_is_object(*ret))
-        return 0;
-    json_decref(*ret);
-    *ret = NULL;
-    return error_set(error, EINVAL, "%s: not a JSON object", where);
-}
-
-/* Config.json */
-
-/* The error for a key's value of the wrong kind. */
-static int wrong(const char *where, const char *key, const json_t *value, const char *allowed,
-                 struct error *error)
-{
-    char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-    if (found != NULL)
-        make_printable(found);
-    int r = error_set(error, EINVAL, "%s: \"%s\" is %.60s; allowed: %s", where, key,
-                      found != NULL ? found : "(too long to show)", allowed);
-    free(found);
-    return r;
-}
-
-static bool is_int(const json_t *v)
-{
-    return json_is_integer(v) && json_integer_value(v) >= -INT_MAX &&
-           json_integer_value(v) <= INT_MAX;
-}
-
-/* An absent key leaves *ret as it is. */
-static int get_int(const json_t *o, const char *key, int *ret, const char *where,
-                   struct error *error)
-{
-    const json_t *v = json_object_get(o, key);
-    if (v == NULL)
-        return 0;
-    if (!is_int(v))
-        return wrong(where, key, v, "an integer", error);
-    *ret = (int)json_integer_value(v);
-    return 0;
-}
-
-static int get_number(const json_t *o, const char *key, double *ret, const char *where,
-                      struct error *error)
-{
-    const json_t *v = json_object_get(o, key);
-    if (v == NULL)
-        return 0;
-    if (!json_is_number(v) || !isfinite(json_number_value(v)))
-        return wrong(where, key, v, "a number", error);
-    *ret = json_number_value(v);
-    return 0;
-}
-
-static int get_float(const json_t *o, const char *key, float *ret, const char *where,
-                     struct error *error)
-{
-    double v = (double)*ret;
-    int r = get_number(o, key, &v, where, error);
-    *ret = (float)v;
-    return r;
-}
-
-static int get_bool(const json_t *o, const char *key, bool *ret, const char *where,
-                    struct error *error)
-{
-    const json_t *v = json_object_get(o, key);
-    if (v == NULL)
-        return 0;
-    if (!json_is_boolean(v))
-        return wrong(where, key, v, "true or false", error);
-    *ret = json_is_true(v);
-    return 0;
-}
-
-/* n integers; with n = 0 the array's length, up to max, is taken. Returns the number, 0 when
- * absent, or a negative errno. */
-static int get_ints(const json_t *o, const char *key, int *ret, int n, int max, const char *where,
-                    struct error *error)
-{
-    const json_t *v = json_object_get(o, key);
-    if (v == NULL)
-        return 0;
-    size_t size = json_array_size(v);
-    if (!json_is_array(v) || size < 1 || size > (size_t)max || (n > 0 && size != (size_t)n))
-        return wrong(where, key, v,
-                     n > 0 ? "an array of as many integers as \"depths\" has"
-                           : "an array of 1 to 8 integers",
-                     error);
-    for (size_t i = 0; i < size; i++) {
-        const json_t *item = json_array_get(v, i);
-        if (!is_int(item))
-            return wrong(where, key, v, "an array of integers", error);
-        ret[i] = (int)json_integer_value(item);
-    }
-    return (int)size;
-}
-
-/* One size, or [rows, columns]. */
-static int get_size(const json_t *o, const char *key, int *rows, int *cols, const char *where,
-                    struct error *error)
-{
-    const json_t *v = json_object_get(o, key);
-    const json_t *row = json_is_array(v) ? json_array_get(v, 0) : v;
-    const json_t *col = json_is_array(v) ? json_array_get(v, 1) : v;
-    if (v == NULL)
-        return 0;
-    if (!is_int(row) || !is_int(col) || (json_is_array(v) && json_array_size(v) != 2))
-        return wrong(where, key, v, "an integer or [rows, columns]", error);
-    *rows = (int)json_integer_value(row);
-    *cols = (int)json_integer_value(col);
-    return 0;
-}
-
-static void focalnet_default(struct focalnet_config *c)
-{
-    *c = (struct focalnet_config){
-        .image_rows = 224,
-        .image_cols = 224,
-        .patch_size = 4,
-        .num_channels = 3,
-        .embed_dim = 96,
-        .n_stages = 4,
-        .depths = {2, 2, 6, 2},
-        .mlp_ratio = 4,
-        .layer_norm_eps = 1e-5f,
-    };
-    for (int s = 0; s < FOCALNET_MAX_STAGES; s++) {
-        c->focal_levels[s] = 2;
-        c->focal_windows[s] = 3;
-    }
-}
-
-static int check_kind(const json_t *o, const char *where, struct error *error)
-{
-    const json_t *type = json_object_get(o, "model_type");
-    const json_t *kinds = json_object_get(o, "architectures");
-    const json_t *act = json_object_get(o, "hidden_act");
-    if (type != NULL && (!json_is_string(type) || strcmp(json_string_value(type), "focalnet") != 0))
-        return wrong(where, "model_type", type,
-                     "\"focalnet\" (others are not supported by this version)", error);
-    for (size_t i = 0; i < json_array_size(kinds); i++) {
-        const char *kind = json_string_value(json_array_get(kinds, i));
-        if (kind == NULL || strncmp(kind, "FocalNet", strlen("FocalNet")) != 0)
-            return wrong(where, "architectures", kinds,
-                         "FocalNet ones (others are not supported by this version)", error);
-    }
-    if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "gelu") != 0))
-        return wrong(where, "hidden_act", act, "\"gelu\"", error);
-    return 0;
-}
-
-/* Hugging Face publishes the channels behind each stage's downsampling ([192, 384, 768, 768] of
- * embed_dim 96); others write those of the stages themselves ([96, 192, 384, 768]). Both are fine.
- */
-static int check_hidden_sizes(const json_t *o, const struct focalnet_config *c, const char *where,
-                              struct error *error)
-{
-    int sizes[FOCALNET_MAX_STAGES];
-    int n = get_ints(o, "hidden_sizes", sizes, c->n_stages, FOCALNET_MAX_STAGES, where, error);
-    bool own = true, behind = true;
-    for (int s = 0; s < n; s++) {
-        own = own && sizes[s] == focalnet_stage_channels(c, s);
-        behind = behind && sizes[s] == focalnet_stage_channels(c, s + 1 < n ? s + 1 : s);
-    }
-    if (own || behind)
-        return n < 0 ? n : 0;
-    char allowed[80];
-    snprintf(allowed, sizeof allowed, "embed_dim %d doubled by each stage", c->embed_dim);
-    return wrong(where, "hidden_sizes", json_object_get(o, "hidden_sizes"), allowed, error);
-}
-
-static int parse_stages(const json_t *o, struct focalnet_config *c, const char *where,
-                        struct error *error)
-{
-    int n = get_ints(o, "depths", c->depths, 0, FOCALNET_MAX_STAGES, where, error);
-    if (n < 0)
-        return n;
-    if (n > 0)
-        c->n_stages = n;
-    n = get_ints(o, "focal_levels", c->focal_levels, c->n_stages, FOCALNET_MAX_STAGES, where,
-                 error);
-    if (n >= 0)
-        n = get_ints(o, "focal_windows", c->focal_windows, c->n_stages, FOCALNET_MAX_STAGES, where,
-                     error);
-    return n < 0 ? n : 0;
-}
-
-int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t length,
-                          const char *where, struct error *error)
-{
-    json_t *o;
-    struct focalnet_config c;
-    focalnet_default(&c);
-    c.head_dim = ret->head_dim;
-    c.n_classes = ret->n_classes;
-    int r = parse_object(&o, text, length, where, error);
-    if (r < 0)
-        return r;
-    r = check_kind(o, where, error);
-    if (r == 0)
-        r = get_size(o, "image_size", &c.image_rows, &c.image_cols, where, error);
-    if (r == 0)
-        r = get_int(o, "patch_size", &c.patch_size, where, error);
-    if (r == 0)
-        r = get_int(o, "num_channels", &c.num_channels, where, error);
-    if (r == 0)
-        r = get_int(o, "embed_dim", &c.embed_dim, where, error);
-    if (r == 0)
-        r = parse_stages(o, &c, where, error);
-    if (r == 0)
-        r = get_float(o, "mlp_ratio", &c.mlp_ratio, where, error);
-    if (r == 0)
-        r = get_float(o, "layer_norm_eps", &c.layer_norm_eps, where, error);
-    static const char *const flags[] = {"use_conv_embed", "use_layerscale", "use_post_layernorm",
-                                        "use_post_layernorm_in_modulation", "normalize_modulator"};
-    bool *const values[] = {&c.use_conv_embed, &c.use_layerscale, &c.use_post_layernorm,
-                            &c.use_post_layernorm_in_modulation, &c.normalize_modulator};
-    for (size_t i = 0; i < ARRAY_LEN(flags) && r == 0; i++)
-        r = get_bool(o, flags[i], values[i], where, error);
-    if (r == 0) {
-        r = focalnet_check(&c, error);
-        if (r < 0)
-            error_prefix(error, r, "%s", where);
-    }
-    if (r == 0 && (float)c.embed_dim * c.mlp_ratio < 1)
-        r = error_set(error, EINVAL, "%s: mlp_ratio is %g; allowed: at least 1 / embed_dim %d",
-                      where, (double)c.mlp_ratio, c.embed_dim);
-    if (r == 0)
-        r = check_hidden_sizes(o, &c, where, error);
-    json_decref(o);
-    if (r == 0)
-        *ret = c;
-    return r;
-}
 
 /* Preprocess.json */
 
@@ -285,7 +34,7 @@ static int check_ways(const json_t *o, const char *where, struct error *error)
     for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
         const json_t *v = json_object_get(o, ways[i][0]);
         if (v != NULL && (!json_is_string(v) || strcmp(json_string_value(v), ways[i][1]) != 0))
-            return wrong(where, ways[i][0], v, ways[i][1], error);
+            return json_wrong(where, ways[i][0], v, ways[i][1], error);
     }
     return 0;
 }
@@ -348,26 +97,26 @@ int preprocess_parse(struct model_preprocess *ret, const char *text, size_t leng
     struct model_preprocess p;
     double window_s = 5;
     preprocess_default(&p);
-    int r = parse_object(&o, text, length, where, error);
+    int r = json_parse_object(&o, text, length, where, error);
     if (r < 0)
         return r;
     r = check_known(o, where, error);
     if (r == 0)
         r = check_ways(o, where, error);
     if (r == 0)
-        r = get_int(o, "sample_rate", &p.sample_rate, where, error);
+        r = json_get_int(o, "sample_rate", &p.sample_rate, where, error);
     if (r == 0)
-        r = get_number(o, "window_s", &window_s, where, error);
+        r = json_get_number(o, "window_s", &window_s, where, error);
     if (r == 0)
-        r = get_int(o, "n_fft", &p.n_fft, where, error);
+        r = json_get_int(o, "n_fft", &p.n_fft, where, error);
     if (r == 0)
-        r = get_int(o, "win_length", &p.win_length, where, error);
+        r = json_get_int(o, "win_length", &p.win_length, where, error);
     if (r == 0)
-        r = get_int(o, "hop_length", &p.hop_length, where, error);
+        r = json_get_int(o, "hop_length", &p.hop_length, where, error);
     if (r == 0)
-        r = get_bool(o, "antialias", &p.antialias, where, error);
+        r = json_get_bool(o, "antialias", &p.antialias, where, error);
     if (r == 0)
-        r = get_float(o, "scale", &p.scale, where, error);
+        r = json_get_float(o, "scale", &p.scale, where, error);
     json_decref(o);
     if (r == 0) {
         double samples = window_s * p.sample_rate;

@@ -4,18 +4,19 @@
 #define FOCALD_MODEL_MODEL_INTERNAL_H
 
 #include "model/model.h"
-#include "model/nets/focalnet.h"
+#include "model/nets/net.h"
 #include "model/weights/provider.h"
 
 enum { MODEL_MAX_CLASSES = 100000 };
 
-const struct focalnet_config *model_focalnet(const struct model *model);
+const struct net_config *model_net(const struct model *model);
 /* A provider of the model's weights, the caller's to destroy; the model outlives it. */
 int model_weights(const struct model *model, struct weights **ret, struct error *error);
 
-/* Reads config.json's text; where: its path, for errors. head_dim and n_classes are left alone. */
-int focalnet_config_parse(struct focalnet_config *ret, const char *text, size_t length,
-                          const char *where, struct error *error);
+/* Reads config.json's text; where: its path, for errors. The head's sizes and PIQ's codebook, which
+ * the weights tell, are left alone. */
+int net_config_parse(struct net_config *ret, const char *text, size_t length, const char *where,
+                     struct error *error);
 /* Reads labels.txt's text into *ret_labels: one allocation, to be freed, [*ret_n]. */
 int labels_parse(const char *text, size_t length, const char *where, const char *const **ret_labels,
                  int *ret_n, struct error *error);

@@ -28,7 +28,7 @@ struct plan_step {
     int value;    /* it produces this one: its own, or the last of those fused into it */
     int scale;    /* CHANNEL_SCALE node folded into the weights, or -1 */
     int residual; /* value it is added to, or -1 */
-    bool gelu;
+    bool gelu, relu;
     struct step *step;
     size_t packed_offset;
     int scratch; /* storage, or -1 */
@@ -70,7 +70,7 @@ static int only_reader(const struct plan *p, int i, enum graph_op op)
 }
 
 /* linear → gelu, linear → [channel scale →] add become one step. done marks what is taken. */
-static void fuse(struct plan *p, struct plan_step *s, bool *done)
+static void fuse_linear(struct plan *p, struct plan_step *s, bool *done)
 {
     int gelu = only_reader(p, s->node, GRAPH_GELU);
     if (gelu >= 0) {
@@ -93,6 +93,16 @@ static void fuse(struct plan *p, struct plan_step *s, bool *done)
         done[scale] = true;
 }
 
+static void fuse_relu(struct plan *p, struct plan_step *s, bool *done)
+{
+    int relu = only_reader(p, s->node, GRAPH_RELU);
+    if (relu < 0)
+        return;
+    s->relu = true;
+    s->value = relu;
+    done[relu] = true;
+}
+
 static int make_steps(struct plan *p, struct error *error)
 {
     bool *done = memory_zeroed((size_t)p->graph.n_nodes, sizeof *done);
@@ -105,7 +115,9 @@ static int make_steps(struct plan *p, struct error *error)
         struct plan_step *s = &p->steps[p->n_steps++];
         *s = (struct plan_step){.node = i, .value = i, .scale = -1, .residual = -1, .scratch = -1};
         if (op == GRAPH_LINEAR)
-            fuse(p, s, done);
+            fuse_linear(p, s, done);
+        if (op == GRAPH_CONV_TRANSPOSED)
+            fuse_relu(p, s, done);
     }
     free(done);
     return 0;
@@ -152,6 +164,17 @@ static bool add_in_place(const struct plan *p, const struct plan_step *s)
     return true;
 }
 
+/* An operator that goes cell by cell takes the place of what only it reads. */
+static bool works_in_place(const struct plan *p, const struct plan_step *s)
+{
+    const struct graph_node *node = &p->graph.nodes[s->node];
+    const int in = node->in[0];
+    bool cell_by_cell = node->op == GRAPH_BATCH_NORM || node->op == GRAPH_RELU ||
+                        node->op == GRAPH_SIGMOID || node->op == GRAPH_GELU;
+    return cell_by_cell && !p->config.isolate && !is_view(p, in) && p->consumers[in] == 1 &&
+           !p->graph.nodes[in].output;
+}
+
 static void place_value(struct plan *p, int value, int storage)
 {
     p->values[value] = (struct value){storage, 0, (size_t)p->graph.nodes[value].shape.c};
@@ -182,8 +205,11 @@ static void assign_storages(struct plan *p)
         if (s->residual >= 0)
             use(p, s->residual, k);
         bool output = p->graph.nodes[s->value].output;
-        if (s->residual >= 0 && add_in_place(p, s)) {
-            place_value(p, s->value, p->values[s->residual].storage);
+        int replaced = s->residual >= 0 && add_in_place(p, s) ? s->residual
+                       : works_in_place(p, s)                 ? node->in[0]
+                                                              : -1;
+        if (replaced >= 0) {
+            place_value(p, s->value, p->values[replaced].storage);
             use(p, s->value, output ? end : k);
         } else {
             size_t bytes = tensor_cells(p->graph.nodes[s->value].shape) * sizeof(float);
@@ -254,6 +280,7 @@ static int create_steps(struct plan *p, struct error *error)
                                  .weights = p->graph.weights,
                                  .out = p->graph.nodes[s->value].shape,
                                  .gelu = s->gelu,
+                                 .relu = s->relu,
                                  .residual = s->residual >= 0};
         for (int i = 0; i < node->n_in; i++) {
             const struct graph_node *in = &p->graph.nodes[node->in[i]];
@@ -480,8 +507,5 @@ bool plan_guards_intact(const struct plan *p)
 
 double plan_flops(const struct plan *p)
 {
-    double flops = 0;
-    for (int i = 0; i < p->graph.n_nodes; i++)
-        flops += graph_node_flops(&p->graph, &p->graph.nodes[i]);
-    return flops;
+    return graph_flops(&p->graph);
 }

@@ -24,15 +24,15 @@ struct runner {
     struct {
         int batch; /* 1, 2, 4, … */
         struct plan *plan;
-        struct focalnet_values values;
+        struct net_values values;
     } plans[RUNNER_MAX_PLANS];
     void *arena;
     size_t plane_cells, embedding_cells;
-    size_t map_cells[MODEL_MAX_STAGES];
-    float *planes;                 /* [max_batch][rows][cols] */
-    float *cosines;                /* [max_batch][classes] */
-    float *embeddings;             /* [max_batch][channels] */
-    float *maps[MODEL_MAX_STAGES]; /* [max_batch][rows][cols] */
+    size_t map_cells[MODEL_MAX_MAPS];
+    float *planes;               /* [max_batch][rows][cols] */
+    float *cosines;              /* [max_batch][classes] */
+    float *embeddings;           /* [max_batch][channels] */
+    float *maps[MODEL_MAX_MAPS]; /* [max_batch][rows][cols] */
 };
 
 static int usable_cores(void)
@@ -53,13 +53,14 @@ static int choose_backend(struct runner *r, const char *name, struct error *erro
     return r->ops->open(&r->backend, r->threads, error);
 }
 
-static int make_plan(struct runner *r, int i, const struct focalnet_config *config,
+static int make_plan(struct runner *r, int i, const struct net_config *config,
                      struct weights *weights, struct error *error)
 {
     struct graph graph;
     graph_init(&graph);
     r->plans[i].batch = 1 << i;
-    int code = focalnet_build(config, 1 << i, true, false, &graph, &r->plans[i].values, error);
+    int code = net_build(config, 1 << i, true, r->info->interpreter == INTERPRETER_PIQ, &graph,
+                         &r->plans[i].values, error);
     if (code < 0) {
         graph_finish(&graph);
         return code;
@@ -79,7 +80,7 @@ static int make_plans(struct runner *r, const struct model *model, struct error 
     if (code < 0)
         return code;
     for (int i = 0; i < RUNNER_MAX_PLANS && 1 << i <= r->max_batch && code == 0; i++) {
-        code = make_plan(r, i, model_focalnet(model), weights, error);
+        code = make_plan(r, i, model_net(model), weights, error);
         if (code == 0) {
             r->n_plans++;
             size_t wanted = plan_arena_bytes(r->plans[i].plan);
@@ -109,8 +110,8 @@ static int make_results(struct runner *r, struct error *error)
     r->cosines = memory_zeroed(n * (size_t)r->info->n_classes, sizeof(float));
     r->embeddings = memory_zeroed(n * r->embedding_cells, sizeof(float));
     bool complete = r->planes != NULL && r->cosines != NULL && r->embeddings != NULL;
-    for (int s = 0; s < r->info->n_stages; s++) {
-        r->map_cells[s] = (size_t)r->info->stages[s].rows * (size_t)r->info->stages[s].cols;
+    for (int s = 0; s < r->info->n_maps; s++) {
+        r->map_cells[s] = (size_t)r->info->maps[s].rows * (size_t)r->info->maps[s].cols;
         r->maps[s] = memory_zeroed(n * r->map_cells[s], sizeof(float));
         complete = complete && r->maps[s] != NULL;
     }
@@ -153,7 +154,7 @@ void runner_destroy(struct runner *r)
         plan_destroy(r->plans[i].plan);
     if (r->ops != NULL)
         r->ops->close(r->backend);
-    for (int s = 0; s < MODEL_MAX_STAGES; s++)
+    for (int s = 0; s < MODEL_MAX_MAPS; s++)
         free(r->maps[s]);
     free(r->arena);
     free(r->planes);
@@ -201,10 +202,10 @@ static void copy_value(const struct runner *r, int i, int value, float *to, size
 
 static void store_results(struct runner *r, int i, int first)
 {
-    const struct focalnet_values *v = &r->plans[i].values;
+    const struct net_values *v = &r->plans[i].values;
     copy_value(r, i, v->cosines, r->cosines, (size_t)r->info->n_classes, first);
     copy_value(r, i, v->embedding, r->embeddings, r->embedding_cells, first);
-    for (int s = 0; s < r->info->n_stages; s++)
+    for (int s = 0; s < r->info->n_maps; s++)
         copy_value(r, i, v->map[s], r->maps[s], r->map_cells[s], first);
 }
 
@@ -226,7 +227,7 @@ int runner_run(struct runner *r, int batch, struct runner_result *results, struc
     for (int k = 0; k < batch; k++) {
         results[k].cosines = r->cosines + (size_t)k * (size_t)r->info->n_classes;
         results[k].embedding = r->embeddings + (size_t)k * r->embedding_cells;
-        for (int s = 0; s < MODEL_MAX_STAGES; s++)
+        for (int s = 0; s < MODEL_MAX_MAPS; s++)
             results[k].maps[s] =
                 r->maps[s] == NULL ? NULL : r->maps[s] + (size_t)k * r->map_cells[s];
     }

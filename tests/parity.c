@@ -70,6 +70,12 @@ static int check(const char *path, const struct golden_backend *backend)
     case GOLDEN_FOCALNET:
         code = golden_focalnet(file, backend, print_line, &c, &error);
         break;
+    case GOLDEN_VIT:
+        code = golden_vit(file, backend, print_line, &c, &error);
+        break;
+    case GOLDEN_PIQ:
+        code = golden_piq(file, backend, print_line, &c, &error);
+        break;
     case GOLDEN_UNKNOWN:
         code = error_set(&error, EINVAL,
                          "%s: not a golden file of a kind known here: dsp, focalnet, "

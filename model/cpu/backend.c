@@ -2,13 +2,16 @@
  * The processor's backend: oneDNN for what is matrix multiplication at heart, vector loops for the
  * rest, the reference where a few hundred values are all there is. */
 #include <errno.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/cpu/attention.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
+#include "model/cpu/thin.h"
 #include "model/ref/ref.h"
 
 struct backend {
@@ -20,8 +23,10 @@ struct cpu_step {
     struct step step;
     struct step_spec spec;
     struct step_memory memory;
-    struct onednn_primitive *primitive; /* CONV, LINEAR */
+    struct onednn_primitive *primitive; /* CONV, LINEAR, CONV_TRANSPOSED */
     size_t bias_offset;                 /* of packed */
+    struct cpu_thin *thin;              /* CONV_TRANSPOSED to few channels */
+    struct cpu_attention *attention;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
 };
@@ -100,9 +105,11 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
                                    .out_h = spec->out.h,
                                    .out_w = spec->out.w,
                                    .out_c = spec->out.c,
-                                   .kernel = node->kernel,
-                                   .stride = node->stride,
-                                   .pad = node->pad};
+                                   .kernel = {node->kernel[0], node->kernel[1]},
+                                   .stride = {node->stride[0], node->stride[1]},
+                                   .pad = node->pad,
+                                   .transposed = node->op == GRAPH_CONV_TRANSPOSED,
+                                   .relu = spec->relu};
         r = onednn_conv_create(&s->primitive, b->onednn, &conv, like_primitive, error);
     }
     if (r < 0)
@@ -113,11 +120,29 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
     return 0;
 }
 
+static void create_focal(struct backend *b, struct cpu_step *s)
+{
+    const struct step_spec *spec = &s->spec;
+    s->focal = (struct loop_focal){.n = spec->out.n,
+                                   .h = spec->out.h,
+                                   .w = spec->out.w,
+                                   .c = spec->out.c,
+                                   .levels = spec->node->levels,
+                                   .window = spec->node->window,
+                                   .stride = spec->in_stride[0],
+                                   .normalize = spec->node->normalize};
+    s->step.packed_bytes = focal_offset(&s->focal, spec->node->levels);
+    s->step.scratch_bytes = loop_focal_scratch(&s->focal, b->threads);
+}
+
 static void cpu_step_destroy(struct step *step)
 {
     struct cpu_step *s = (struct cpu_step *)step;
-    if (s != NULL)
-        onednn_primitive_destroy(s->primitive);
+    if (s == NULL)
+        return;
+    onednn_primitive_destroy(s->primitive);
+    cpu_thin_destroy(s->thin);
+    cpu_attention_destroy(s->attention);
     free(s);
 }
 
@@ -129,20 +154,21 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         return error_set(error, ENOMEM, "out of memory");
     s->spec = *spec;
     const struct graph_node *node = spec->node;
+    const struct cpu_step *like_step = (const struct cpu_step *)like;
     int r = 0;
-    if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV) {
-        r = create_primitive(b, s, (const struct cpu_step *)like, error);
+    if (node->op == GRAPH_CONV_TRANSPOSED && cpu_thin_fits(spec)) {
+        r = cpu_thin_create(&s->thin, b->onednn, spec, like_step != NULL ? like_step->thin : NULL,
+                            error);
+        s->step.packed_bytes = r == 0 ? cpu_thin_packed(s->thin) : 0;
+        s->step.scratch_bytes = r == 0 ? cpu_thin_scratch(s->thin) : 0;
+    } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV ||
+               node->op == GRAPH_CONV_TRANSPOSED) {
+        r = create_primitive(b, s, like_step, error);
+    } else if (node->op == GRAPH_ATTENTION) {
+        r = cpu_attention_create(&s->attention, b->onednn, spec, error);
+        s->step.scratch_bytes = r == 0 ? cpu_attention_scratch(s->attention) : 0;
     } else if (node->op == GRAPH_FOCAL_CONTEXT) {
-        s->focal = (struct loop_focal){.n = spec->out.n,
-                                       .h = spec->out.h,
-                                       .w = spec->out.w,
-                                       .c = spec->out.c,
-                                       .levels = node->levels,
-                                       .window = node->window,
-                                       .stride = spec->in_stride[0],
-                                       .normalize = node->normalize};
-        s->step.packed_bytes = focal_offset(&s->focal, node->levels);
-        s->step.scratch_bytes = loop_focal_scratch(&s->focal, b->threads);
+        create_focal(b, s);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
     }
@@ -183,13 +209,27 @@ static int pack_primitive(struct cpu_step *s, const float *const *weights, void 
     return r;
 }
 
+/* weight and running variance become one factor, in place of the weight. */
+static void pack_batch_norm(const struct step_spec *spec, const float *const *weights, void *packed)
+{
+    ref_weights_pack(spec, weights, packed); /* the weight comes first */
+    float *scale = packed;
+    for (size_t i = 0; i < (size_t)spec->out.c; i++)
+        scale[i] =
+            (float)((double)weights[0][i] / sqrt((double)weights[3][i] + (double)spec->node->eps));
+}
+
 static int cpu_step_pack(struct step *step, const float *const *weights, void *packed,
                          struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
     if (s->primitive != NULL)
         return pack_primitive(s, weights, packed, error);
-    if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
+    if (s->thin != NULL)
+        return cpu_thin_pack(s->thin, weights, packed, error);
+    if (s->spec.node->op == GRAPH_BATCH_NORM)
+        pack_batch_norm(&s->spec, weights, packed);
+    else if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
         ref_weights_pack(&s->spec, weights, packed);
     for (int l = 0; l < s->focal.levels; l++)
         loop_focal_pack(&s->focal, l, weights[l],
@@ -201,6 +241,10 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
 {
     struct cpu_step *s = (struct cpu_step *)step;
     s->memory = *m;
+    if (s->thin != NULL)
+        return cpu_thin_bind(s->thin, m, error);
+    if (s->attention != NULL)
+        return cpu_attention_bind(s->attention, m, error);
     if (s->primitive != NULL)
         return onednn_bind(s->primitive, m->in[0], m->packed,
                            (const float *)(const void *)((const char *)m->packed + s->bias_offset),
@@ -228,9 +272,20 @@ static int cpu_step_run(struct step *step, struct error *error)
     const struct step_memory *m = &s->memory;
     size_t rows = positions(spec->out), c = (size_t)spec->out.c;
     switch (spec->node->op) {
+    case GRAPH_CONV_TRANSPOSED:
+        return s->thin != NULL ? cpu_thin_run(s->thin, error) : run_primitive(s, error);
     case GRAPH_CONV:
     case GRAPH_LINEAR:
         return run_primitive(s, error);
+    case GRAPH_ATTENTION:
+        return cpu_attention_run(s->attention, error);
+    case GRAPH_BATCH_NORM:
+        loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
+                        s->weights[1], m->out);
+        return 0;
+    case GRAPH_SIGMOID:
+        loop_sigmoid(m->in[0], spec->in_stride[0], rows, c, m->out);
+        return 0;
     case GRAPH_LAYER_NORM:
         loop_layer_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[0], s->weights[1],
                         spec->node->eps, m->out);

@@ -4,6 +4,7 @@
 #include "model/cpu/kernels.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 enum { LANES = 16, COLUMNS = 7 }; /* seven sums and a tap fill the registers of AVX2 */
@@ -113,6 +114,55 @@ static void norm(const float *restrict x, size_t n, const float *restrict scale,
 static float l2(const float *x, size_t n)
 {
     return sqrtf(squares_of(x, n, 0));
+}
+
+static void affine(const float *x, size_t n, const float *mean, const float *scale,
+                   const float *shift, float *y)
+{
+#pragma GCC ivdep
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean[i]) * scale[i] + shift[i];
+}
+
+/* e^x within 2 ulp, for x from -87 to 88, beyond which it stays (Cephes' expf: x = n ln 2 + r, a
+ * polynomial of r, n into the exponent). */
+static inline float exp_of(float x)
+{
+    const float magic = 0x1.8p23f; /* adding it rounds to an integer */
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float n = x * 1.44269504088896341f + magic - magic;
+    float r = x - n * 0.693359375f - n * -2.12194440e-4f;
+    float p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    int32_t power = ((int32_t)n + 127) * (1 << 23);
+    float scale;
+    memcpy(&scale, &power, sizeof scale);
+    return p * scale;
+}
+
+static void softmax(float *x, size_t n)
+{
+    float max = x[0];
+    for (size_t i = 1; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+#pragma GCC ivdep
+    for (size_t i = 0; i < n; i++)
+        x[i] = exp_of(x[i] - max);
+    float inverse = 1 / sum_of(x, n);
+    for (size_t i = 0; i < n; i++)
+        x[i] *= inverse;
+}
+
+static void sigmoid(const float *x, size_t n, float *y)
+{
+#pragma GCC ivdep
+    for (size_t i = 0; i < n; i++)
+        y[i] = 1 / (1 + exp_of(-x[i]));
 }
 
 /* Focal context */
@@ -246,5 +296,8 @@ const struct loop_kernels NAME(loop_kernels_, KERNELS) = {
     .add = add,
     .norm = norm,
     .l2 = l2,
+    .affine = affine,
+    .softmax = softmax,
+    .sigmoid = sigmoid,
     .focal = focal,
 };

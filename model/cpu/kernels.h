@@ -25,6 +25,11 @@ struct loop_kernels {
     void (*norm)(const float *x, size_t n, const float *scale, const float *shift, float eps,
                  float *y);
     float (*l2)(const float *x, size_t n);
+    /* y = (x - mean) * scale + shift: [n] each; x and y may be the same */
+    void (*affine)(const float *x, size_t n, const float *mean, const float *scale,
+                   const float *shift, float *y);
+    void (*softmax)(float *x, size_t n);
+    void (*sigmoid)(const float *x, size_t n, float *y); /* x, y may be the same */
     /* Channels [channel, channel + FOCAL_BLOCK) of one image, as far as there are so many. x:
      * [h*w][stride], y: [h*w][c]; planes: two, their borders zero. */
     void (*focal)(const struct loop_focal *spec, const float *x, int channel, float *planes,

@@ -92,6 +92,80 @@ void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float
     FOR_ROWS(r, rows, c, y[r] = k->l2(x + r * stride, c));
 }
 
+void loop_batch_norm(const float *x, size_t stride, size_t rows, size_t c, const float *mean,
+                     const float *scale, const float *shift, float *y)
+{
+    const struct loop_kernels *k = kernels();
+    FOR_ROWS(r, rows, c, k->affine(x + r * stride, c, mean, scale, shift, y + r * c));
+}
+
+void loop_softmax(float *x, size_t rows, size_t c)
+{
+    const struct loop_kernels *k = kernels();
+    FOR_ROWS(r, rows, c, k->softmax(x + r * c, c));
+}
+
+void loop_sigmoid(const float *x, size_t stride, size_t rows, size_t c, float *y)
+{
+    const struct loop_kernels *k = kernels();
+    if (stride == c) { /* dense: rows of one channel would be slow */
+        enum { PIECE = 4096 };
+        size_t n = rows * c, pieces = (n + PIECE - 1) / PIECE;
+        FOR_ROWS(r, pieces, (size_t)PIECE,
+                 k->sigmoid(x + r * PIECE, n - r * PIECE < PIECE ? n - r * PIECE : PIECE,
+                            y + r * PIECE));
+        return;
+    }
+    FOR_ROWS(r, rows, c, k->sigmoid(x + r * stride, c, y + r * c));
+}
+
+/* Transposed convolution */
+
+/* Where output cell `at` of an axis meets taps: the first tap and, of each `stride`-th from there,
+ * the input cell, which falls by one. */
+struct reach {
+    int first_tap, first_in;
+};
+
+static struct reach reach_of(int at, int pad, int stride)
+{
+    return (struct reach){(at + pad) % stride, (at + pad) / stride};
+}
+
+static float gathered(const struct loop_gather *s, const float *x, int o, struct reach row,
+                      struct reach col)
+{
+    const int kh = s->kernel[0], kw = s->kernel[1], taps = s->out_c * kh * kw;
+    float sum = 0;
+    for (int ky = row.first_tap, y = row.first_in; ky < kh && y >= 0; ky += s->stride[0], y--) {
+        if (y >= s->in_h)
+            continue;
+        for (int kx = col.first_tap, z = col.first_in; kx < kw && z >= 0; kx += s->stride[1], z--)
+            if (z < s->in_w)
+                sum +=
+                    x[(size_t)(y * s->in_w + z) * (size_t)taps + (size_t)((o * kh + ky) * kw + kx)];
+    }
+    return sum;
+}
+
+void loop_gather(const struct loop_gather *s, const float *x, float *y)
+{
+    size_t in_floats =
+        (size_t)s->in_h * (size_t)s->in_w * (size_t)(s->out_c * s->kernel[0] * s->kernel[1]);
+    size_t row_floats = (size_t)s->out_w * (size_t)s->out_c;
+#pragma omp parallel for
+    for (int i = 0; i < s->n * s->out_h; i++) {
+        const float *from = x + (size_t)(i / s->out_h) * in_floats;
+        float *to = y + (size_t)i * row_floats;
+        struct reach row = reach_of(i % s->out_h, s->pad, s->stride[0]);
+        for (int z = 0; z < s->out_w; z++)
+            for (int o = 0; o < s->out_c; o++) {
+                float v = s->bias[o] + gathered(s, from, o, row, reach_of(z, s->pad, s->stride[1]));
+                *to++ = s->relu && !(v > 0) ? 0 : v;
+            }
+    }
+}
+
 /* Focal context */
 
 static int focal_blocks(const struct loop_focal *s)

@@ -37,6 +37,25 @@ void loop_focal_pack(const struct loop_focal *spec, int level, const float *from
 size_t loop_focal_scratch(const struct loop_focal *spec, int threads);
 void loop_focal(const struct loop_focal *spec, const float *x, void *scratch, float *y);
 
+/* y: [rows][c] = (x: [rows][stride] - mean) * scale + shift; may work in place. mean, scale, shift:
+ * [c] */
+void loop_batch_norm(const float *x, size_t stride, size_t rows, size_t c, const float *mean,
+                     const float *scale, const float *shift, float *y);
+/* Each row of x: [rows][c] becomes its softmax. */
+void loop_softmax(float *x, size_t rows, size_t c);
+/* y: [rows][c] = 1 / (1 + e^-x); may work in place. */
+void loop_sigmoid(const float *x, size_t stride, size_t rows, size_t c, float *y);
+
+/* A transposed convolution's sum: y: [n][out_h][out_w][out_c] of the contributions x:
+ * [n][in_h][in_w][out_c][kh][kw], plus bias: [out_c], then ReLU where asked for. kernel, stride:
+ * rows, columns. */
+struct loop_gather {
+    int n, in_h, in_w, out_h, out_w, out_c, kernel[2], stride[2], pad;
+    bool relu;
+    const float *bias;
+};
+void loop_gather(const struct loop_gather *spec, const float *x, float *y);
+
 /* "avx512", "avx2" or "generic". */
 const char *loop_simd(void);
 /* For tests: from now on loops run with this extension, NULL for the best. False where the

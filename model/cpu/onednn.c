@@ -23,6 +23,7 @@ struct onednn_primitive {
     dnnl_memory_desc_t md[ARGS];
     dnnl_memory_t memory[ARGS];
     dnnl_exec_arg_t args[ARGS];
+    int n_args;
 };
 
 /* oneDNN's status as an error line. */
@@ -73,7 +74,13 @@ static dnnl_status_t weights_wanted(dnnl_memory_desc_t *md, int rank, const dnnl
     return dnnl_success;
 }
 
-static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, bool gelu, bool accumulate)
+/* What happens to the result. */
+struct after {
+    bool gelu, relu, accumulate;
+    float scale; /* 0: none */
+};
+
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, const struct after *after)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(ret);
@@ -81,9 +88,13 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, bool gelu, bool
         status = dnnl_primitive_attr_set_scratchpad_mode(*ret, dnnl_scratchpad_mode_user);
     if (status == dnnl_success)
         status = dnnl_post_ops_create(&ops);
-    if (status == dnnl_success && gelu)
+    if (status == dnnl_success && after->scale != 0)
+        status = dnnl_primitive_attr_set_output_scales(*ret, 1, 0, &after->scale);
+    if (status == dnnl_success && after->gelu)
         status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
-    if (status == dnnl_success && accumulate)
+    if (status == dnnl_success && after->relu)
+        status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
+    if (status == dnnl_success && after->accumulate)
         status = dnnl_post_ops_append_sum(ops, 1);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_post_ops(*ret, ops);
@@ -93,13 +104,13 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, bool gelu, bool
 }
 
 /* From the operation's descriptor to a primitive whose memories await their places. */
-static int finish_create(struct onednn_primitive *p, const void *op, bool gelu, bool accumulate,
+static int finish_create(struct onednn_primitive *p, const void *op, const struct after *after,
                          struct error *error)
 {
     static const int arg_ids[ARGS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
                                       DNNL_ARG_SCRATCHPAD};
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status = make_attributes(&attr, gelu, accumulate);
+    dnnl_status_t status = make_attributes(&attr, after);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(&p->desc, op, attr, p->onednn->engine, NULL);
     if (attr != NULL)
@@ -111,10 +122,12 @@ static int finish_create(struct onednn_primitive *p, const void *op, bool gelu, 
     p->md[ARG_WEIGHTS] = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_weights_md, 0);
     p->md[ARG_SCRATCH] = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_scratchpad_md, 0);
     for (int i = 0; i < ARGS; i++) {
+        if (p->md[i].ndims == 0 && i == ARG_BIAS) /* products have none */
+            continue;
         status = dnnl_memory_create(&p->memory[i], &p->md[i], p->onednn->engine, DNNL_MEMORY_NONE);
         if (status != dnnl_success)
             return failed(status, "make the operator's memory", error);
-        p->args[i] = (dnnl_exec_arg_t){arg_ids[i], p->memory[i]};
+        p->args[p->n_args++] = (dnnl_exec_arg_t){arg_ids[i], p->memory[i]};
     }
     return 0;
 }
@@ -137,13 +150,16 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (r < 0)
         return r;
     const dnnl_dims_t src = {s->n, s->in_c, s->in_h, s->in_w};
-    const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel, s->kernel};
+    const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel[0], s->kernel[1]};
     const dnnl_dims_t bias = {s->out_c}, dst = {s->n, s->out_c, s->out_h, s->out_w};
-    const dnnl_dims_t strides = {s->stride, s->stride}, pad = {s->pad, s->pad};
+    const dnnl_dims_t strides = {s->stride[0], s->stride[1]}, pad = {s->pad, s->pad};
     const dnnl_dim_t step = (dnnl_dim_t)s->src_stride;
     const dnnl_dims_t src_strides = {s->in_h * s->in_w * step, 1, s->in_w * step, step};
     dnnl_memory_desc_t wanted;
-    dnnl_convolution_desc_t op;
+    union {
+        dnnl_convolution_desc_t conv;
+        dnnl_deconvolution_desc_t transposed;
+    } op;
     dnnl_status_t status =
         dnnl_memory_desc_init_by_strides(&p->md[ARG_SRC], 4, src, dnnl_f32, src_strides);
     if (status == dnnl_success)
@@ -153,13 +169,18 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_tag(&p->md[ARG_DST], 4, dst, dnnl_f32, dnnl_nhwc);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&p->plain, 4, weights, dnnl_f32, dnnl_oihw);
-    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->plain, 4, weights, dnnl_f32,
+                                              s->transposed ? dnnl_iohw : dnnl_oihw);
+    if (status == dnnl_success && s->transposed)
+        status = dnnl_deconvolution_forward_desc_init(
+            &op.transposed, dnnl_forward_inference, dnnl_deconvolution_direct, &p->md[ARG_SRC],
+            &wanted, &p->md[ARG_BIAS], &p->md[ARG_DST], strides, pad, pad);
+    else if (status == dnnl_success)
         status = dnnl_convolution_forward_desc_init(
-            &op, dnnl_forward_inference, dnnl_convolution_direct, &p->md[ARG_SRC], &wanted,
+            &op.conv, dnnl_forward_inference, dnnl_convolution_direct, &p->md[ARG_SRC], &wanted,
             &p->md[ARG_BIAS], &p->md[ARG_DST], strides, pad, pad);
     r = status != dnnl_success ? failed(status, "describe a convolution", error)
-                               : finish_create(p, &op, false, false, error);
+                               : finish_create(p, &op, &(struct after){.relu = s->relu}, error);
     if (r < 0) {
         onednn_primitive_destroy(p);
         return r;
@@ -189,8 +210,8 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                                    .out_h = 1,
                                    .out_w = (int)s->m,
                                    .out_c = (int)s->n,
-                                   .kernel = 1,
-                                   .stride = 1};
+                                   .kernel = {1, 1},
+                                   .stride = {1, 1}};
         return onednn_conv_create(ret, onednn, &conv, like, error);
     }
     struct onednn_primitive *p;
@@ -215,8 +236,46 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (status == dnnl_success)
         status =
             dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &wanted, &p->md[ARG_BIAS], &p->md[ARG_DST]);
-    r = status != dnnl_success ? failed(status, "describe a linear layer", error)
-                               : finish_create(p, &op, s->gelu, s->accumulate, error);
+    r = status != dnnl_success
+            ? failed(status, "describe a linear layer", error)
+            : finish_create(p, &op, &(struct after){.gelu = s->gelu, .accumulate = s->accumulate},
+                            error);
+    if (r < 0) {
+        onednn_primitive_destroy(p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+static dnnl_status_t strided(dnnl_memory_desc_t *md, int n, int heads, int rows, int cols,
+                             const size_t *strides)
+{
+    const dnnl_dims_t dims = {n, heads, rows, cols};
+    dnnl_dims_t steps;
+    for (int i = 0; i < 4; i++)
+        steps[i] = (dnnl_dim_t)strides[i];
+    return dnnl_memory_desc_init_by_strides(md, 4, dims, dnnl_f32, steps);
+}
+
+int onednn_products_create(struct onednn_primitive **ret, struct onednn *onednn,
+                           const struct onednn_products *s, struct error *error)
+{
+    struct onednn_primitive *p;
+    int r = create(&p, onednn, error);
+    if (r < 0)
+        return r;
+    dnnl_matmul_desc_t op;
+    dnnl_status_t status =
+        strided(&p->md[ARG_SRC], s->n, s->heads, s->rows, s->inner, s->src_strides);
+    if (status == dnnl_success)
+        status = strided(&p->plain, s->n, s->heads, s->inner, s->cols, s->weights_strides);
+    if (status == dnnl_success)
+        status = strided(&p->md[ARG_DST], s->n, s->heads, s->rows, s->cols, s->dst_strides);
+    if (status == dnnl_success)
+        status = dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &p->plain, NULL, &p->md[ARG_DST]);
+    r = status != dnnl_success ? failed(status, "describe a product", error)
+                               : finish_create(p, &op, &(struct after){.scale = s->scale}, error);
     if (r < 0) {
         onednn_primitive_destroy(p);
         return r;
@@ -293,6 +352,8 @@ int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed
             const void *in;
             void *out;
         } place = {places[i]};
+        if (p->memory[i] == NULL)
+            continue;
         dnnl_status_t status = dnnl_memory_set_data_handle(p->memory[i], place.out);
         if (status != dnnl_success)
             return failed(status, "place the operator", error);
@@ -303,7 +364,8 @@ int onednn_bind(struct onednn_primitive *p, const float *src, const void *packed
 int onednn_run(struct onednn_primitive *p, struct error *error)
 {
     onednn_memory_begin();
-    dnnl_status_t status = dnnl_primitive_execute(p->primitive, p->onednn->stream, ARGS, p->args);
+    dnnl_status_t status =
+        dnnl_primitive_execute(p->primitive, p->onednn->stream, p->n_args, p->args);
     onednn_memory_end();
     return status != dnnl_success ? failed(status, "run the operator", error) : 0;
 }

@@ -26,15 +26,26 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                          const struct onednn_linear *spec, const struct onednn_primitive *like,
                          struct error *error);
 
-/* NHWC, src_stride floats from one position to the next; weights: [out][in][kernel][kernel], bias:
- * [out]. */
+/* NHWC, src_stride floats from one position to the next; weights: [out][in][kh][kw], transposed:
+ * [in][out][kh][kw]; bias: [out]. kernel, stride: rows, columns. */
 struct onednn_conv {
-    int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
+    int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel[2], stride[2], pad;
     size_t src_stride;
+    bool transposed, relu;
 };
 int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
                        const struct onednn_conv *spec, const struct onednn_primitive *like,
                        struct error *error);
+
+/* A product for each of n x heads, nothing packed: dst: [n][heads][rows][cols] = src: [rows][inner]
+ * * weights: [inner][cols] * scale. Strides in floats, of n, head, row and column. */
+struct onednn_products {
+    int n, heads, rows, inner, cols;
+    size_t src_strides[4], weights_strides[4], dst_strides[4];
+    float scale;
+};
+int onednn_products_create(struct onednn_primitive **ret, struct onednn *onednn,
+                           const struct onednn_products *spec, struct error *error);
 
 void onednn_primitive_destroy(struct onednn_primitive *primitive); /* takes NULL */
 size_t onednn_weights_bytes(const struct onednn_primitive *primitive);
@@ -43,6 +54,7 @@ size_t onednn_scratch_bytes(const struct onednn_primitive *primitive);
 /* Puts plain weights into the primitive's layout. */
 int onednn_pack(struct onednn_primitive *primitive, const float *weights, void *packed,
                 struct error *error);
+/* packed: of products the weights as they are; bias: NULL of products. */
 int onednn_bind(struct onednn_primitive *primitive, const float *src, const void *packed,
                 const float *bias, float *dst, void *scratch, struct error *error);
 int onednn_run(struct onednn_primitive *primitive, struct error *error);

@@ -229,24 +229,6 @@ static int embed(struct build *b, int stage, int x, bool one_plane)
     return norm(b, graph_conv(b->g, x, w, bias, stride, pad, stage < 0 && one_plane), scale, shift);
 }
 
-/* Batch norm, linear, cosine (SpeechBrain Classifier). */
-static int head(struct build *b, int x)
-{
-    static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
-    const struct focalnet_config *c = b->c;
-    int64_t channels = focalnet_stage_channels(c, c->n_stages - 1);
-    int bn[4];
-    for (int i = 0; i < 4; i++)
-        bn[i] = graph_weight(b->g, 1, &channels, "classifier.blocks.0.norm.%s", names[i]);
-    int w = graph_weight(b->g, 2, (const int64_t[]){c->head_dim, channels},
-                         "classifier.blocks.1.w.weight");
-    int bias = graph_weight(b->g, 1, (const int64_t[]){c->head_dim}, "classifier.blocks.1.w.bias");
-    int classes =
-        graph_weight(b->g, 2, (const int64_t[]){c->n_classes, c->head_dim}, "classifier.weight");
-    x = graph_batch_norm(b->g, x, bn, 1e-5f);
-    return graph_cosine(b->g, graph_linear(b->g, x, w, bias), classes);
-}
-
 int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool details,
                    struct graph *g, struct focalnet_values *ret, struct error *error)
 {
@@ -276,41 +258,8 @@ int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool 
         if (details)
             ret->down[s] = graph_output(g, x);
     }
+    ret->features = x;
     ret->embedding = graph_output(g, graph_mean(g, x));
-    ret->cosines = graph_output(g, head(&b, ret->embedding));
+    ret->cosines = graph_output(g, head_build(g, ret->embedding, &c->head));
     return graph_check(g, error);
-}
-
-/* Counting */
-
-double focalnet_flops(const struct focalnet_config *c)
-{
-    struct graph g;
-    struct focalnet_values values;
-    double flops = 0;
-    graph_init(&g);
-    if (focalnet_build(c, 1, true, false, &g, &values, NULL) == 0)
-        for (int i = 0; i < g.n_nodes; i++)
-            flops += graph_node_flops(&g, &g.nodes[i]);
-    graph_finish(&g);
-    return flops;
-}
-
-size_t focalnet_parameters(const struct focalnet_config *c)
-{
-    struct graph g;
-    struct focalnet_values values;
-    size_t parameters = 0;
-    graph_init(&g);
-    if (focalnet_build(c, 1, false, false, &g, &values, NULL) == 0)
-        for (int i = 0; i < g.n_weights; i++) {
-            if (strstr(g.weights[i].name, ".running_") != NULL)
-                continue;
-            size_t cells = 1;
-            for (int k = 0; k < g.weights[i].rank; k++)
-                cells *= (size_t)g.weights[i].shape[k];
-            parameters += cells;
-        }
-    graph_finish(&g);
-    return parameters;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "model/nets/head.h"
 
 struct graph;
 
@@ -30,8 +31,7 @@ struct focalnet_config {
     bool use_post_layernorm;
     bool use_post_layernorm_in_modulation;
     bool normalize_modulator;
-    int head_dim; /* 192 */
-    int n_classes;
+    struct head_config head;
 };
 
 /* 0, or -EINVAL naming the key, its value and what is allowed. */
@@ -50,6 +50,7 @@ struct focalnet_values {
     int down[FOCALNET_MAX_STAGES];      /* after it */
     int modulator[FOCALNET_MAX_STAGES]; /* of the last layer */
     int map[FOCALNET_MAX_STAGES];       /* [N][rows][cols][1], its L2 norm over channels */
+    int features;                       /* the last stage's, for PIQ; no output */
     int embedding;                      /* [N][1][1][channels of the last stage] */
     int cosines;                        /* [N][1][1][n_classes] */
 };
@@ -59,10 +60,5 @@ struct focalnet_values {
  * and modulators are kept as outputs (parity); otherwise only maps, embedding and cosines. */
 int focalnet_build(const struct focalnet_config *config, int n, bool one_plane, bool details,
                    struct graph *graph, struct focalnet_values *ret, struct error *error);
-
-/* Of one window: 2 * multiply-adds of linear layers and convolutions. */
-double focalnet_flops(const struct focalnet_config *config);
-/* Weights of the network and its head (running statistics not counted). */
-size_t focalnet_parameters(const struct focalnet_config *config);
 
 #endif

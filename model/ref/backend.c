@@ -35,6 +35,8 @@ static int ref_step_create(struct backend *backend, const struct step_spec *spec
     s->step.packed_bytes = ref_weights_bytes(spec);
     if (spec->node->op == GRAPH_FOCAL_CONTEXT)
         s->step.scratch_bytes = 2 * (size_t)spec->out.h * (size_t)spec->out.w * sizeof(float);
+    if (spec->node->op == GRAPH_ATTENTION)
+        s->step.scratch_bytes = (size_t)spec->out.w * sizeof(float);
     *ret = &s->step;
     return 0;
 }

@@ -39,13 +39,14 @@ static double conv_at(const struct step_spec *spec, const float *w, const float 
 {
     const struct graph_node *node = spec->node;
     const struct tensor_shape in = spec->in[0];
-    int k = node->kernel;
+    int k = node->kernel[0];
     int kernel_c = (int)spec->weights[node->weights[0]].shape[1];
     double sum = 0;
     for (int c = 0; c < kernel_c; c++)
         for (int ky = 0; ky < k; ky++)
             for (int kx = 0; kx < k; kx++) {
-                int y = oy * node->stride + ky - node->pad, z = ox * node->stride + kx - node->pad;
+                int y = oy * node->stride[0] + ky - node->pad,
+                    z = ox * node->stride[1] + kx - node->pad;
                 if (y < 0 || y >= in.h || z < 0 || z >= in.w)
                     continue;
                 size_t at = ((size_t)y * (size_t)in.w + (size_t)z) * spec->in_stride[0];
@@ -267,6 +268,17 @@ ref_forward ref_operator(enum graph_op op)
         [GRAPH_CHANNEL_L2] = channel_l2,
         [GRAPH_BATCH_NORM] = batch_norm,
         [GRAPH_COSINE] = cosine,
+        [GRAPH_RELU] = ref_relu,
+        [GRAPH_SIGMOID] = ref_sigmoid,
+        [GRAPH_RESIZE] = ref_resize,
+        [GRAPH_CONV_TRANSPOSED] = ref_conv_transposed,
+        [GRAPH_TOKENS] = ref_tokens,
+        [GRAPH_GRID] = ref_grid,
+        [GRAPH_ATTENTION] = ref_attention,
+        [GRAPH_CLS_ATTENTION] = ref_cls_attention,
+        [GRAPH_ATTENTION_MAP] = ref_attention_map,
+        [GRAPH_NEAREST] = ref_nearest,
+        [GRAPH_LOOKUP] = ref_lookup,
     };
     return operators[op];
 }

@@ -12,6 +12,22 @@ typedef void (*ref_forward)(const struct step_spec *spec, const float *const *we
 
 ref_forward ref_operator(enum graph_op op);
 
+#define REF_FORWARD(name)                                                                          \
+    void name(const struct step_spec *spec, const float *const *weights,                           \
+              const struct step_memory *memory)
+REF_FORWARD(ref_relu);
+REF_FORWARD(ref_sigmoid);
+REF_FORWARD(ref_resize);
+REF_FORWARD(ref_conv_transposed);
+REF_FORWARD(ref_tokens);
+REF_FORWARD(ref_grid);
+REF_FORWARD(ref_attention);
+REF_FORWARD(ref_cls_attention);
+REF_FORWARD(ref_attention_map);
+REF_FORWARD(ref_nearest);
+REF_FORWARD(ref_lookup);
+#undef REF_FORWARD
+
 float ref_gelu(float x);
 
 /* Weights kept as they are published: what a step of `spec` needs, and where weight i begins. */

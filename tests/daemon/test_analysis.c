@@ -19,8 +19,9 @@ static const struct model_info info = {
     .name = "test",
     .image_rows = IMAGE,
     .image_cols = IMAGE,
-    .n_stages = 2,
-    .stages = {{14, 14}, {MAP, MAP}},
+    .interpreter = INTERPRETER_MODULATION,
+    .n_maps = 2,
+    .maps = {{14, 14}, {MAP, MAP}},
     .preprocess = {16000, WINDOW, 1024, 372, 186, true, 30},
 };
 
@@ -209,7 +210,7 @@ static void a_model_without_stages_is_refused(void **state)
     struct model_info none = info;
     struct analysis *analysis = NULL;
     struct error error = {""};
-    none.n_stages = 0;
+    none.n_maps = 0;
     assert_true(analysis_create(&analysis, &none, &error) < 0);
     assert_null(analysis);
     assert_non_null(strstr(error.text, "test"));

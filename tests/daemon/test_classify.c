@@ -45,8 +45,8 @@ static void keep(void *user, struct classified_clip *clip)
     struct outcomes *all = user;
     assert_true(all->n < MAX_CLIPS);
     struct outcome *o = &all->of[all->n++];
-    int last = info->n_stages - 1;
-    size_t cells = (size_t)info->stages[last].rows * (size_t)info->stages[last].cols;
+    int last = info->n_maps - 1;
+    size_t cells = (size_t)info->maps[last].rows * (size_t)info->maps[last].cols;
     *o = (struct outcome){.n_windows = clip->n_windows,
                           .silence = clip->silence,
                           .best = -1,

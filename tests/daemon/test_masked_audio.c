@@ -105,7 +105,7 @@ static void play_window(struct bench *b, struct masked_audio *audio, int i, uint
     w->hop_samples = hop_samples;
     memcpy(w->samples, b->x + w->first, WINDOW * sizeof(float));
     stft_signal(b->stft, w->samples, WINDOW, w->spectrum);
-    masked_audio_begin(audio, w, b->mask + w->first / STFT_HOP * BINS);
+    masked_audio_begin(audio, w, b->mask + w->first / STFT_HOP * BINS, NULL, 0);
     float pcm[CHUNK];
     uint64_t first;
     size_t n;
@@ -181,7 +181,7 @@ static void silence_is_zeros_and_takes_part_in_the_overlap(void **state)
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
     play_window(b, audio, 0, HOP);
     b->window.first = HOP;
-    masked_audio_begin(audio, &b->window, NULL);
+    masked_audio_begin(audio, &b->window, NULL, NULL, 0);
     assert_int_equal(masked_audio_next(audio, pcm, CHUNK, &first), HOP);
     assert_int_equal(first, b->end);
     for (int i = STFT_HOP; i < HOP; i++) /* the first hop still fades out */
@@ -198,7 +198,7 @@ static void a_timeline_that_jumped_is_a_jump_in_position(void **state)
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
     play_window(b, audio, 0, HOP);
     b->window.first = 1000 * HOP;
-    masked_audio_begin(audio, &b->window, NULL);
+    masked_audio_begin(audio, &b->window, NULL, NULL, 0);
     assert_true(masked_audio_next(audio, pcm, CHUNK, &first) > 0);
     assert_true(first > 1000 * HOP);
     masked_audio_destroy(audio);

@@ -16,18 +16,18 @@ static void must(int condition)
 
 static int config(const char *text, size_t size, struct error *error)
 {
-    struct focalnet_config c = {.head_dim = 192, .n_classes = 50};
-    int r = focalnet_config_parse(&c, text, size, "config.json", error);
+    struct net_config c = {.kind = NET_FOCALNET};
+    int r = net_config_parse(&c, text, size, "config.json", error);
     if (r < 0)
         return r;
-    for (int s = 0; s < c.n_stages; s++) {
+    *net_head(&c) = (struct head_config){192, 50};
+    for (int i = 0; i < net_maps(&c, false); i++) {
         int rows, cols;
-        focalnet_stage_size(&c, s, &rows, &cols);
+        net_map_size(&c, i, &rows, &cols);
         must(rows >= 1 && rows <= 1100 && cols >= 1 && cols <= 1100);
-        must(focalnet_stage_channels(&c, s) <= 16384);
     }
-    if (focalnet_parameters(&c) > 0) /* nothing where the graph is refused */
-        must(focalnet_flops(&c) > 0);
+    if (net_parameters(&c) > 0) /* nothing where the graph is refused */
+        must(net_flops(&c, false) > 0);
     return 0;
 }
 

@@ -39,9 +39,11 @@ struct golden_backend {
     bool isolate; /* see plan_config */
 };
 
-/* Runs the network of a focalnet file on its inputs and reports every out. tensor. Returns 0
- * however large the errors are, or a negative errno where the file cannot be used. */
-int golden_focalnet(const struct safetensors *file, const struct golden_backend *backend,
-                    golden_line_report report, void *user, struct error *error);
+/* Each runs the network of a file of its kind on the file's inputs and reports every tensor of the
+ * forward pass. Returns 0 however large the errors are, or a negative errno where the file cannot
+ * be used. */
+typedef int golden_check(const struct safetensors *file, const struct golden_backend *backend,
+                         golden_line_report report, void *user, struct error *error);
+golden_check golden_focalnet, golden_vit, golden_piq;
 
 #endif

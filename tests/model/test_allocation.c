@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A run allocates nothing, neither we nor the libraries we call. This program's malloc stands before
- * the C library's and counts, by who calls. */
+ * A run allocates nothing, neither we nor the libraries we call. This program's malloc stands
+ * before the C library's and counts, by who calls. */
 #include "tests/model/places.h"
 
 #include <dlfcn.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "model/graph.h"
-#include "model/nets/focalnet.h"
+#include "model/nets/net.h"
 
 static int weight(struct graph *g, int rank, int64_t a, int64_t b, int64_t k, const char *name)
 {
@@ -119,8 +119,7 @@ static struct focalnet_config base_config(void)
                                     .focal_windows = {3, 3, 3, 3},
                                     .mlp_ratio = 4,
                                     .layer_norm_eps = 1e-5f,
-                                    .head_dim = 192,
-                                    .n_classes = 50};
+                                    .head = {192, 50}};
 }
 
 /* golden/README: 87 123 144 backbone parameters, of which the final layer norm's 2048 are unused;
@@ -128,9 +127,9 @@ static struct focalnet_config base_config(void)
 static void focalnet_base_has_the_published_number_of_parameters(void **state)
 {
     (void)state;
-    struct focalnet_config c = base_config();
+    struct net_config c = {.kind = NET_FOCALNET, .focalnet = base_config()};
     size_t backbone = 87123144 - 2 * 1024, head = 2 * 1024 + 192 * 1024 + 192 + 50 * 192;
-    assert_int_equal(focalnet_parameters(&c), backbone + head);
+    assert_int_equal(net_parameters(&c), backbone + head);
 }
 
 static void every_absurd_config_is_refused_by_its_key(void **state)

@@ -72,10 +72,10 @@ static void the_shipped_model_opens_and_is_described_rightly(void **state)
     assert_string_equal(info->architecture, "focalnet");
     assert_int_equal(info->image_rows, 112);
     assert_int_equal(info->image_cols, 112);
-    assert_int_equal(info->n_stages, 4);
+    assert_int_equal(info->n_maps, 4);
     for (int s = 0; s < 4; s++) {
-        assert_int_equal(info->stages[s].rows, 28 >> s == 3 ? 4 : 28 >> s); /* 28 14 7 4 */
-        assert_int_equal(info->stages[s].cols, info->stages[s].rows);
+        assert_int_equal(info->maps[s].rows, 28 >> s == 3 ? 4 : 28 >> s); /* 28 14 7 4 */
+        assert_int_equal(info->maps[s].cols, info->maps[s].rows);
     }
     const struct model_preprocess *p = &info->preprocess;
     assert_int_equal(p->sample_rate, 16000);
@@ -191,9 +191,9 @@ static void the_built_in_geometry_is_focalnet_base(void **state)
     assert_string_equal(info->name, "focalnet-base");
     assert_int_equal(info->image_rows, 224);
     assert_int_equal(info->n_classes, 50);
-    assert_int_equal(info->n_stages, 4);
+    assert_int_equal(info->n_maps, 4);
     for (int s = 0; s < 4; s++)
-        assert_int_equal(info->stages[s].rows, 56 >> s);
+        assert_int_equal(info->maps[s].rows, 56 >> s);
     assert_int_equal(strlen(info->hash), 64);
     /* 87123144 of the backbone (golden/README) less the unused focalnet.layernorm, and the head:
      * batch norm 2 * 1024, linear 1024 -> 192 with bias, 50 class vectors of 192 */
@@ -209,7 +209,8 @@ static void the_built_in_geometry_is_focalnet_base(void **state)
 static const struct {
     const char *key, *value, *piece;
 } bad_config[] = {
-    {"model_type", "\"vit\"", "\"model_type\" is \"vit\"; allowed: \"focalnet\""},
+    {"model_type", "\"swin\"", "\"model_type\" is \"swin\"; allowed: \"focalnet\" or \"vit\""},
+    {"model_type", "\"vit\"", "\"architectures\" is [\"FocalNetBackbone\"]; allowed: "},
     {"model_type", "7", "\"model_type\" is 7"},
     {"model_type", "\"\\u007f\\u009b\"", "\"model_type\" is \"?\\u009B\""},
     {"architectures", "[\"ViTModel\"]", "\"architectures\" is [\"ViTModel\"]"},
@@ -344,12 +345,14 @@ static void the_published_config_is_understood(void **state)
 {
     size_t n;
     struct error error = {""};
-    struct focalnet_config c = {.head_dim = 192, .n_classes = 50};
+    struct net_config net = {.kind = NET_FOCALNET};
     struct place p = golden("checkpoints/config.json");
     char *text = read_bytes(p.path, &n);
-    if (focalnet_config_parse(&c, text, n, p.path, &error) < 0)
+    if (net_config_parse(&net, text, n, p.path, &error) < 0)
         fail_msg("%s", error.text);
     free(text);
+    const struct focalnet_config c = net.focalnet;
+    assert_int_equal(net.kind, NET_FOCALNET);
     assert_int_equal(c.embed_dim, 16);
     assert_int_equal(c.n_stages, 4);
     assert_int_equal(c.depths[2], 2);

@@ -39,6 +39,18 @@ enum program {
     P_CHANNEL_L2,
     P_BATCH_NORM,
     P_COSINE,
+    P_RELU,
+    P_SIGMOID,
+    P_BATCH_NORM_INNER, /* of a value that only it reads */
+    P_RESIZE,
+    P_TRANSPOSED,
+    P_TRANSPOSED_RELU,
+    P_TOKENS,
+    P_GRID,
+    P_ATTENTION,
+    P_CLS_ATTENTION,
+    P_ATTENTION_MAP,
+    P_QUANTISE,
     PROGRAMS
 };
 
@@ -69,13 +81,27 @@ static const struct {
     [P_CHANNEL_L2] = {"channel l2", 1e-6},
     [P_BATCH_NORM] = {"batch norm", 1e-6},
     [P_COSINE] = {"cosine", 1e-6},
+    [P_RELU] = {"relu", 0},
+    [P_SIGMOID] = {"sigmoid", 4e-7}, /* e^x within 2 ulp */
+    [P_BATCH_NORM_INNER] = {"batch norm in place", 1e-6},
+    [P_RESIZE] = {"resize", 0}, /* the same code */
+    [P_TRANSPOSED] = {"transposed conv", 4e-6},
+    [P_TRANSPOSED_RELU] = {"transposed conv + relu", 4e-6},
+    [P_TOKENS] = {"tokens", 0},
+    [P_GRID] = {"grid", 0},
+    /* scores up to 30^2 * D / sqrt(D), of which e^x takes the absolute error */
+    [P_ATTENTION] = {"attention", 2e-5},
+    [P_CLS_ATTENTION] = {"cls attention", 0},
+    [P_ATTENTION_MAP] = {"attention map", 0},
+    [P_QUANTISE] = {"nearest + lookup", 0},
 };
 
 struct operator_case {
     enum program program;
     struct tensor_shape in;
     int out;                 /* channels; focal: levels */
-    int kernel, stride, pad; /* focal: kernel is the window */
+    int kernel, stride, pad; /* focal: kernel is the window; attention: kernel is the heads; resize:
+                                kernel x stride; transposed: one column less than rows of both */
     bool slice;              /* of a wider input */
 };
 
@@ -133,7 +159,34 @@ static const struct operator_case cases[] = {
     {P_BATCH_NORM, {3, 1, 1, 77}, 0, 0, 0, 0, false},
     {P_COSINE, {3, 1, 1, 192}, 50, 0, 0, 0, false},
     {P_COSINE, {1, 1, 1, 1}, 1, 0, 0, 0, false},
+    {P_RELU, {2, 3, 5, 7}, 0, 0, 0, 0, true},
+    {P_SIGMOID, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_SIGMOID, {2, 43, 51, 1}, 0, 0, 0, 0, false},
+    {P_SIGMOID, {2, 3, 5, 19}, 0, 0, 0, 0, true},
+    {P_BATCH_NORM_INNER, {2, 53, 66, 33}, 0, 0, 0, 0, false},
+    {P_RESIZE, {2, 7, 7, 32}, 0, 14, 14, 0, false},
+    {P_RESIZE, {1, 4, 3, 5}, 0, 2, 9, 0, true},
+    {P_TRANSPOSED, {1, 1, 1, 1}, 1, 1, 1, 0, false},
+    {P_TRANSPOSED, {2, 5, 4, 3}, 5, 2, 2, 0, false},
+    {P_TRANSPOSED, {2, 14, 14, 32}, 1, 10, 2, 1, false}, /* one channel: as a product */
+    {P_TRANSPOSED, {1, 9, 7, 18}, 2, 4, 1, 1, true},
+    {P_TRANSPOSED_RELU, {2, 7, 6, 33}, 17, 4, 3, 1, false},
+    {P_TRANSPOSED_RELU, {1, 5, 5, 8}, 3, 3, 4, 1, false},
+    {P_TRANSPOSED_RELU, {2, 13, 9, 64}, 64, 4, 2, 1, false},
+    {P_TOKENS, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_TOKENS, {3, 4, 5, 48}, 0, 0, 0, 0, true},
+    {P_GRID, {2, 4, 5, 48}, 0, 0, 0, 0, false},
+    {P_ATTENTION, {1, 1, 1, 1}, 0, 1, 0, 0, false},
+    {P_ATTENTION, {2, 1, 17, 48}, 0, 4, 0, 0, false},
+    {P_ATTENTION, {2, 1, 197, 128}, 0, 2, 0, 0, false},
+    {P_ATTENTION, {1, 1, 33, 35}, 0, 5, 0, 0, true},
+    {P_CLS_ATTENTION, {2, 1, 17, 48}, 0, 4, 0, 0, false},
+    {P_ATTENTION_MAP, {2, 1, 13, 8}, 0, 4, 0, 0, false},
+    {P_QUANTISE, {2, 7, 7, 32}, 64, 0, 0, 0, false},
+    {P_QUANTISE, {1, 3, 5, 17}, 23, 0, 0, 0, true},
 };
+
+enum { CLASSES = 6, SHARED = 3 };
 
 static uint64_t seed_value = 20240917;
 
@@ -199,6 +252,22 @@ static int batch_norm(struct graph *g, int x, int c)
     return graph_batch_norm(g, x, w, 1e-5f);
 }
 
+static int transposed(struct graph *g, int x, const struct operator_case *c)
+{
+    int columns = c->kernel > 1 ? c->kernel - 1 : 1;
+    const int stride[2] = {c->stride, c->stride > 1 ? c->stride - 1 : 1};
+    int w = graph_weight(g, 4, (const int64_t[]){c->in.c, c->out, c->kernel, columns},
+                         "case.transposed.weight");
+    return graph_conv_transposed(g, x, w, weight(g, "transposed.bias", 1, c->out, 1, 1), stride,
+                                 c->pad);
+}
+
+static int tokens(struct graph *g, int x, struct tensor_shape s)
+{
+    return graph_tokens(g, x, weight(g, "cls_token", 3, 1, 1, s.c),
+                        weight(g, "position_embeddings", 3, 1, 1 + s.h * s.w, s.c));
+}
+
 /* The input itself, or the inner channels of one with one more on each side: rows that are neither
  * dense nor aligned. */
 static int case_input(struct graph *g, const struct operator_case *c)
@@ -259,6 +328,36 @@ static int build(struct graph *g, const struct operator_case *c, int inputs[2])
         return batch_norm(g, x, ch);
     case P_COSINE:
         return graph_cosine(g, x, weight(g, "cosine.weight", 2, c->out, ch, 1));
+    case P_RELU:
+        return graph_relu(g, x);
+    case P_SIGMOID:
+        return graph_sigmoid(g, x);
+    case P_BATCH_NORM_INNER: /* gelu(x) may be overwritten */
+        return batch_norm(g, graph_gelu(g, x), ch);
+    case P_RESIZE:
+        return graph_resize(g, x, c->kernel, c->stride);
+    case P_TRANSPOSED:
+        return transposed(g, x, c);
+    case P_TRANSPOSED_RELU:
+        return graph_relu(g, transposed(g, x, c));
+    case P_TOKENS:
+        return tokens(g, x, c->in);
+    case P_GRID:
+        return graph_grid(g, tokens(g, x, c->in), c->in.w, c->in.h); /* transposed sizes fit too */
+    case P_ATTENTION:
+        y = inputs[1] = graph_input(g, c->in);
+        return graph_attention(g, x, y, graph_gelu(g, y), c->kernel);
+    case P_CLS_ATTENTION:
+        y = inputs[1] = graph_input(g, c->in);
+        return graph_cls_attention(g, x, y, c->kernel);
+    case P_ATTENTION_MAP:
+        y = graph_cls_attention(g, x, x, c->kernel);
+        return graph_attention_map(g, y, c->in.w - 1, 1);
+    case P_QUANTISE: {
+        y = inputs[1] = graph_input(g, (struct tensor_shape){c->in.n, 1, 1, CLASSES});
+        int codebook = weight(g, "codebook", 2, c->out, ch, 1);
+        return graph_lookup(g, graph_nearest(g, x, y, codebook, SHARED), codebook);
+    }
     default:
         y = inputs[1] = graph_input(g, c->in);
         return (c->program == P_MUL ? graph_mul : graph_add)(g, x, y);
@@ -373,7 +472,7 @@ static void the_cpu_agrees_with_the_reference_on_random_shapes(void **state)
     (void)state;
     uint64_t s = seed_value;
     print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 310; i++) {
         struct operator_case c = {.program = (enum program)(i % PROGRAMS)};
         c.in.n = 1 + (int)(1.5 + 1.5 * uniform(&s));
         c.in.h = 1 + (int)(6 + 6 * uniform(&s));
@@ -390,6 +489,16 @@ static void the_cpu_agrees_with_the_reference_on_random_shapes(void **state)
             c.out = 1 + c.out % 4;
             c.kernel |= 1;
         }
+        bool attends = c.program == P_ATTENTION || c.program == P_CLS_ATTENTION;
+        if (attends || c.program == P_ATTENTION_MAP) {
+            c.in.h = 1;
+            c.in.w++;
+            c.in.c *= c.kernel;
+        }
+        if (c.program == P_QUANTISE)
+            c.out += CLASSES + SHARED;
+        if (c.program == P_TRANSPOSED || c.program == P_TRANSPOSED_RELU)
+            c.pad = c.kernel > 3; /* something is left of a single cell */
         if (c.program == P_MEAN || c.program == P_COSINE || c.program == P_BATCH_NORM)
             c.in.h = c.in.w = 1;
         if (c.in.h + 2 * c.pad >= c.kernel && c.in.w + 2 * c.pad >= c.kernel)

@@ -74,8 +74,8 @@ static void assert_same(const struct runner_result *a, const struct runner_resul
     double cosines = difference(a->cosines, b->cosines, (size_t)info->n_classes);
     if (!(cosines <= 5e-6))
         fail_msg("cosines differ by %g", cosines);
-    for (int s = 0; s < info->n_stages; s++) {
-        size_t cells = (size_t)info->stages[s].rows * (size_t)info->stages[s].cols;
+    for (int s = 0; s < info->n_maps; s++) {
+        size_t cells = (size_t)info->maps[s].rows * (size_t)info->maps[s].cols;
         double maps = difference(a->maps[s], b->maps[s], cells);
         if (!(maps <= 1e-4))
             fail_msg("maps of stage %d differ by %g", s, maps);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network against the published one's numbers, on both backends. */
+ * The networks against the published ones' numbers, on both backends. */
 #include "tests/model/places.h"
 
 #include "tests/model/golden.h"
@@ -20,9 +20,9 @@ static void count(void *user, const struct golden_line *line)
 
 /* Every tensor of the file is within its limit, for values apart from each other in memory between
  * guards, and for values that share their places. */
-static void check(const char *name, const struct backend_ops *ops, int least_lines)
+static void check_file(golden_check *run, struct place place, const struct backend_ops *ops,
+                       int least_lines)
 {
-    struct place place = golden(name);
     struct safetensors *file;
     struct error error;
     if (safetensors_open(&file, place.path, &error) < 0)
@@ -30,12 +30,17 @@ static void check(const char *name, const struct backend_ops *ops, int least_lin
     for (int isolate = 0; isolate < 2; isolate++) {
         struct golden_backend backend = {ops, 2, isolate != 0};
         struct tally tally = {0, 0};
-        if (golden_focalnet(file, &backend, count, &tally, &error) < 0)
+        if (run(file, &backend, count, &tally, &error) < 0)
             fail_msg("%s", error.text);
         assert_int_equal(tally.beyond, 0);
         assert_true(tally.lines >= least_lines);
     }
     safetensors_close(file);
+}
+
+static void check(const char *name, const struct backend_ops *ops, int least_lines)
+{
+    check_file(golden_focalnet, golden(name), ops, least_lines);
 }
 
 static void the_reference_reproduces_the_tiny_network(void **state)
@@ -68,6 +73,36 @@ static void the_cpu_reproduces_focalnet_base(void **state)
     check("focalnet_base_hashed.safetensors", &backend_cpu, 25);
 }
 
+static void the_reference_reproduces_the_tiny_vit(void **state)
+{
+    (void)state;
+    check_file(golden_vit, golden("vit_tiny.safetensors"), &backend_ref, 17);
+}
+
+static void the_cpu_reproduces_the_tiny_vit(void **state)
+{
+    (void)state;
+    check_file(golden_vit, golden("vit_tiny.safetensors"), &backend_cpu, 17);
+}
+
+static void the_cpu_reproduces_vit_base(void **state)
+{
+    (void)state;
+    check_file(golden_vit, golden("vit_base_hashed.safetensors"), &backend_cpu, 19);
+}
+
+static void the_reference_reproduces_piq(void **state)
+{
+    (void)state;
+    check_file(golden_piq, golden("piq.safetensors"), &backend_ref, 11);
+}
+
+static void the_cpu_reproduces_piq(void **state)
+{
+    (void)state;
+    check_file(golden_piq, golden("piq.safetensors"), &backend_cpu, 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,6 +111,11 @@ int main(void)
         cmocka_unit_test(the_reference_reproduces_all_options),
         cmocka_unit_test(the_cpu_reproduces_all_options),
         cmocka_unit_test(the_cpu_reproduces_focalnet_base),
+        cmocka_unit_test(the_reference_reproduces_the_tiny_vit),
+        cmocka_unit_test(the_cpu_reproduces_the_tiny_vit),
+        cmocka_unit_test(the_cpu_reproduces_vit_base),
+        cmocka_unit_test(the_reference_reproduces_piq),
+        cmocka_unit_test(the_cpu_reproduces_piq),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
