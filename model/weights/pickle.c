@@ -11,7 +11,7 @@
 
 #include "model/weights/pickle_tree.h"
 
-enum { GLOBAL_MAX_BYTES = 200 };
+enum { GLOBAL_MAX_BYTES = 200, STACK_ROOM = 64 /* at first */ };
 
 static const char ordered_dict[] = "collections.OrderedDict";
 static const size_t ordered_dict_index = SIZE_MAX;
@@ -65,7 +65,7 @@ static int push(struct reader *r, struct pickle_value *v)
     if (r->depth == PICKLE_MAX_STACK)
         return damaged(r, "leaves more than %d values waiting", PICKLE_MAX_STACK);
     if (r->depth == r->stack_room) {
-        size_t room = r->stack_room == 0 ? 64 : 2 * r->stack_room;
+        size_t room = 2 * r->stack_room;
         struct pickle_value **grown = realloc(r->stack, room * sizeof(*grown));
         if (grown == NULL)
             return no_memory(r);
@@ -534,10 +534,13 @@ int pickle_read(struct pickle **ret, const char *place, const void *bytes, size_
     struct reader *r = calloc(1, sizeof *r);
     struct pickle *p = calloc(1, sizeof *p);
     int code;
-    if (r == NULL || p == NULL) {
+    if (r != NULL)
+        r->stack = malloc(STACK_ROOM * sizeof(*r->stack));
+    if (p == NULL || r == NULL || r->stack == NULL) {
         code = error_set(error, ENOMEM, "%s: out of memory", place);
     } else {
         r->pickle = p;
+        r->stack_room = STACK_ROOM;
         r->rules = rules;
         r->place = place;
         r->error = error;
