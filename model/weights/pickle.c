@@ -113,7 +113,7 @@ static int take(struct reader *r, size_t n, const unsigned char **ret)
 /* A little-endian number of up to 8 bytes. */
 static int take_number(struct reader *r, size_t n, uint64_t *ret)
 {
-    const unsigned char *bytes;
+    const unsigned char *bytes = NULL;
     int code = take(r, n, &bytes);
     if (code < 0)
         return code;

@@ -13,7 +13,11 @@
 #include "model/weights/pickle.h"
 #include "model/weights/torch_container.h"
 
-enum { MAX_MEMBERS = 1 << 18, PICKLE_MAX_BYTES = 64 << 20, SHOWN_BYTES = 120 };
+enum { MAX_MEMBERS = 1 << 17, PICKLE_MAX_BYTES = 64 << 20, MAX_ENDS = 4, SHOWN_BYTES = 120 };
+
+/* Behind the directory come its 64-bit end, the locator of that, the 22 bytes of its plain end and
+ * a comment of up to 64 KiB. */
+enum { END64_BYTES = 56, LOCATOR_BYTES = 20, TAIL_BYTES = LOCATOR_BYTES + 22 + 65535 };
 
 static const char pickle_name[] = "data.pkl";
 
@@ -43,6 +47,44 @@ static int damaged(const struct archive *a, const char *member, const char *what
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
+}
+
+static uint64_t little64(const unsigned char *at)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | at[i];
+    return v;
+}
+
+/* libzip reads all of a directory, and one for each end that it finds: for minutes where a hostile
+ * file has many ends or millions of members. More than 65535 take a 64-bit directory, to which each
+ * locator in the tail may lead. */
+static int check_directory(const char *path, int fd, size_t file_bytes, struct error *error)
+{
+    int r = 0, ends = 0;
+    const size_t n = file_bytes < TAIL_BYTES ? file_bytes : TAIL_BYTES;
+    unsigned char *tail = malloc(n + 1);
+    if (tail == NULL)
+        return error_set(error, ENOMEM, "%s: out of memory", path);
+    const ssize_t got = pread(fd, tail, n, (off_t)(file_bytes - n));
+    if (got < 0)
+        r = error_set(error, errno, "%s: cannot read it: %s", path, strerror(errno));
+    for (size_t i = 0; r == 0 && got >= LOCATOR_BYTES && i <= (size_t)got - LOCATOR_BYTES; i++) {
+        unsigned char end[END64_BYTES];
+        if (memcmp(tail + i, "PK\5\6", 4) == 0 && ++ends > MAX_ENDS)
+            r = error_set(error, EINVAL, "%s: the zip file has many ends: it is damaged", path);
+        if (memcmp(tail + i, "PK\6\7", 4) != 0 || little64(tail + i + 8) > file_bytes ||
+            pread(fd, end, sizeof end, (off_t)little64(tail + i + 8)) != sizeof end)
+            continue;
+        uint64_t members = little64(end + 32);
+        if (memcmp(end, "PK\6\6", 4) == 0 && members > MAX_MEMBERS)
+            r = error_set(error, EINVAL,
+                          "%s: it is a zip file of %" PRIu64 " members; allowed: up to %d", path,
+                          members, MAX_MEMBERS);
+    }
+    free(tail);
+    return r;
 }
 
 static int list_members(struct archive *a)
@@ -215,8 +257,11 @@ static int place_storage(const struct archive *a, struct torch_storage *storage)
 int torch_zip_open(struct torch_tree *tree, struct zip **ret, const char *path, int fd,
                    size_t file_bytes, struct error *error)
 {
-    int code = 0, own = dup(fd); /* libzip closes the one that it gets */
     *ret = NULL;
+    int checked = check_directory(path, fd, file_bytes, error);
+    if (checked < 0)
+        return checked;
+    int code = 0, own = dup(fd); /* libzip closes the one that it gets */
     if (own < 0)
         return error_set(error, errno, "%s: cannot read it: %s", path, strerror(errno));
     struct zip *zip = zip_fdopen(own, ZIP_RDONLY, &code);

@@ -2,8 +2,6 @@
  * Pickles, honest and hostile, as data. Opcodes are written as Python's pickletools names them. */
 #include "tests/model/checkpoints.h"
 
-#include <limits.h>
-
 #include "model/weights/pickle.h"
 
 static const char place[] = "some.ckpt";

@@ -2,10 +2,6 @@
  * PyTorch checkpoints as published, and the same files hurt in every way. */
 #include "tests/model/checkpoints.h"
 
-#include <math.h>
-#include <sys/wait.h>
-#include <time.h>
-
 #include "model/weights/torch_file.h"
 
 static struct torch_file *open_torch(const char *path)
@@ -311,8 +307,8 @@ static struct tally change_bytes(const char *name, size_t step, uint64_t seed)
     FILE *f = fopen(p.path, "r+e");
     assert_non_null(f);
     for (size_t i = 0; i<o.n; i += step> 0 ? 1 + random_next(&seed) % (2 * step) : 1) {
-        for (int round = 0; round < (step > 0 ? 1 : 3); round++) {
-            char flip = round == 0 ? (char)(1 + random_next(&seed) % 255) : round == 1 ? 1 : -128;
+        for (int round = 0; round < (step > 0 ? 1 : 2); round++) {
+            char flip = round == 0 ? (char)(1 + random_next(&seed) % 255) : 1;
             assert_int_equal(pwrite(fileno(f), &(char){o.bytes[i] ^ flip}, 1, (off_t)i), 1);
             judge(p.path, &o, &tally);
         }
@@ -330,8 +326,8 @@ static void a_changed_byte_never_leads_astray(void **state)
 {
     struct tally zip = change_bytes("checkpoints/odd_tensors.ckpt", 0, 20260724);
     change_bytes("checkpoints/odd_tensors_legacy.ckpt", 0, 20260725);
-    struct tally large = change_bytes("checkpoints/classifier.ckpt", 100, 20260726);
-    change_bytes("checkpoints/classifier_legacy.ckpt", 100, 20260727);
+    struct tally large = change_bytes("checkpoints/classifier.ckpt", 200, 20260726);
+    change_bytes("checkpoints/classifier_legacy.ckpt", 200, 20260727);
     /* a zip file's checksums find what the stream cannot */
     assert_true(large.other == 0 && zip.other == 0);
     assert_true(zip.same >= 1 && zip.refused > 0 && zip.unreadable > 0);

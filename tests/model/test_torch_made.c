@@ -2,7 +2,6 @@
  * Checkpoints made by hand: honest but rare, and lying in one thing each. */
 #include "tests/model/checkpoints.h"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include "model/weights/torch_file.h"
