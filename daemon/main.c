@@ -15,6 +15,9 @@ static const struct {
 } modes[] = {
     {"run", mode_run, "listen live, name the sound, publish over ZeroMQ"},
     {"classify", mode_classify, "name the sound of audio files"},
+    {"import", mode_import, "make a model of a published checkpoint"},
+    {"export", mode_export, "write a model in Hugging Face's layout"},
+    {"eval", mode_eval, "measure a model on labelled clips, and how well its maps explain it"},
     {"bench", mode_bench, "measure this machine: network, pipeline, latency"},
 };
 
@@ -44,6 +47,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         if (strcmp(name, modes[i].name) == 0)
             return modes[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "focald: unknown mode %s; allowed: run, classify, bench; see --help\n", name);
+    fprintf(stderr, "focald: unknown mode %s; allowed: ", name);
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        fprintf(stderr, "%s%s", modes[i].name, i + 1 < ARRAY_LEN(modes) ? ", " : "; see --help\n");
     return EXIT_USAGE;
 }
