@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The overlap test (paper, Fig. 2): two sounds at once or one after the other, and which of them
+ * the interpretation keeps. */
+#ifndef FOCALD_DAEMON_EVAL_OVERLAP_H
+#define FOCALD_DAEMON_EVAL_OVERLAP_H
+
+#include "base/error.h"
+#include "model/model.h"
+
+enum overlap_mode {
+    OVERLAP_MIX,   /* both over the whole window */
+    OVERLAP_CONCAT /* the first half of the window is the first's, the second half the second's */
+};
+
+/* 0, or -EINVAL naming what is allowed. */
+int overlap_mode_parse(const char *name, enum overlap_mode *ret, struct error *error);
+
+struct overlap_config {
+    const struct model *model;
+    const char *backend;
+    int threads;
+    double quantile;
+    enum overlap_mode mode;
+    const char *dir; /* that exists */
+};
+
+/* files: "A,B". Writes into dir STEM.png and STEM-mixture.wav, -interpretation.wav, -a.wav, -b.wav,
+ * STEM being overlap-A-B of the files' names. Errors name the file. */
+int overlap_run(const struct overlap_config *config, const char *files, struct error *error);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The evaluation itself: every clip through the network, then what its mask keeps and what it
+ * leaves, in batches, with the windows made beside the network.
+ *
+ * What comes out depends on neither the batch size nor the number of threads nor the order in which
+ * threads finish: each clip is computed by itself, and all sums are taken afterwards in the table's
+ * order. */
+#ifndef FOCALD_DAEMON_EVAL_RUN_H
+#define FOCALD_DAEMON_EVAL_RUN_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "daemon/eval_data.h"
+#include "model/model.h"
+
+enum eval_state { EVAL_WAITING, EVAL_DONE, EVAL_SILENT, EVAL_FAILED };
+
+struct eval_outcome { /* of a clip */
+    enum eval_state state;
+    int best;         /* argmax over all classes: what is explained; -1 unless DONE */
+    int predicted;    /* argmax over the classes allowed; -1 unless DONE */
+    float p, p_label; /* of best and of the clip's own class, softmax of the unscaled cosines */
+    uint64_t bad;     /* samples that were NaN or infinite */
+};
+
+struct eval_explained { /* of a clip at a quantile; means of these are the figures */
+    float p_in, p_out;  /* of best */
+    int best_in;
+    double fid_i, fa, ai, ad, ad_double_softmax, ag;
+    double kept; /* mean of the mask */
+    bool empty;  /* the mask keeps nothing: no sps, no comp */
+    double sps, comp;
+};
+
+struct eval_results {
+    int n, n_quantiles;
+    struct eval_outcome *clips;       /* [n] */
+    struct eval_explained *explained; /* [n][n_quantiles] */
+};
+
+struct eval_config {
+    const struct model *model;
+    const char *backend;
+    int threads, batch;      /* of the network, 0: all cores; windows a run */
+    const double *quantiles; /* [n_quantiles]; none: accuracy only */
+    int n_quantiles;
+    bool among_data; /* only classes that occur in the data are predicted */
+    bool keep_going;
+    const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */
+    /* A clip failed, and keep_going; in the table's order. */
+    void (*failed)(void *user, const char *line);
+    /* Clips that are wholly done, and the share of all work. */
+    void (*progress)(void *user, int clips, double share);
+    void *user;
+};
+
+int eval_run(const struct eval_config *config, const struct eval_data *data,
+             struct eval_results *ret, struct error *error);
+void eval_results_finish(struct eval_results *results); /* also of a zeroed struct */
+
+#endif
