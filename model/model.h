@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -81,6 +82,10 @@ struct runner; /* compiled plans for batches up to max_batch; one thread at a ti
 
 int runner_create(struct runner **ret, const struct model *model,
                   const struct runner_config *config, struct error *error);
+/* With random weights, by a seed, in the first so many of cascade.h's parts; for the sanity check. */
+int runner_create_random(struct runner **ret, const struct model *model,
+                         const struct runner_config *config, int random_parts, uint64_t seed,
+                         struct error *error);
 void runner_destroy(struct runner *runner); /* takes NULL */
 
 /* The backend that was taken ("cpu") and its threads, for health and logs. */

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "model/backend.h"
+#include "model/cascade.h"
 #include "model/model_internal.h"
 #include "model/plan.h"
 
@@ -72,13 +73,28 @@ static int make_plan(struct runner *r, int i, const struct net_config *config,
     return plan_create(&r->plans[i].plan, &graph, &plan, error);
 }
 
-static int make_plans(struct runner *r, const struct model *model, struct error *error)
+struct random_choice {
+    const struct model *model;
+    int parts; /* 0: none */
+    uint64_t seed;
+};
+
+static bool is_random(const void *user, const char *weight)
 {
+    const struct random_choice *choice = user;
+    return cascade_holds(choice->model, choice->parts, weight);
+}
+
+static int make_plans(struct runner *r, const struct random_choice *random, struct error *error)
+{
+    const struct model *model = random->model;
     struct weights *weights;
     size_t bytes = 0;
     int code = model_weights(model, &weights, error);
     if (code < 0)
         return code;
+    if (random->parts > 0)
+        weights_randomize(weights, is_random, random, random->seed);
     for (int i = 0; i < RUNNER_MAX_PLANS && 1 << i <= r->max_batch && code == 0; i++) {
         code = make_plan(r, i, model_net(model), weights, error);
         if (code == 0) {
@@ -118,9 +134,11 @@ static int make_results(struct runner *r, struct error *error)
     return complete ? 0 : error_set(error, ENOMEM, "runner: out of memory");
 }
 
-int runner_create(struct runner **ret, const struct model *model,
-                  const struct runner_config *config, struct error *error)
+int runner_create_random(struct runner **ret, const struct model *model,
+                         const struct runner_config *config, int random_parts, uint64_t seed,
+                         struct error *error)
 {
+    struct random_choice random = {model, random_parts, seed};
     if (config->max_batch < 1 || config->max_batch > RUNNER_MAX_BATCH)
         return error_set(error, EINVAL, "runner: batches up to %d; allowed: 1 to %d",
                          config->max_batch, RUNNER_MAX_BATCH);
@@ -135,7 +153,7 @@ int runner_create(struct runner **ret, const struct model *model,
     r->threads = config->threads > 0 ? config->threads : usable_cores();
     int code = choose_backend(r, config->backend, error);
     if (code == 0)
-        code = make_plans(r, model, error);
+        code = make_plans(r, &random, error);
     if (code == 0)
         code = make_results(r, error);
     if (code < 0) {
@@ -144,6 +162,12 @@ int runner_create(struct runner **ret, const struct model *model,
     }
     *ret = r;
     return 0;
+}
+
+int runner_create(struct runner **ret, const struct model *model,
+                  const struct runner_config *config, struct error *error)
+{
+    return runner_create_random(ret, model, config, 0, 0, error);
 }
 
 void runner_destroy(struct runner *r)

@@ -17,6 +17,9 @@ struct copy {
 struct weights {
     const struct safetensors *file; /* NULL: hashed */
     struct copy *copies;
+    bool (*random)(const void *user, const char *name); /* NULL: none is */
+    const void *random_user;
+    uint64_t seed;
 };
 
 static int create(struct weights **ret, const struct safetensors *file, struct error *error)
@@ -193,8 +196,8 @@ int weights_check(const struct weights *w, const char *name, int rank, const int
     return w->file == NULL || find_fitting(w, name, rank, shape, error) != NULL ? 0 : -EINVAL;
 }
 
-const float *weights_get(struct weights *w, const char *name, int rank, const int64_t *shape,
-                         struct error *error)
+static const float *get(struct weights *w, const char *name, int rank, const int64_t *shape,
+                        struct error *error)
 {
     if (w->file == NULL)
         return get_hashed(w, name, rank, shape, error);
@@ -207,4 +210,30 @@ const float *weights_get(struct weights *w, const char *name, int rank, const in
     if (data != NULL)
         safetensors_float(t, data);
     return data;
+}
+
+/* Random */
+
+void weights_randomize(struct weights *w, bool (*chosen)(const void *user, const char *name),
+                       const void *user, uint64_t seed)
+{
+    w->random = chosen;
+    w->random_user = user;
+    w->seed = seed;
+}
+
+const float *weights_get(struct weights *w, const char *name, int rank, const int64_t *shape,
+                         struct error *error)
+{
+    const float *data = get(w, name, rank, shape, error);
+    if (data == NULL || w->random == NULL || !w->random(w->random_user, name))
+        return data;
+    size_t cells = 1;
+    for (int i = 0; i < rank; i++)
+        cells *= (size_t)shape[i];
+    float *drawn = new_copy(w, cells, name, error);
+    uint64_t seed = splitmix64(w->seed ^ fnv1a64(name));
+    for (size_t i = 0; drawn != NULL && i < cells; i++)
+        drawn[i] = data[splitmix64(seed + i * 0x9E3779B97F4A7C15u) % cells];
+    return drawn;
 }

@@ -4,6 +4,7 @@
 #ifndef FOCALD_MODEL_WEIGHTS_PROVIDER_H
 #define FOCALD_MODEL_WEIGHTS_PROVIDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -25,6 +26,12 @@ const float *weights_get(struct weights *weights, const char *name, int rank, co
 /* 0 when weights_get would find it, or -EINVAL with the same error. */
 int weights_check(const struct weights *weights, const char *name, int rank, const int64_t *shape,
                   struct error *error);
+
+/* From here on every tensor whose name `chosen` takes is a random one: each value is drawn anew
+ * from the tensor's own, so that their distribution stays and what they had learnt goes. The same
+ * seed gives the same tensor whichever others are chosen. chosen NULL: none. */
+void weights_randomize(struct weights *weights, bool (*chosen)(const void *user, const char *name),
+                       const void *user, uint64_t seed);
 
 /* Frees the copies and lets the file's pages go: what was needed has been packed. More may be asked
  * for later. */
