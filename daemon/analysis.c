@@ -36,8 +36,7 @@ int analysis_create(struct analysis **ret, const struct model_info *info, struct
     if (r < 0)
         return r;
     if (info->n_maps < 1)
-        return error_set(error, EINVAL, "model %s: has no map to interpret",
-                         info->name);
+        return error_set(error, EINVAL, "model %s: has no map to interpret", info->name);
     struct analysis *a = calloc(1, sizeof *a);
     if (a == NULL)
         return error_set(error, ENOMEM, "analysis: out of memory");
@@ -57,8 +56,8 @@ int analysis_create(struct analysis **ret, const struct model_info *info, struct
         r = resize_create(&a->shrink, rows, cols, info->image_rows, info->image_cols,
                           info->preprocess.antialias, error);
     if (r == 0) /* enlarging: antialiasing or not gives the same */
-        r = resize_create(&a->grow, info->maps[last].rows, info->maps[last].cols, rows, cols,
-                          false, error);
+        r = resize_create(&a->grow, info->maps[last].rows, info->maps[last].cols, rows, cols, false,
+                          error);
     if (r < 0) {
         analysis_destroy(a);
         return r;

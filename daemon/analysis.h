@@ -44,8 +44,8 @@ struct analysis_mask {
                             where it is a half or more; NULL with another interpreter */
 };
 
-/* map: [rows][cols] of the model's last map. q is not asked with PIQ. What ret points to lives until
- * the next call, `soft` as long as map. */
+/* map: [rows][cols] of the model's last map. q is not asked with PIQ. What ret points to lives
+ * until the next call, `soft` as long as map. */
 void analysis_after(struct analysis *analysis, const float *map, float q,
                     struct analysis_mask *ret);
 

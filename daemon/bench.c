@@ -21,8 +21,9 @@ static const double mb = 1e6;
 
 static const struct option_spec specs[] = {
     {"json", 'j', NULL, "one JSON object instead of the table", NULL, NULL},
-    {"model", 'm', "DIR", "focalnet-base (the built-in geometry) or a model's directory", NULL,
+    {"model", 'm', "DIR", "focalnet-base or another built-in geometry, or a model's directory", NULL,
      NULL},
+    {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
     {"batch", 'b', "N", "windows run at once by `network`, 1 to 64 (1)", NULL, NULL},
     {"hop", 0, "HOP", "of `pipeline` and `latency`: \"43 frames\", \"0.5 s\"", "analysis", "hop"},
@@ -134,11 +135,18 @@ static double resident_mb(void)
 
 static int run_network(struct bench_run *b, struct error *error)
 {
-    const char *model = b->model != NULL ? b->model : "focalnet-base";
+    struct model *model = NULL;
+    enum interpreter interpreter;
     struct network_bench_result n;
     double before_mb = resident_mb();
-    int r = network_bench(model, b->config.threads, b->batch, b->seconds > 0 ? b->seconds : 10, &n,
+    int r = interpreter_parse(b->config.interpreter, &interpreter, error);
+    if (r == 0)
+        r = model_open_with(&model, b->model != NULL ? b->model : "focalnet-base", interpreter,
+                            error);
+    if (r == 0)
+        r = network_bench(model, b->config.threads, b->batch, b->seconds > 0 ? b->seconds : 10, &n,
                           error);
+    model_close(model);
     if (r < 0)
         return r;
     double weights_mb = (double)n.weights_bytes / mb, with_mb = (double)n.resident_bytes / mb;
@@ -172,7 +180,7 @@ static int open_once(struct bench_run *b, struct error *error)
     if (b->opened != NULL)
         return 0;
     if (b->model != NULL)
-        return model_open(&b->opened, b->model, error);
+        snprintf(b->config.model_dir, sizeof b->config.model_dir, "%s", b->model);
     return open_model(&b->opened, &b->config, error);
 }
 

@@ -220,8 +220,7 @@ static void add_to_picture(struct classifier *c, struct job *job, const struct s
     size_t frames = own < c->frames ? own : c->frames;
     const uint8_t *hard = mask != NULL && mask->soft == NULL ? mask->mask : NULL;
     spectrogram_log(slot->spectrum, frames * c->bins, scale, c->logspec);
-    picture_add(job->out.picture, first, frames, c->logspec, mask != NULL ? mask->map : NULL,
-                hard);
+    picture_add(job->out.picture, first, frames, c->logspec, mask != NULL ? mask->map : NULL, hard);
     size_t last_row = (c->frames - 1) * c->bins;
     for (size_t t = frames; t < own; t++) {
         spectrogram_log(slot->spectrum + t * c->bins * 2, c->bins, scale, c->logspec);

@@ -36,10 +36,10 @@ struct config_live {
 };
 
 struct config {
-    char model_dir[512]; /* [model] dir; "" is the default model */
+    char model_dir[512];  /* [model] dir; "" is the default model */
     char interpreter[16]; /* [model] interpreter = auto | modulation | attention | piq */
-    char backend[16];    /* [model] backend = auto | cpu */
-    int threads;         /* [model] threads = 0 (all) */
+    char backend[16];     /* [model] backend = auto | cpu */
+    int threads;          /* [model] threads = 0 (all) */
     struct config_live live;
     double audio_delay_s; /* [audio] delay; -1: one hop */
     char resampler[16];   /* [audio] resampler = fast | medium | best */

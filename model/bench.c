@@ -134,18 +134,14 @@ static int measure(const struct model *model, struct runner *runner, int batch, 
     return r;
 }
 
-int network_bench(const char *model_name, int threads, int batch, double seconds,
+int network_bench(const struct model *model, int threads, int batch, double seconds,
                   struct network_bench_result *ret, struct error *error)
 {
-    struct model *model = NULL;
     struct runner *runner = NULL;
-    struct runner_config config = {.backend = "cpu", .threads = threads, .max_batch = batch};
-    int r = model_open(&model, model_name, error);
-    if (r == 0)
-        r = runner_create(&runner, model, &config, error);
+    struct runner_config config = {"cpu", threads, batch};
+    int r = runner_create(&runner, model, &config, error);
     if (r == 0)
         r = measure(model, runner, batch, seconds, ret, error);
     runner_destroy(runner);
-    model_close(model);
     return r;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "model/model.h"
 
 struct network_bench_result {
     char model[64], backend[16];
@@ -21,9 +22,9 @@ struct network_bench_result {
     size_t resident_bytes;   /* of this process with the network ready and run, before sgemm's */
 };
 
-/* model: a directory or a built-in's name. threads 0: all cores. batch: 1 ... 64 windows a run.
+/* threads 0: all cores. batch: 1 ... 64 windows a run.
  * Runs for about `seconds`, network and sgemm in turn, so that both meet the same machine. */
-int network_bench(const char *model, int threads, int batch, double seconds,
+int network_bench(const struct model *model, int threads, int batch, double seconds,
                   struct network_bench_result *ret, struct error *error);
 
 #endif

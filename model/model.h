@@ -40,7 +40,7 @@ struct model_info {
     char hash[65];         /* SHA-256 of model.safetensors (built-ins: of name and config), hex */
     int image_rows, image_cols; /* the plane the network takes */
     int n_classes;
-    const char *const *labels; /* [n_classes], UTF-8, owned by the model */
+    const char *const *labels;    /* [n_classes], UTF-8, owned by the model */
     enum interpreter interpreter; /* in use, never AUTO */
     int n_maps; /* FocalNet: its stages'; ViT: one. The last interprets; that of PIQ is one more, a
                    mask of 0 ... 1 of the size of a window's spectrogram */

@@ -11,7 +11,7 @@
 #include "model/cpu/attention.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
-#include "model/cpu/thin.h"
+#include "model/cpu/transposed.h"
 #include "model/ref/ref.h"
 
 struct backend {
@@ -23,9 +23,9 @@ struct cpu_step {
     struct step step;
     struct step_spec spec;
     struct step_memory memory;
-    struct onednn_primitive *primitive; /* CONV, LINEAR, CONV_TRANSPOSED */
+    struct onednn_primitive *primitive; /* CONV, LINEAR */
     size_t bias_offset;                 /* of packed */
-    struct cpu_thin *thin;              /* CONV_TRANSPOSED to few channels */
+    struct cpu_transposed *transposed;
     struct cpu_attention *attention;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
@@ -105,11 +105,9 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
                                    .out_h = spec->out.h,
                                    .out_w = spec->out.w,
                                    .out_c = spec->out.c,
-                                   .kernel = {node->kernel[0], node->kernel[1]},
-                                   .stride = {node->stride[0], node->stride[1]},
-                                   .pad = node->pad,
-                                   .transposed = node->op == GRAPH_CONV_TRANSPOSED,
-                                   .relu = spec->relu};
+                                   .kernel = node->kernel[0],
+                                   .stride = node->stride[0],
+                                   .pad = node->pad};
         r = onednn_conv_create(&s->primitive, b->onednn, &conv, like_primitive, error);
     }
     if (r < 0)
@@ -141,7 +139,7 @@ static void cpu_step_destroy(struct step *step)
     if (s == NULL)
         return;
     onednn_primitive_destroy(s->primitive);
-    cpu_thin_destroy(s->thin);
+    cpu_transposed_destroy(s->transposed);
     cpu_attention_destroy(s->attention);
     free(s);
 }
@@ -156,13 +154,12 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
     const struct graph_node *node = spec->node;
     const struct cpu_step *like_step = (const struct cpu_step *)like;
     int r = 0;
-    if (node->op == GRAPH_CONV_TRANSPOSED && cpu_thin_fits(spec)) {
-        r = cpu_thin_create(&s->thin, b->onednn, spec, like_step != NULL ? like_step->thin : NULL,
-                            error);
-        s->step.packed_bytes = r == 0 ? cpu_thin_packed(s->thin) : 0;
-        s->step.scratch_bytes = r == 0 ? cpu_thin_scratch(s->thin) : 0;
-    } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV ||
-               node->op == GRAPH_CONV_TRANSPOSED) {
+    if (node->op == GRAPH_CONV_TRANSPOSED) {
+        r = cpu_transposed_create(&s->transposed, b->onednn, spec,
+                                  like_step != NULL ? like_step->transposed : NULL, error);
+        s->step.packed_bytes = r == 0 ? cpu_transposed_packed(s->transposed) : 0;
+        s->step.scratch_bytes = r == 0 ? cpu_transposed_scratch(s->transposed) : 0;
+    } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV) {
         r = create_primitive(b, s, like_step, error);
     } else if (node->op == GRAPH_ATTENTION) {
         r = cpu_attention_create(&s->attention, b->onednn, spec, error);
@@ -225,8 +222,8 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
     struct cpu_step *s = (struct cpu_step *)step;
     if (s->primitive != NULL)
         return pack_primitive(s, weights, packed, error);
-    if (s->thin != NULL)
-        return cpu_thin_pack(s->thin, weights, packed, error);
+    if (s->transposed != NULL)
+        return cpu_transposed_pack(s->transposed, weights, packed, error);
     if (s->spec.node->op == GRAPH_BATCH_NORM)
         pack_batch_norm(&s->spec, weights, packed);
     else if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
@@ -241,8 +238,10 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
 {
     struct cpu_step *s = (struct cpu_step *)step;
     s->memory = *m;
-    if (s->thin != NULL)
-        return cpu_thin_bind(s->thin, m, error);
+    if (s->transposed != NULL) {
+        cpu_transposed_bind(s->transposed, m);
+        return 0;
+    }
     if (s->attention != NULL)
         return cpu_attention_bind(s->attention, m, error);
     if (s->primitive != NULL)
@@ -273,7 +272,7 @@ static int cpu_step_run(struct step *step, struct error *error)
     size_t rows = positions(spec->out), c = (size_t)spec->out.c;
     switch (spec->node->op) {
     case GRAPH_CONV_TRANSPOSED:
-        return s->thin != NULL ? cpu_thin_run(s->thin, error) : run_primitive(s, error);
+        return cpu_transposed_run(s->transposed, error);
     case GRAPH_CONV:
     case GRAPH_LINEAR:
         return run_primitive(s, error);

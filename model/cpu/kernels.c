@@ -46,8 +46,9 @@ static void mul(const float *restrict a, const float *restrict b, size_t n, floa
         y[i] = a[i] * b[i];
 }
 
-static void add(const float *restrict a, const float *restrict b, size_t n, float *restrict y)
+static void add(const float *a, const float *b, size_t n, float *y)
 {
+#pragma GCC ivdep
     for (size_t i = 0; i < n; i++)
         y[i] = a[i] + b[i];
 }

@@ -121,49 +121,48 @@ void loop_sigmoid(const float *x, size_t stride, size_t rows, size_t c, float *y
 
 /* Transposed convolution */
 
-/* Where output cell `at` of an axis meets taps: the first tap and, of each `stride`-th from there,
- * the input cell, which falls by one. */
-struct reach {
-    int first_tap, first_in;
-};
-
-static struct reach reach_of(int at, int pad, int stride)
+/* y: [c] += x: [c] */
+static void add_to(const struct loop_kernels *k, const float *x, size_t c, float *y)
 {
-    return (struct reach){(at + pad) % stride, (at + pad) / stride};
+    if (c >= FOCAL_BLOCK)
+        k->add(x, y, c, y);
+    else
+        for (size_t i = 0; i < c; i++)
+            y[i] += x[i];
 }
 
-static float gathered(const struct loop_gather *s, const float *x, int o, struct reach row,
-                      struct reach col)
+/* Output row `at` meets tap (at + pad) % stride in input row (at + pad) / stride, and of each
+ * stride-th tap from there the input row before; columns likewise. */
+static void gather_cell(const struct loop_gather *s, const struct loop_kernels *k, const float *x,
+                        int first_row, int row, int col, float *y)
 {
-    const int kh = s->kernel[0], kw = s->kernel[1], taps = s->out_c * kh * kw;
-    float sum = 0;
-    for (int ky = row.first_tap, y = row.first_in; ky < kh && y >= 0; ky += s->stride[0], y--) {
-        if (y >= s->in_h)
+    const int kh = s->kernel[0], kw = s->kernel[1];
+    const size_t c = (size_t)s->out_c;
+    memcpy(y, s->bias, c * sizeof(float));
+    int in_y = (row + s->pad) / s->stride[0];
+    for (int ky = (row + s->pad) % s->stride[0]; ky < kh && in_y >= 0; ky += s->stride[0], in_y--) {
+        if (in_y >= s->in_h)
             continue;
-        for (int kx = col.first_tap, z = col.first_in; kx < kw && z >= 0; kx += s->stride[1], z--)
-            if (z < s->in_w)
-                sum +=
-                    x[(size_t)(y * s->in_w + z) * (size_t)taps + (size_t)((o * kh + ky) * kw + kx)];
-    }
-    return sum;
-}
-
-void loop_gather(const struct loop_gather *s, const float *x, float *y)
-{
-    size_t in_floats =
-        (size_t)s->in_h * (size_t)s->in_w * (size_t)(s->out_c * s->kernel[0] * s->kernel[1]);
-    size_t row_floats = (size_t)s->out_w * (size_t)s->out_c;
-#pragma omp parallel for
-    for (int i = 0; i < s->n * s->out_h; i++) {
-        const float *from = x + (size_t)(i / s->out_h) * in_floats;
-        float *to = y + (size_t)i * row_floats;
-        struct reach row = reach_of(i % s->out_h, s->pad, s->stride[0]);
-        for (int z = 0; z < s->out_w; z++)
-            for (int o = 0; o < s->out_c; o++) {
-                float v = s->bias[o] + gathered(s, from, o, row, reach_of(z, s->pad, s->stride[1]));
-                *to++ = s->relu && !(v > 0) ? 0 : v;
+        int in_x = (col + s->pad) / s->stride[1];
+        for (int kx = (col + s->pad) % s->stride[1]; kx < kw && in_x >= 0;
+             kx += s->stride[1], in_x--)
+            if (in_x < s->in_w) {
+                size_t at = (size_t)(in_y - first_row) * (size_t)s->in_w + (size_t)in_x;
+                add_to(k, x + ((at * (size_t)kh + (size_t)ky) * (size_t)kw + (size_t)kx) * c, c, y);
             }
     }
+    for (size_t i = 0; i < c && s->relu; i++)
+        y[i] = y[i] > 0 ? y[i] : 0;
+}
+
+void loop_gather(const struct loop_gather *s, const float *x, int first_row, int from, int to,
+                 float *y)
+{
+    const struct loop_kernels *k = kernels();
+    const size_t w = (size_t)s->out_w, c = (size_t)s->out_c;
+#pragma omp parallel for
+    for (size_t i = (size_t)from * w; i < (size_t)to * w; i++)
+        gather_cell(s, k, x, first_row, (int)(i / w), (int)(i % w), y + i * c);
 }
 
 /* Focal context */

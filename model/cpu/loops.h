@@ -46,15 +46,16 @@ void loop_softmax(float *x, size_t rows, size_t c);
 /* y: [rows][c] = 1 / (1 + e^-x); may work in place. */
 void loop_sigmoid(const float *x, size_t stride, size_t rows, size_t c, float *y);
 
-/* A transposed convolution's sum: y: [n][out_h][out_w][out_c] of the contributions x:
- * [n][in_h][in_w][out_c][kh][kw], plus bias: [out_c], then ReLU where asked for. kernel, stride:
- * rows, columns. */
+/* Rows [from, to) of one image of a transposed convolution: y: [out_h][out_w][out_c], each cell the
+ * sum of the taps that reach it, plus bias: [out_c], then ReLU where asked for. x: contributions
+ * [rows][in_w][kh][kw][out_c] of input rows from first_row on. kernel, stride: rows, columns. */
 struct loop_gather {
-    int n, in_h, in_w, out_h, out_w, out_c, kernel[2], stride[2], pad;
+    int in_h, in_w, out_h, out_w, out_c, kernel[2], stride[2], pad;
     bool relu;
     const float *bias;
 };
-void loop_gather(const struct loop_gather *spec, const float *x, float *y);
+void loop_gather(const struct loop_gather *spec, const float *x, int first_row, int from, int to,
+                 float *y);
 
 /* "avx512", "avx2" or "generic". */
 const char *loop_simd(void);

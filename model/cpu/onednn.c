@@ -76,7 +76,7 @@ static dnnl_status_t weights_wanted(dnnl_memory_desc_t *md, int rank, const dnnl
 
 /* What happens to the result. */
 struct after {
-    bool gelu, relu, accumulate;
+    bool gelu, accumulate;
     float scale; /* 0: none */
 };
 
@@ -92,8 +92,6 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *ret, const struct af
         status = dnnl_primitive_attr_set_output_scales(*ret, 1, 0, &after->scale);
     if (status == dnnl_success && after->gelu)
         status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
-    if (status == dnnl_success && after->relu)
-        status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
     if (status == dnnl_success && after->accumulate)
         status = dnnl_post_ops_append_sum(ops, 1);
     if (status == dnnl_success)
@@ -150,16 +148,13 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (r < 0)
         return r;
     const dnnl_dims_t src = {s->n, s->in_c, s->in_h, s->in_w};
-    const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel[0], s->kernel[1]};
+    const dnnl_dims_t weights = {s->out_c, s->in_c, s->kernel, s->kernel};
     const dnnl_dims_t bias = {s->out_c}, dst = {s->n, s->out_c, s->out_h, s->out_w};
-    const dnnl_dims_t strides = {s->stride[0], s->stride[1]}, pad = {s->pad, s->pad};
+    const dnnl_dims_t strides = {s->stride, s->stride}, pad = {s->pad, s->pad};
     const dnnl_dim_t step = (dnnl_dim_t)s->src_stride;
     const dnnl_dims_t src_strides = {s->in_h * s->in_w * step, 1, s->in_w * step, step};
     dnnl_memory_desc_t wanted;
-    union {
-        dnnl_convolution_desc_t conv;
-        dnnl_deconvolution_desc_t transposed;
-    } op;
+    dnnl_convolution_desc_t op;
     dnnl_status_t status =
         dnnl_memory_desc_init_by_strides(&p->md[ARG_SRC], 4, src, dnnl_f32, src_strides);
     if (status == dnnl_success)
@@ -169,18 +164,13 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_tag(&p->md[ARG_DST], 4, dst, dnnl_f32, dnnl_nhwc);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&p->plain, 4, weights, dnnl_f32,
-                                              s->transposed ? dnnl_iohw : dnnl_oihw);
-    if (status == dnnl_success && s->transposed)
-        status = dnnl_deconvolution_forward_desc_init(
-            &op.transposed, dnnl_forward_inference, dnnl_deconvolution_direct, &p->md[ARG_SRC],
-            &wanted, &p->md[ARG_BIAS], &p->md[ARG_DST], strides, pad, pad);
-    else if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&p->plain, 4, weights, dnnl_f32, dnnl_oihw);
+    if (status == dnnl_success)
         status = dnnl_convolution_forward_desc_init(
-            &op.conv, dnnl_forward_inference, dnnl_convolution_direct, &p->md[ARG_SRC], &wanted,
+            &op, dnnl_forward_inference, dnnl_convolution_direct, &p->md[ARG_SRC], &wanted,
             &p->md[ARG_BIAS], &p->md[ARG_DST], strides, pad, pad);
     r = status != dnnl_success ? failed(status, "describe a convolution", error)
-                               : finish_create(p, &op, &(struct after){.relu = s->relu}, error);
+                               : finish_create(p, &op, &(struct after){0}, error);
     if (r < 0) {
         onednn_primitive_destroy(p);
         return r;
@@ -210,8 +200,8 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                                    .out_h = 1,
                                    .out_w = (int)s->m,
                                    .out_c = (int)s->n,
-                                   .kernel = {1, 1},
-                                   .stride = {1, 1}};
+                                   .kernel = 1,
+                                   .stride = 1};
         return onednn_conv_create(ret, onednn, &conv, like, error);
     }
     struct onednn_primitive *p;

@@ -26,12 +26,11 @@ int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                          const struct onednn_linear *spec, const struct onednn_primitive *like,
                          struct error *error);
 
-/* NHWC, src_stride floats from one position to the next; weights: [out][in][kh][kw], transposed:
- * [in][out][kh][kw]; bias: [out]. kernel, stride: rows, columns. */
+/* NHWC, src_stride floats from one position to the next; weights: [out][in][kernel][kernel], bias:
+ * [out]. */
 struct onednn_conv {
-    int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel[2], stride[2], pad;
+    int n, in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
     size_t src_stride;
-    bool transposed, relu;
 };
 int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
                        const struct onednn_conv *spec, const struct onednn_primitive *like,

@@ -204,7 +204,39 @@ static void a_flat_map_keeps_everything(void **state)
     finish(&b);
 }
 
-static void a_model_without_stages_is_refused(void **state)
+/* PIQ's mask is taken as it is, whatever the quantile; its half is what is told as bits. */
+static void the_mask_of_piq_stays_soft(void **state)
+{
+    (void)state;
+    struct model_info piq = info;
+    struct analysis *analysis;
+    struct error error;
+    piq.interpreter = INTERPRETER_PIQ;
+    piq.maps[piq.n_maps].rows = FRAMES;
+    piq.maps[piq.n_maps++].cols = BINS;
+    assert_int_equal(analysis_create(&analysis, &piq, &error), 0);
+    size_t cells = (size_t)FRAMES * BINS, ones = 0;
+    float *map = memory_zeroed(cells, sizeof *map);
+    assert_non_null(map);
+    fill_noise(map, cells, 1, 3);
+    for (size_t i = 0; i < cells; i++)
+        map[i] = i % 1000 == 0 ? 0.5f : 0.5f + 0.5f * sinf(map[i] * 20);
+    struct analysis_mask m;
+    analysis_after(analysis, map, 0.9f, &m);
+    assert_ptr_equal(m.soft, map);
+    assert_ptr_equal(m.map, map);
+    assert_true(m.threshold == 0.5f);
+    for (size_t i = 0; i < cells; i++) {
+        assert_int_equal(m.mask[i], map[i] >= 0.5f);
+        ones += m.mask[i];
+    }
+    assert_true(ones > 0 && ones < cells);
+    assert_true(fabs((double)m.kept - (double)ones / (double)cells) <= 1e-6);
+    free(map);
+    analysis_destroy(analysis);
+}
+
+static void a_model_without_maps_is_refused(void **state)
 {
     (void)state;
     struct model_info none = info;
@@ -226,7 +258,8 @@ int main(void)
         cmocka_unit_test(the_mask_keeps_the_cells_above_the_quantile),
         cmocka_unit_test(the_map_is_resized_in_its_own_orientation),
         cmocka_unit_test(a_flat_map_keeps_everything),
-        cmocka_unit_test(a_model_without_stages_is_refused),
+        cmocka_unit_test(the_mask_of_piq_stays_soft),
+        cmocka_unit_test(a_model_without_maps_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

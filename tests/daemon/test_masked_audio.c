@@ -21,12 +21,14 @@ enum { WINDOW = 80000, STFT_HOP = 186, FRAMES = 431, BINS = 513, HOP = 43 * STFT
 enum { WINDOWS = 12, SIGNAL = WINDOW + (WINDOWS - 1) * HOP, CHUNK = 86 * STFT_HOP };
 
 static const struct stft_shape shape = {1024, 372, STFT_HOP};
+static const float soft_max = 0.4f; /* of every window, as far as soft masks are told */
 
 struct bench {
     float *x;        /* [SIGNAL] */
     size_t frames;   /* of the whole signal */
     float *spectrum; /* [frames][BINS][2] */
     uint8_t *mask;   /* [frames][BINS] */
+    float *soft;     /* [frames][BINS] 0 ... 1, taken instead unless NULL */
     float *offline;  /* the masked spectrum of the whole signal, inverted */
     float *heard;    /* [SIGNAL], what the stream gave */
     uint64_t first, end;
@@ -90,6 +92,7 @@ static int teardown(void **state)
     free(b->offline);
     free(b->spectrum);
     free(b->mask);
+    free(b->soft);
     free(b->window.samples);
     free(b->window.spectrum);
     free(b);
@@ -105,7 +108,8 @@ static void play_window(struct bench *b, struct masked_audio *audio, int i, uint
     w->hop_samples = hop_samples;
     memcpy(w->samples, b->x + w->first, WINDOW * sizeof(float));
     stft_signal(b->stft, w->samples, WINDOW, w->spectrum);
-    masked_audio_begin(audio, w, b->mask + w->first / STFT_HOP * BINS, NULL, 0);
+    size_t row = w->first / STFT_HOP * BINS;
+    masked_audio_begin(audio, w, b->mask + row, b->soft != NULL ? b->soft + row : NULL, soft_max);
     float pcm[CHUNK];
     uint64_t first;
     size_t n;
@@ -143,6 +147,26 @@ static void the_stream_equals_the_offline_result_and_has_no_gap(void **state)
     printf("largest difference %g\n", worst);
     assert_true(worst < 5e-6); /* golden/README: ISTFT */
     assert_true(SIGNAL - b->end <= 2 * HOP);
+    masked_audio_destroy(audio);
+}
+
+/* The same for a mask between 0 and 1, which takes the place of the other. */
+static void a_soft_mask_streams_as_well(void **state)
+{
+    struct bench *b = *state;
+    struct masked_audio *audio;
+    size_t cells = b->frames * BINS;
+    b->soft = room(cells, sizeof(float));
+    for (size_t i = 0; i < cells; i++)
+        b->soft[i] = 0.5f + 0.5f * sinf((float)(i % 9973));
+    float *masked = room(cells * 2, sizeof(float));
+    spectrogram_soft_mask(b->spectrum, b->soft, cells, 1 / soft_max, masked);
+    invert(masked, b->frames, b->offline);
+    free(masked);
+    assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
+    for (int i = 0; i < WINDOWS; i++)
+        play_window(b, audio, i, HOP);
+    assert_true(worst_difference(b) < 5e-6);
     masked_audio_destroy(audio);
 }
 
@@ -218,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_stream_equals_the_offline_result_and_has_no_gap, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_soft_mask_streams_as_well, setup, teardown),
         cmocka_unit_test_setup_teardown(
             skipped_windows_leave_no_gap_while_the_frames_are_still_held, setup, teardown),
         cmocka_unit_test_setup_teardown(the_delay_is_what_was_asked_for, setup, teardown),

@@ -115,6 +115,39 @@ static void huge_values_stay_numbers_and_nan_stays_nan(void **state)
     }
 }
 
+/* expm1(m log1p(s |X|)) / s with X's phase, in double. The gain's error is that of expm1f and
+ * log1pf (about 2^-23 each, of values up to 20), relative to what comes out. */
+static void a_soft_mask_multiplies_the_log_spectrogram(void **state)
+{
+    (void)state;
+    enum { N = 4000 };
+    static float spectrum[2 * N], mask[N], ret[2 * N];
+    struct noise noise = noise_start();
+    const float scales[] = {1e-3f, 1, 37, 1e6f};
+    for (size_t k = 0; k < ARRAY_LEN(scales); k++) {
+        noise_fill(&noise, spectrum, 2 * N);
+        noise_fill(&noise, mask, N);
+        for (size_t i = 0; i < N; i++) {
+            mask[i] = i % 5 == 0 ? 0 : i % 5 == 1 ? 1 : fabsf(mask[i]) / (1 + fabsf(mask[i]));
+            if (i % 7 == 0)
+                spectrum[2 * i] *= 1e-12f, spectrum[2 * i + 1] *= 1e-12f;
+            if (i % 11 == 0)
+                spectrum[2 * i] = spectrum[2 * i + 1] = 0;
+        }
+        spectrogram_soft_mask(spectrum, mask, N, scales[k], ret);
+        for (size_t i = 0; i < N; i++) {
+            double re = (double)spectrum[2 * i], im = (double)spectrum[2 * i + 1];
+            double magnitude = (double)scales[k] * sqrt(re * re + im * im);
+            double gain = magnitude > 0 ? expm1((double)mask[i] * log1p(magnitude)) / magnitude
+                                        : (double)mask[i];
+            assert_true(fabs((double)ret[2 * i] - gain * re) <= 4e-6 * gain * fabs(re));
+            assert_true(fabs((double)ret[2 * i + 1] - gain * im) <= 4e-6 * gain * fabs(im));
+        }
+        spectrogram_soft_mask(spectrum, mask, N, scales[k], spectrum); /* in place */
+        assert_memory_equal(spectrum, ret, sizeof ret);
+    }
+}
+
 static void a_mask_keeps_and_drops_cells_even_in_place(void **state)
 {
     (void)state;
@@ -218,6 +251,7 @@ int main(void)
         cmocka_unit_test(log_is_within_2e_6_of_double_for_any_length_and_alignment),
         cmocka_unit_test(silence_is_1e_7_and_small_values_keep_their_digits),
         cmocka_unit_test(huge_values_stay_numbers_and_nan_stays_nan),
+        cmocka_unit_test(a_soft_mask_multiplies_the_log_spectrogram),
         cmocka_unit_test(a_mask_keeps_and_drops_cells_even_in_place),
         cmocka_unit_test(a_peak_counts_what_is_no_number),
         cmocka_unit_test(an_interpretation_is_expm1_of_the_masked_log_with_the_phase),

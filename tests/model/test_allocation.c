@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "model/model.h"
+#include "tests/model/made_model.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
@@ -116,13 +117,14 @@ static struct counts count_run(struct runner *runner, int batch)
     return c;
 }
 
-static void check_model(const char *path)
+static void check_model(const char *path, enum interpreter interpreter)
 {
     struct runner_config config = {"cpu", 2, 3};
     struct model *model;
     struct runner *runner;
     struct error error;
-    if (model_open(&model, path, &error) < 0 || runner_create(&runner, model, &config, &error) < 0)
+    if (model_open_with(&model, path, interpreter, &error) < 0 ||
+        runner_create(&runner, model, &config, &error) < 0)
         fail_msg("%s", error.text);
     const struct model_info *info = model_info(model);
     for (int i = 0; i < 3; i++)
@@ -149,7 +151,18 @@ static void a_run_of_the_shipped_model_allocates_nothing(void **state)
 {
     (void)state;
     struct place place = in_source("model/pretrained/home");
-    check_model(place.path);
+    check_model(place.path, INTERPRETER_AUTO);
+}
+
+/* The other systems of the paper: attention, transposed convolutions, quantisation. */
+static void a_run_of_vit_with_piq_allocates_nothing(void **state)
+{
+    struct error error;
+    assert_int_equal(make_scratch(state), 0);
+    if (made_model(in_scratch("vit").path, made_vit, 6, 24, &error) < 0)
+        fail_msg("%s", error.text);
+    check_model(in_scratch("vit").path, INTERPRETER_PIQ);
+    assert_int_equal(remove_scratch(state), 0);
 }
 
 static void the_counter_sees_what_is_allocated(void **state)
@@ -171,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_counter_sees_what_is_allocated),
+        cmocka_unit_test(a_run_of_vit_with_piq_allocates_nothing),
         cmocka_unit_test(a_run_of_the_shipped_model_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
