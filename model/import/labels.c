@@ -144,7 +144,7 @@ static const char *take_literal(const char *at, char *to)
 struct encoder {
     struct {
         char *label;
-        long index = 0;
+        long index;
         int line;
     } * entries;
     int n;
@@ -207,7 +207,7 @@ static int read_lines(struct encoder *e, char *text, char *label, struct error *
     int r = 0, line = 1;
     for (char *next; text != NULL && *text != '\0' && r == 0; text = next, line++) {
         char *end = strchr(text, '\n');
-        long index;
+        long index = 0;
         next = end != NULL ? end + 1 : NULL;
         if (end != NULL)
             *end = '\0';

@@ -10,7 +10,7 @@
 #include "model/graph.h"
 #include "model/import/names.h"
 
-enum { MISSING_SHOWN = 5 };
+enum { MISSING_SHOWN = 5, NAME_SHOWN = 74 };
 
 /* By name */
 
@@ -170,7 +170,8 @@ static int tell_missing(const struct import_plan *p, struct error *error)
         const char *name = p->missing[i];
         size_t n = strlen(name);
         at += (size_t)snprintf(names + at, sizeof names - at, "%s%s%s", i > 0 ? ", " : "",
-                               n > 70 ? "…" : "", n > 70 ? name + n - 70 : name);
+                               n > NAME_SHOWN ? "…" : "",
+                               n > NAME_SHOWN ? name + n - NAME_SHOWN : name);
     }
     return error_set(error, EINVAL, "%s lacks %zu tensor%s of the network that %s: %s%s",
                      checkpoint_file(p->checkpoint, 0), p->n_missing, p->n_missing == 1 ? "" : "s",

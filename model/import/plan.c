@@ -100,14 +100,14 @@ static int read_sizes(const struct checkpoint_tensor *t, int most_rows, int most
 static int read_head(struct import_plan *p, struct error *error)
 {
     const struct checkpoint_tensor *t = match_find(p, "classifier.weight");
-    p->head = match_any(p, "classifier.blocks.");
-    for (size_t i = 0; i < p->n_named; i++)
-        p->head = p->head || p->named[i].from->part == PART_HEAD;
+    p->head = checkpoint_has(p->checkpoint, PART_HEAD) || match_any(p, "classifier.blocks.");
     if (!p->head)
         return 0;
     if (t == NULL)
-        return error_set(error, EINVAL, "%s has blocks of a classifier, but no tensor %s",
-                         checkpoint_file(p->checkpoint, 0), "classifier.weight");
+        return error_set(error, EINVAL,
+                         "%s has a classifier without the tensor classifier.weight, which would "
+                         "tell its classes",
+                         checkpoint_dir(p->checkpoint));
     struct head_config *head = net_head(&p->net);
     return read_sizes(t, MODEL_MAX_CLASSES, MAX_HEAD_DIM, &head->classes, &head->dim, error);
 }
@@ -116,6 +116,10 @@ static int read_piq(struct import_plan *p, struct error *error)
 {
     const struct checkpoint_tensor *t = match_find(p, "psi.codebook.embedding.weight");
     int keys = 0, dim = 0, r;
+    if (t == NULL && (checkpoint_has(p->checkpoint, PART_PSI) || match_any(p, "psi.")))
+        return error_set(error, EINVAL,
+                         "%s has an interpreter without the tensor psi.codebook.embedding.weight",
+                         checkpoint_dir(p->checkpoint));
     if (t == NULL)
         return 0;
     r = read_sizes(t, MAX_KEYS, 1 << 16, &keys, &dim, error);

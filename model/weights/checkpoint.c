@@ -379,6 +379,14 @@ const char *checkpoint_file(const struct checkpoint *c, size_t i)
     return source_path(&c->sources[i]);
 }
 
+bool checkpoint_has(const struct checkpoint *c, enum checkpoint_part part)
+{
+    for (size_t i = 0; i < c->n_sources; i++)
+        if (c->sources[i].part == part)
+            return true;
+    return false;
+}
+
 size_t checkpoint_count(const struct checkpoint *c)
 {
     return c->n;

@@ -44,6 +44,8 @@ const char *checkpoint_dir(const struct checkpoint *checkpoint);
 /* The files that hold tensors. */
 size_t checkpoint_files(const struct checkpoint *checkpoint);
 const char *checkpoint_file(const struct checkpoint *checkpoint, size_t i);
+/* True when one of them is known to hold this part. */
+bool checkpoint_has(const struct checkpoint *checkpoint, enum checkpoint_part part);
 /* The path of a file beside them, in `ret`; false when there is none. */
 bool checkpoint_beside(const struct checkpoint *checkpoint, const char *name, char *ret,
                        size_t size);
