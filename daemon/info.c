@@ -6,8 +6,9 @@
 json_t *info_model(const struct model_info *info)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f}", "name", info->name, "architecture",
-                     info->architecture, "interpreter", interpreter_name(info->interpreter), "hash", info->hash, "classes", info->n_classes,
-                     "parameters", (json_int_t)info->parameters, "gflops", info->flops * 1e-9);
+                     info->architecture, "interpreter", interpreter_name(info->interpreter), "hash",
+                     info->hash, "classes", info->n_classes, "parameters",
+                     (json_int_t)info->parameters, "gflops", info->flops * 1e-9);
 }
 
 static json_t *info_labels(const struct model_info *info)
@@ -22,8 +23,7 @@ static json_t *info_maps(const struct model_info *info)
 {
     json_t *maps = json_array();
     for (int i = 0; i < info->n_maps; i++)
-        json_array_append_new(maps,
-                              json_pack("[i, i]", info->maps[i].rows, info->maps[i].cols));
+        json_array_append_new(maps, json_pack("[i, i]", info->maps[i].rows, info->maps[i].cols));
     return maps;
 }
 

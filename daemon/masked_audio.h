@@ -25,8 +25,8 @@ void masked_audio_destroy(struct masked_audio *audio); /* takes NULL */
 void masked_audio_reset(struct masked_audio *audio);
 
 /* A new window and its mask [T][F] of 0 or 1 (NULL: all zeros, silence). soft: [T][F] of 0 ... 1 is
- * taken instead where it is not NULL, and max is the window's largest sample (spectrogram_soft_mask).
- * All are read until the last masked_audio_next of the window. */
+ * taken instead where it is not NULL, and max is the window's largest sample
+ * (spectrogram_soft_mask). All are read until the last masked_audio_next of the window. */
 void masked_audio_begin(struct masked_audio *audio, const struct window *window,
                         const uint8_t *mask, const float *soft, float max);
 

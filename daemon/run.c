@@ -137,11 +137,11 @@ static void daemon_stop(struct daemon *d)
 static bool same_model(const struct model_info *a, const struct model_info *b)
 {
     const struct model_preprocess *p = &a->preprocess, *q = &b->preprocess;
-    if (strcmp(a->hash, b->hash) != 0 || a->interpreter != b->interpreter || strcmp(a->name, b->name) != 0 ||
-        a->n_classes != b->n_classes || a->image_rows != b->image_rows ||
-        a->image_cols != b->image_cols || p->sample_rate != q->sample_rate ||
-        p->window_samples != q->window_samples || p->n_fft != q->n_fft ||
-        p->win_length != q->win_length || p->hop_length != q->hop_length ||
+    if (strcmp(a->hash, b->hash) != 0 || a->interpreter != b->interpreter ||
+        strcmp(a->name, b->name) != 0 || a->n_classes != b->n_classes ||
+        a->image_rows != b->image_rows || a->image_cols != b->image_cols ||
+        p->sample_rate != q->sample_rate || p->window_samples != q->window_samples ||
+        p->n_fft != q->n_fft || p->win_length != q->win_length || p->hop_length != q->hop_length ||
         p->antialias != q->antialias || p->scale != q->scale)
         return false;
     for (int i = 0; i < a->n_classes; i++)
