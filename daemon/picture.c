@@ -5,10 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
-#include "daemon/newfile.h"
+#include "daemon/draw.h"
 #include "daemon/picture_draw.h"
 
 struct picture {
@@ -96,44 +95,12 @@ static void finish_means(struct picture *p)
         p->counts[c] = 1;
 }
 
-static cairo_status_t write_bytes(void *user, const unsigned char *data, unsigned length)
-{
-    const struct newfile *file = user;
-    while (length > 0) {
-        ssize_t n = write(file->fd, data, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return CAIRO_STATUS_WRITE_ERROR;
-        data += n;
-        length -= (unsigned)n;
-    }
-    return CAIRO_STATUS_SUCCESS;
-}
-
 int picture_write(struct picture *p, const struct picture_text *text, const char *path,
                   struct error *error)
 {
     finish_means(p);
     cairo_surface_t *surface = picture_draw(&p->grid, text);
-    cairo_status_t status = cairo_surface_status(surface);
-    struct newfile file = {.fd = -1};
-    int r = 0;
-    if (status != CAIRO_STATUS_SUCCESS)
-        r = error_set(error, ENOMEM, "%s: cannot be drawn: %s", path,
-                      cairo_status_to_string(status));
-    if (r == 0)
-        r = newfile_begin(&file, path, error);
-    if (r == 0) {
-        errno = 0;
-        status = cairo_surface_write_to_png_stream(surface, write_bytes, &file);
-        if (status == CAIRO_STATUS_SUCCESS)
-            r = newfile_commit(&file, error);
-        else
-            r = error_set(error, errno != 0 ? errno : EIO, "%s: cannot be written: %s", path,
-                          errno != 0 ? strerror(errno) : cairo_status_to_string(status));
-    }
-    newfile_abandon(&file);
+    int r = draw_write_png(surface, path, error);
     cairo_surface_destroy(surface);
     return r;
 }

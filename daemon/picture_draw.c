@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "daemon/colormap.h"
-#include "daemon/utf8.h"
+#include "daemon/draw.h"
 
 /* pixels */
 enum {
@@ -25,8 +25,6 @@ enum {
     PLOT_PER_S = 40, /* wider than PLOT_MIN from 11 s on */
 };
 
-static const double ink[3] = {0.13, 0.14, 0.17}, faint[3] = {0.42, 0.44, 0.48};
-
 enum content { SPECTROGRAM, MAP, KEPT };
 
 struct panel {
@@ -36,60 +34,6 @@ struct panel {
     double low, high; /* values at the ends of the colour bar */
     double x, y, width;
 };
-
-static void set_ink(cairo_t *cr, const double rgb[3])
-{
-    cairo_set_source_rgb(cr, rgb[0], rgb[1], rgb[2]);
-}
-
-static void set_font(cairo_t *cr, double size, bool bold)
-{
-    cairo_select_font_face(cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
-                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cr, size);
-}
-
-/* Text whose left end, middle or right end (align 0, 0.5, 1) is at x. */
-static void draw_text(cairo_t *cr, const char *text, double x, double y, double align)
-{
-    char clean[512];
-    utf8_clean(text, clean, sizeof clean);
-    cairo_text_extents_t e;
-    cairo_text_extents(cr, clean, &e);
-    cairo_move_to(cr, x - align * e.x_advance, y);
-    cairo_show_text(cr, clean);
-}
-
-/* As draw_text at the left, in the largest size up to `size` that fits into width. */
-static void draw_fitted(cairo_t *cr, const char *text, double x, double y, double width,
-                        double size, bool bold)
-{
-    char clean[512];
-    utf8_clean(text, clean, sizeof clean);
-    cairo_text_extents_t e;
-    set_font(cr, size, bold);
-    cairo_text_extents(cr, clean, &e);
-    if (e.x_advance > width)
-        set_font(cr, size * width / e.x_advance, bold);
-    draw_text(cr, clean, x, y, 0);
-}
-
-/* A step of 1, 2 or 5 times a power of ten that gives at most `most` steps. */
-static double tick_step(double span, int most)
-{
-    double power = pow(10, floor(log10(span / most)));
-    const double factors[] = {1, 2, 5};
-    for (int i = 0; i < 3; i++)
-        if (span / (factors[i] * power) <= most + 1e-9)
-            return factors[i] * power;
-    return 10 * power;
-}
-
-static void format_tick(char *ret, size_t size, double value, double step)
-{
-    int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
-    snprintf(ret, size, "%.*f", decimals, fabs(value) < step / 1e6 ? 0 : value);
-}
 
 /* Values to colours */
 
@@ -148,22 +92,6 @@ static cairo_surface_t *panel_image(const struct panel *p, const struct picture_
     return image;
 }
 
-static void draw_image(cairo_t *cr, cairo_surface_t *image, double x, double y, double width,
-                       double height)
-{
-    int cols = cairo_image_surface_get_width(image), rows = cairo_image_surface_get_height(image);
-    cairo_save(cr);
-    cairo_rectangle(cr, x, y, width, height);
-    cairo_clip(cr);
-    cairo_translate(cr, x, y);
-    cairo_scale(cr, width / cols, height / rows);
-    cairo_set_source_surface(cr, image, 0, 0);
-    cairo_pattern_set_filter(cairo_get_source(cr), CAIRO_FILTER_GOOD);
-    cairo_pattern_set_extend(cairo_get_source(cr), CAIRO_EXTEND_PAD);
-    cairo_paint(cr);
-    cairo_restore(cr);
-}
-
 /* Outlines */
 
 static bool kept(const struct picture_grid *g, int t, int f)
@@ -217,52 +145,44 @@ static void draw_outline(cairo_t *cr, const struct picture_grid *g, const struct
 
 /* Axes */
 
-static void draw_frame(cairo_t *cr, double x, double y, double width, double height)
-{
-    set_ink(cr, faint);
-    cairo_set_line_width(cr, 1);
-    cairo_rectangle(cr, floor(x) - 0.5, floor(y) - 0.5, ceil(width) + 1, ceil(height) + 1);
-    cairo_stroke(cr);
-}
-
 static void draw_time_axis(cairo_t *cr, const struct panel *p, double seconds)
 {
     char text[32];
-    double step = tick_step(seconds, p->width > 800 ? 16 : 8), below = p->y + PLOT_HEIGHT;
-    set_font(cr, 12, false);
+    double step = draw_tick_step(seconds, p->width > 800 ? 16 : 8), below = p->y + PLOT_HEIGHT;
+    draw_font(cr, 12, false);
     cairo_set_line_width(cr, 1);
     for (int i = 0; i * step <= seconds * (1 + 1e-9); i++) {
         double x = floor(p->x + i * step / seconds * p->width) + 0.5;
-        set_ink(cr, faint);
+        draw_ink(cr, draw_faint);
         cairo_move_to(cr, x, below + 1);
         cairo_line_to(cr, x, below + 6);
         cairo_stroke(cr);
-        set_ink(cr, ink);
-        format_tick(text, sizeof text, i * step, step);
+        draw_ink(cr, draw_dark);
+        draw_format_tick(text, sizeof text, i * step, step);
         draw_text(cr, text, x, below + 20, 0.5);
     }
-    set_ink(cr, faint);
+    draw_ink(cr, draw_faint);
     draw_text(cr, "time (s)", p->x + p->width / 2, below + 40, 0.5);
 }
 
 static void draw_frequency_axis(cairo_t *cr, const struct panel *p, double nyquist_hz)
 {
     char text[32];
-    double step = tick_step(nyquist_hz, 8);
-    set_font(cr, 12, false);
+    double step = draw_tick_step(nyquist_hz, 8);
+    draw_font(cr, 12, false);
     cairo_set_line_width(cr, 1);
     for (int i = 0; i * step <= nyquist_hz * (1 + 1e-9); i++) {
         double y = floor(p->y + PLOT_HEIGHT * (1 - i * step / nyquist_hz)) + 0.5;
-        set_ink(cr, faint);
+        draw_ink(cr, draw_faint);
         cairo_move_to(cr, p->x - 6, y);
         cairo_line_to(cr, p->x - 1, y);
         cairo_stroke(cr);
-        set_ink(cr, ink);
-        format_tick(text, sizeof text, i * step, step);
+        draw_ink(cr, draw_dark);
+        draw_format_tick(text, sizeof text, i * step, step);
         draw_text(cr, text, p->x - 9, y + 4, 1);
     }
     cairo_save(cr);
-    set_ink(cr, faint);
+    draw_ink(cr, draw_faint);
     cairo_translate(cr, p->x - AXIS_LEFT + 14, p->y + PLOT_HEIGHT / 2.0);
     cairo_rotate(cr, -M_PI / 2);
     draw_text(cr, "frequency (Hz)", 0, 0, 0.5);
@@ -297,21 +217,21 @@ static void draw_bar(cairo_t *cr, const struct panel *p)
     draw_image(cr, image, x, p->y, BAR_WIDTH, PLOT_HEIGHT);
     cairo_surface_destroy(image);
     draw_frame(cr, x, p->y, BAR_WIDTH, PLOT_HEIGHT);
-    set_font(cr, 11, false);
-    double step = span > 0 ? tick_step(span, 6) : 1;
+    draw_font(cr, 11, false);
+    double step = span > 0 ? draw_tick_step(span, 6) : 1;
     for (double v = ceil(p->low / step - 1e-9) * step; v <= p->high + span * 1e-9; v += step) {
         double y = floor(p->y + PLOT_HEIGHT * (1 - (double)bar_position(p, v))) + 0.5;
-        set_ink(cr, faint);
+        draw_ink(cr, draw_faint);
         cairo_move_to(cr, x + BAR_WIDTH + 1, y);
         cairo_line_to(cr, x + BAR_WIDTH + 4, y);
         cairo_stroke(cr);
-        set_ink(cr, ink);
-        format_tick(text, sizeof text, v, step);
+        draw_ink(cr, draw_dark);
+        draw_format_tick(text, sizeof text, v, step);
         draw_text(cr, text, x + BAR_WIDTH + 7, y + 4, 0);
         if (span <= 0)
             break;
     }
-    set_ink(cr, faint);
+    draw_ink(cr, draw_faint);
     draw_text(cr, p->bar_label, x + BAR_WIDTH, p->y - 8, 1);
 }
 
@@ -326,8 +246,8 @@ static void draw_panel(cairo_t *cr, const struct panel *p, const struct picture_
     if (p->content != SPECTROGRAM)
         draw_outline(cr, g, p);
     draw_frame(cr, p->x, p->y, p->width, PLOT_HEIGHT);
-    set_ink(cr, ink);
-    set_font(cr, 14, true);
+    draw_ink(cr, draw_dark);
+    draw_font(cr, 14, true);
     draw_text(cr, p->title, p->x, p->y - 9, 0);
     draw_time_axis(cr, p, g->seconds);
     draw_frequency_axis(cr, p, g->nyquist_hz);
@@ -362,9 +282,9 @@ cairo_surface_t *picture_draw(const struct picture_grid *g, const struct picture
     cairo_t *cr = cairo_create(surface);
     cairo_set_source_rgb(cr, 1, 1, 1);
     cairo_paint(cr);
-    set_ink(cr, ink);
+    draw_ink(cr, draw_dark);
     draw_fitted(cr, text->title, MARGIN, MARGIN + 22, total - 2 * MARGIN, 22, true);
-    set_ink(cr, faint);
+    draw_ink(cr, draw_faint);
     draw_fitted(cr, text->subtitle, MARGIN, MARGIN + 47, total - 2 * MARGIN, 14, false);
     for (int i = 0; i < 3; i++) {
         panels[i].x = floor(MARGIN + i * step + AXIS_LEFT);
