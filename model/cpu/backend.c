@@ -29,6 +29,7 @@ struct cpu_step {
     struct cpu_attention *attention;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
+    struct ref_memory ref; /* what is left to the reference */
 };
 
 static void cpu_enter(struct backend *backend)
@@ -238,6 +239,7 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
 {
     struct cpu_step *s = (struct cpu_step *)step;
     s->memory = *m;
+    s->ref = ref_memory_of(m);
     if (s->transposed != NULL) {
         cpu_transposed_bind(s->transposed, m);
         return 0;
@@ -305,7 +307,7 @@ static int cpu_step_run(struct step *step, struct error *error)
         loop_channel_l2(m->in[0], spec->in_stride[0], rows, (size_t)spec->in[0].c, m->out);
         return 0;
     default:
-        ref_operator(spec->node->op)(spec, s->weights, m);
+        ref_operator(spec->node->op)(spec, s->weights, &s->ref);
         return 0;
     }
 }

@@ -8,7 +8,7 @@
 struct ref_step {
     struct step step;
     struct step_spec spec;
-    struct step_memory memory;
+    struct ref_memory memory;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
 };
 
@@ -33,10 +33,7 @@ static int ref_step_create(struct backend *backend, const struct step_spec *spec
         return error_set(error, ENOMEM, "out of memory");
     s->spec = *spec;
     s->step.packed_bytes = ref_weights_bytes(spec);
-    if (spec->node->op == GRAPH_FOCAL_CONTEXT)
-        s->step.scratch_bytes = 2 * (size_t)spec->out.h * (size_t)spec->out.w * sizeof(float);
-    if (spec->node->op == GRAPH_ATTENTION)
-        s->step.scratch_bytes = (size_t)spec->out.w * sizeof(float);
+    s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
     *ret = &s->step;
     return 0;
 }
@@ -58,7 +55,7 @@ static int ref_step_bind(struct step *step, const struct step_memory *memory, st
 {
     (void)error;
     struct ref_step *s = (struct ref_step *)step;
-    s->memory = *memory;
+    s->memory = ref_memory_of(memory);
     ref_weights_find(&s->spec, memory->packed, s->weights);
     return 0;
 }

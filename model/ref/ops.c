@@ -11,30 +11,30 @@ static size_t positions(struct tensor_shape s)
     return (size_t)s.n * (size_t)s.h * (size_t)s.w;
 }
 
-float ref_gelu(float x)
+static real gelu_of(real x)
 {
-    return (float)(0.5 * (double)x * (1 + erf((double)x * M_SQRT1_2)));
+    return (real)(0.5 * (double)x * (1 + erf((double)x * M_SQRT1_2)));
 }
 
 /* in: [P][I], w: [O][I], b: [O] -> out: [P][O] */
-static void linear(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void linear(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     size_t in_c = (size_t)spec->in[0].c, out_c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++) {
-        const float *x = m->in[0] + p * spec->in_stride[0];
-        float *y = m->out + p * out_c;
+        const real *x = m->in[0] + p * spec->in_stride[0];
+        real *y = m->out + p * out_c;
         for (size_t o = 0; o < out_c; o++) {
             double sum = (double)w[1][o];
             for (size_t i = 0; i < in_c; i++)
                 sum += (double)w[0][o * in_c + i] * (double)x[i];
-            float v = spec->gelu ? ref_gelu((float)sum) : (float)sum;
+            real v = spec->gelu ? gelu_of((real)sum) : (real)sum;
             y[o] = spec->residual ? m->residual[p * out_c + o] + v : v;
         }
     }
 }
 
 /* One output of a convolution. w: [O][I][k][k]; with sum_inputs the input has one channel. */
-static double conv_at(const struct step_spec *spec, const float *w, const float *x, int oy, int ox,
+static double conv_at(const struct step_spec *spec, const real *w, const real *x, int oy, int ox,
                       int o)
 {
     const struct graph_node *node = spec->node;
@@ -57,28 +57,28 @@ static double conv_at(const struct step_spec *spec, const float *w, const float 
     return sum;
 }
 
-static void conv(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void conv(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     const struct tensor_shape in = spec->in[0], out = spec->out;
     for (int n = 0; n < out.n; n++) {
-        const float *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * spec->in_stride[0];
+        const real *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * spec->in_stride[0];
         for (int y = 0; y < out.h; y++)
             for (int z = 0; z < out.w; z++)
                 for (int o = 0; o < out.c; o++)
                     m->out[(((size_t)n * (size_t)out.h + (size_t)y) * (size_t)out.w + (size_t)z) *
                                (size_t)out.c +
-                           (size_t)o] = (float)(conv_at(spec, w[0], x, y, z, o) + (double)w[1][o]);
+                           (size_t)o] = (real)(conv_at(spec, w[0], x, y, z, o) + (double)w[1][o]);
     }
 }
 
 /* Two passes: the variance of large values is not lost. */
-static void layer_norm(const struct step_spec *spec, const float *const *w,
-                       const struct step_memory *m)
+static void layer_norm(const struct step_spec *spec, const real *const *w,
+                       const struct ref_memory *m)
 {
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++) {
-        const float *x = m->in[0] + p * spec->in_stride[0];
-        float *y = m->out + p * c;
+        const real *x = m->in[0] + p * spec->in_stride[0];
+        real *y = m->out + p * c;
         double mean = 0, variance = 0;
         for (size_t i = 0; i < c; i++)
             mean += (double)x[i];
@@ -87,23 +87,23 @@ static void layer_norm(const struct step_spec *spec, const float *const *w,
             variance += ((double)x[i] - mean) * ((double)x[i] - mean);
         double scale = 1 / sqrt(variance / (double)c + (double)spec->node->eps);
         for (size_t i = 0; i < c; i++)
-            y[i] = (float)(((double)x[i] - mean) * scale * (double)w[0][i] + (double)w[1][i]);
+            y[i] = (real)(((double)x[i] - mean) * scale * (double)w[0][i] + (double)w[1][i]);
     }
 }
 
-static void gelu(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void gelu(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     (void)w;
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++)
-            m->out[p * c + i] = ref_gelu(m->in[0][p * spec->in_stride[0] + i]);
+            m->out[p * c + i] = gelu_of(m->in[0][p * spec->in_stride[0] + i]);
 }
 
 /* One level at one position and channel: the depth-wise convolution of ctx: [h][w], stride apart.
  */
-static float depthwise_at(const float *ctx, size_t stride, int h, int w, int y, int x, int k,
-                          const float *kernel)
+static real depthwise_at(const real *ctx, size_t stride, int h, int w, int y, int x, int k,
+                         const real *kernel)
 {
     double sum = 0;
     for (int ky = 0; ky < k; ky++)
@@ -113,27 +113,27 @@ static float depthwise_at(const float *ctx, size_t stride, int h, int w, int y, 
                 sum += (double)ctx[((size_t)iy * (size_t)w + (size_t)ix) * stride] *
                        (double)kernel[ky * k + kx];
         }
-    return (float)sum;
+    return (real)sum;
 }
 
 /* One channel of one image, through all levels. scratch: two planes of [P]. */
-static void focal_channel(const struct step_spec *spec, const float *const *weights, const float *x,
-                          int c, float *scratch, float *out)
+static void focal_channel(const struct step_spec *spec, const real *const *weights, const real *x,
+                          int c, real *scratch, real *out)
 {
     const struct graph_node *node = spec->node;
     const int h = spec->out.h, w = spec->out.w, channels = spec->out.c;
     size_t area = (size_t)h * (size_t)w, stride = spec->in_stride[0];
-    const float *ctx = x + channels + c;
+    const real *ctx = x + channels + c;
     size_t ctx_stride = stride;
     double mean = 0;
     for (int l = 0; l < node->levels; l++) {
         int k = node->window + 2 * l;
-        float *next = scratch + (size_t)(l % 2) * area;
+        real *next = scratch + (size_t)(l % 2) * area;
         for (size_t p = 0; p < area; p++) {
-            next[p] = ref_gelu(depthwise_at(ctx, ctx_stride, h, w, (int)p / w, (int)p % w, k,
-                                            weights[l] + (size_t)c * (size_t)(k * k)));
-            float gated = next[p] * x[p * stride + (size_t)(2 * channels + l)];
-            float *acc = &out[p * (size_t)channels + (size_t)c];
+            next[p] = gelu_of(depthwise_at(ctx, ctx_stride, h, w, (int)p / w, (int)p % w, k,
+                                           weights[l] + (size_t)c * (size_t)(k * k)));
+            real gated = next[p] * x[p * stride + (size_t)(2 * channels + l)];
+            real *acc = &out[p * (size_t)channels + (size_t)c];
             *acc = l == 0 ? gated : *acc + gated;
         }
         ctx = next;
@@ -141,17 +141,17 @@ static void focal_channel(const struct step_spec *spec, const float *const *weig
     }
     for (size_t p = 0; p < area; p++)
         mean += (double)ctx[p];
-    float global = ref_gelu((float)(mean / (double)area));
+    real global = gelu_of((real)(mean / (double)area));
     for (size_t p = 0; p < area; p++) {
-        float *acc = &out[p * (size_t)channels + (size_t)c];
+        real *acc = &out[p * (size_t)channels + (size_t)c];
         *acc += global * x[p * stride + (size_t)(2 * channels + node->levels)];
         if (node->normalize)
-            *acc /= (float)(node->levels + 1);
+            *acc /= (real)(node->levels + 1);
     }
 }
 
-static void focal_context(const struct step_spec *spec, const float *const *w,
-                          const struct step_memory *m)
+static void focal_context(const struct step_spec *spec, const real *const *w,
+                          const struct ref_memory *m)
 {
     size_t area = (size_t)spec->out.h * (size_t)spec->out.w;
     for (int n = 0; n < spec->out.n; n++)
@@ -160,31 +160,30 @@ static void focal_context(const struct step_spec *spec, const float *const *w,
                           m->out + (size_t)n * area * (size_t)spec->out.c);
 }
 
-static void pairwise(const struct step_spec *spec, const struct step_memory *m, bool multiply)
+static void pairwise(const struct step_spec *spec, const struct ref_memory *m, bool multiply)
 {
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++) {
-            float a = m->in[0][p * spec->in_stride[0] + i],
-                  b = m->in[1][p * spec->in_stride[1] + i];
+            real a = m->in[0][p * spec->in_stride[0] + i], b = m->in[1][p * spec->in_stride[1] + i];
             m->out[p * c + i] = multiply ? a * b : a + b;
         }
 }
 
-static void mul(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void mul(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     (void)w;
     pairwise(spec, m, true);
 }
 
-static void add(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void add(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     (void)w;
     pairwise(spec, m, false);
 }
 
-static void channel_scale(const struct step_spec *spec, const float *const *w,
-                          const struct step_memory *m)
+static void channel_scale(const struct step_spec *spec, const real *const *w,
+                          const struct ref_memory *m)
 {
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
@@ -192,7 +191,7 @@ static void channel_scale(const struct step_spec *spec, const float *const *w,
             m->out[p * c + i] = m->in[0][p * spec->in_stride[0] + i] * w[0][i];
 }
 
-static void mean(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void mean(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     (void)w;
     size_t c = (size_t)spec->out.c, area = (size_t)spec->in[0].h * (size_t)spec->in[0].w;
@@ -201,36 +200,36 @@ static void mean(const struct step_spec *spec, const float *const *w, const stru
             double sum = 0;
             for (size_t p = 0; p < area; p++)
                 sum += (double)m->in[0][((size_t)n * area + p) * spec->in_stride[0] + i];
-            m->out[(size_t)n * c + i] = (float)(sum / (double)area);
+            m->out[(size_t)n * c + i] = (real)(sum / (double)area);
         }
 }
 
-static void channel_l2(const struct step_spec *spec, const float *const *w,
-                       const struct step_memory *m)
+static void channel_l2(const struct step_spec *spec, const real *const *w,
+                       const struct ref_memory *m)
 {
     (void)w;
     for (size_t p = 0; p < positions(spec->out); p++) {
-        const float *x = m->in[0] + p * spec->in_stride[0];
+        const real *x = m->in[0] + p * spec->in_stride[0];
         double sum = 0;
         for (int i = 0; i < spec->in[0].c; i++)
             sum += (double)x[i] * (double)x[i];
-        m->out[p] = (float)sqrt(sum);
+        m->out[p] = (real)sqrt(sum);
     }
 }
 
-static void batch_norm(const struct step_spec *spec, const float *const *w,
-                       const struct step_memory *m)
+static void batch_norm(const struct step_spec *spec, const real *const *w,
+                       const struct ref_memory *m)
 {
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++) {
             double x = (double)m->in[0][p * spec->in_stride[0] + i] - (double)w[2][i];
             double scale = 1 / sqrt((double)w[3][i] + (double)spec->node->eps);
-            m->out[p * c + i] = (float)(x * scale * (double)w[0][i] + (double)w[1][i]);
+            m->out[p * c + i] = (real)(x * scale * (double)w[0][i] + (double)w[1][i]);
         }
 }
 
-static double norm_of(const float *x, size_t n)
+static double norm_of(const real *x, size_t n)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -238,17 +237,17 @@ static double norm_of(const float *x, size_t n)
     return fmax(sqrt(sum), 1e-12);
 }
 
-static void cosine(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+static void cosine(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     size_t in = (size_t)spec->in[0].c, classes = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++) {
-        const float *x = m->in[0] + p * spec->in_stride[0];
+        const real *x = m->in[0] + p * spec->in_stride[0];
         double x_norm = norm_of(x, in);
         for (size_t o = 0; o < classes; o++) {
             double dot = 0;
             for (size_t i = 0; i < in; i++)
                 dot += (double)x[i] * (double)w[0][o * in + i];
-            m->out[p * classes + o] = (float)(dot / x_norm / norm_of(w[0] + o * in, in));
+            m->out[p * classes + o] = (real)(dot / x_norm / norm_of(w[0] + o * in, in));
         }
     }
 }
@@ -268,61 +267,29 @@ ref_forward ref_operator(enum graph_op op)
         [GRAPH_CHANNEL_L2] = channel_l2,
         [GRAPH_BATCH_NORM] = batch_norm,
         [GRAPH_COSINE] = cosine,
-        [GRAPH_RELU] = ref_relu,
-        [GRAPH_SIGMOID] = ref_sigmoid,
-        [GRAPH_RESIZE] = ref_resize,
-        [GRAPH_CONV_TRANSPOSED] = ref_conv_transposed,
-        [GRAPH_TOKENS] = ref_tokens,
-        [GRAPH_GRID] = ref_grid,
-        [GRAPH_ATTENTION] = ref_attention,
-        [GRAPH_CLS_ATTENTION] = ref_cls_attention,
-        [GRAPH_ATTENTION_MAP] = ref_attention_map,
-        [GRAPH_NEAREST] = ref_nearest,
-        [GRAPH_LOOKUP] = ref_lookup,
+        [GRAPH_RELU] = REF(ref_relu),
+        [GRAPH_SIGMOID] = REF(ref_sigmoid),
+        [GRAPH_RESIZE] = REF(ref_resize),
+        [GRAPH_CONV_TRANSPOSED] = REF(ref_conv_transposed),
+        [GRAPH_TOKENS] = REF(ref_tokens),
+        [GRAPH_GRID] = REF(ref_grid),
+        [GRAPH_ATTENTION] = REF(ref_attention),
+        [GRAPH_CLS_ATTENTION] = REF(ref_cls_attention),
+        [GRAPH_ATTENTION_MAP] = REF(ref_attention_map),
+        [GRAPH_NEAREST] = REF(ref_nearest),
+        [GRAPH_LOOKUP] = REF(ref_lookup),
     };
     return operators[op];
 }
 
-/* Weights as they are */
-
-static size_t weight_cells(const struct step_spec *spec, int i)
+size_t ref_scratch(const struct step_spec *spec)
 {
-    const struct graph_weight *w = &spec->weights[spec->node->weights[i]];
-    size_t cells = 1;
-    for (int k = 0; k < w->rank; k++)
-        cells *= (size_t)w->shape[k];
-    return cells;
-}
-
-static size_t aligned_cells(size_t cells)
-{
-    size_t per_line = MEMORY_ALIGN / sizeof(float);
-    return (cells + per_line - 1) / per_line * per_line;
-}
-
-size_t ref_weights_bytes(const struct step_spec *spec)
-{
-    size_t cells = 0;
-    for (int i = 0; i < spec->node->n_weights; i++)
-        cells += aligned_cells(weight_cells(spec, i));
-    return cells * sizeof(float);
-}
-
-void ref_weights_pack(const struct step_spec *spec, const float *const *weights, void *packed)
-{
-    float *to = packed;
-    for (int i = 0; i < spec->node->n_weights; i++) {
-        size_t cells = weight_cells(spec, i);
-        memcpy(to, weights[i], cells * sizeof(float));
-        to += aligned_cells(cells);
-    }
-}
-
-void ref_weights_find(const struct step_spec *spec, const void *packed, const float **ret)
-{
-    const float *from = packed;
-    for (int i = 0; i < spec->node->n_weights; i++) {
-        ret[i] = from;
-        from += aligned_cells(weight_cells(spec, i));
+    switch (spec->node->op) {
+    case GRAPH_FOCAL_CONTEXT:
+        return 2 * (size_t)spec->out.h * (size_t)spec->out.w;
+    case GRAPH_ATTENTION:
+        return (size_t)spec->out.w;
+    default:
+        return 0;
     }
 }

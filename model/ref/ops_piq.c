@@ -10,25 +10,25 @@ static size_t positions(struct tensor_shape s)
     return (size_t)s.n * (size_t)s.h * (size_t)s.w;
 }
 
-void ref_relu(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+REF_FORWARD(ref_relu)
 {
     (void)w;
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++) {
-            float x = m->in[0][p * spec->in_stride[0] + i];
+            real x = m->in[0][p * spec->in_stride[0] + i];
             m->out[p * c + i] = x > 0 ? x : 0;
         }
 }
 
-void ref_sigmoid(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+REF_FORWARD(ref_sigmoid)
 {
     (void)w;
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         for (size_t i = 0; i < c; i++)
             m->out[p * c + i] =
-                (float)(1 / (1 + exp(-(double)m->in[0][p * spec->in_stride[0] + i])));
+                (real)(1 / (1 + exp(-(double)m->in[0][p * spec->in_stride[0] + i])));
 }
 
 /* The two neighbours of position i of an axis and the second one's weight. */
@@ -42,12 +42,12 @@ static void neighbours(int i, int in, int out, size_t *ret_first, size_t *ret_se
     *ret_weight = at - first;
 }
 
-void ref_resize(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+REF_FORWARD(ref_resize)
 {
     (void)w;
     const struct tensor_shape in = spec->in[0], out = spec->out;
     size_t c = (size_t)out.c, area = (size_t)in.h * (size_t)in.w, stride = spec->in_stride[0];
-    float *to = m->out;
+    real *to = m->out;
     for (int n = 0; n < out.n; n++)
         for (int y = 0; y < out.h; y++)
             for (int x = 0; x < out.w; x++, to += c) {
@@ -55,19 +55,19 @@ void ref_resize(const struct step_spec *spec, const float *const *w, const struc
                 double wy, wx;
                 neighbours(y, in.h, out.h, &y0, &y1, &wy);
                 neighbours(x, in.w, out.w, &x0, &x1, &wx);
-                const float *from = m->in[0] + (size_t)n * area * stride;
-                const float *a = from + (y0 * (size_t)in.w + x0) * stride;
-                const float *b = from + (y0 * (size_t)in.w + x1) * stride;
-                const float *d = from + (y1 * (size_t)in.w + x0) * stride;
-                const float *e = from + (y1 * (size_t)in.w + x1) * stride;
+                const real *from = m->in[0] + (size_t)n * area * stride;
+                const real *a = from + (y0 * (size_t)in.w + x0) * stride;
+                const real *b = from + (y0 * (size_t)in.w + x1) * stride;
+                const real *d = from + (y1 * (size_t)in.w + x0) * stride;
+                const real *e = from + (y1 * (size_t)in.w + x1) * stride;
                 for (size_t i = 0; i < c; i++)
-                    to[i] = (float)((1 - wy) * ((1 - wx) * (double)a[i] + wx * (double)b[i]) +
-                                    wy * ((1 - wx) * (double)d[i] + wx * (double)e[i]));
+                    to[i] = (real)((1 - wy) * ((1 - wx) * (double)a[i] + wx * (double)b[i]) +
+                                   wy * ((1 - wx) * (double)d[i] + wx * (double)e[i]));
             }
 }
 
 /* One output: the inputs whose taps reach it. w: [I][O][kh][kw] */
-static double transposed_at(const struct step_spec *spec, const float *w, const float *x, int oy,
+static double transposed_at(const struct step_spec *spec, const real *w, const real *x, int oy,
                             int ox, int o)
 {
     const struct graph_node *node = spec->node;
@@ -92,23 +92,22 @@ static double transposed_at(const struct step_spec *spec, const float *w, const 
     return sum;
 }
 
-void ref_conv_transposed(const struct step_spec *spec, const float *const *w,
-                         const struct step_memory *m)
+REF_FORWARD(ref_conv_transposed)
 {
     const struct tensor_shape in = spec->in[0], out = spec->out;
-    float *to = m->out;
+    real *to = m->out;
     for (int n = 0; n < out.n; n++) {
-        const float *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * spec->in_stride[0];
+        const real *x = m->in[0] + (size_t)n * (size_t)in.h * (size_t)in.w * spec->in_stride[0];
         for (int y = 0; y < out.h; y++)
             for (int z = 0; z < out.w; z++)
                 for (int o = 0; o < out.c; o++) {
-                    float v = (float)(transposed_at(spec, w[0], x, y, z, o) + (double)w[1][o]);
+                    real v = (real)(transposed_at(spec, w[0], x, y, z, o) + (double)w[1][o]);
                     *to++ = spec->relu && !(v > 0) ? 0 : v;
                 }
     }
 }
 
-static int largest(const float *x, int n)
+static int largest(const real *x, int n)
 {
     int best = 0;
     for (int i = 1; i < n; i++)
@@ -116,7 +115,7 @@ static int largest(const float *x, int n)
     return best;
 }
 
-static double squared_distance(const float *a, const float *b, size_t n)
+static double squared_distance(const real *a, const real *b, size_t n)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -124,7 +123,7 @@ static double squared_distance(const float *a, const float *b, size_t n)
     return sum;
 }
 
-void ref_nearest(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+REF_FORWARD(ref_nearest)
 {
     const int keys = (int)spec->weights[spec->node->weights[0]].shape[0];
     const int own = keys - spec->node->shared, classes = spec->in[1].c;
@@ -140,16 +139,16 @@ void ref_nearest(const struct step_spec *spec, const float *const *w, const stru
                 squared_distance(m->in[0] + p * spec->in_stride[0], w[0] + (size_t)key * c, c);
             if (distance < nearest) {
                 nearest = distance;
-                m->out[p] = (float)key;
+                m->out[p] = (real)key;
             }
         }
     }
 }
 
-void ref_lookup(const struct step_spec *spec, const float *const *w, const struct step_memory *m)
+REF_FORWARD(ref_lookup)
 {
     size_t c = (size_t)spec->out.c;
     for (size_t p = 0; p < positions(spec->out); p++)
         memcpy(m->out + p * c, w[0] + (size_t)m->in[0][p * spec->in_stride[0]] * c,
-               c * sizeof(float));
+               c * sizeof(real));
 }
