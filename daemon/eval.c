@@ -25,6 +25,7 @@
 #include "daemon/open_model.h"
 #include "daemon/options.h"
 #include "daemon/stop.h"
+#include "daemon/wisdom.h"
 
 enum { BATCH_DEFAULT = 8, SANITY_CLIPS = 64 };
 
@@ -302,9 +303,12 @@ static int run_overlaps(struct eval *e, struct error *error)
                                     .mode = e->overlap_mode,
                                     .dir = e->pictures};
     int r = 0;
+    wisdom_load(e->config); /* after all that must not depend on it */
     for (int i = 0; i < e->options.n_given && r == 0 && stop_signal == 0; i++)
-        if (strcmp(e->options.given[i].spec->name, "overlap") == 0)
+        if (strcmp(e->options.given[i].spec->name, "overlap") == 0) {
+            config.number++;
             r = overlap_run(&config, e->options.given[i].value, error);
+        }
     return r;
 }
 

@@ -22,10 +22,12 @@ struct overlap_config {
     double quantile;
     enum overlap_mode mode;
     const char *dir; /* that exists */
+    int number;      /* of the test, from 1 */
 };
 
-/* files: "A,B". Writes into dir STEM.png and STEM-mixture.wav, -interpretation.wav, -a.wav, -b.wav,
- * STEM being overlap-A-B of the files' names. Errors name the file. */
+/* files: "A,B". Writes into dir STEM.png (mixture, map, mask, interpretation) and as sound
+ * STEM-mixture.wav, STEM-interpretation.wav, STEM-a.wav and STEM-b.wav; STEM is
+ * overlap-NUMBER-A-B of the files' names. Errors name the file. */
 int overlap_run(const struct overlap_config *config, const char *files, struct error *error);
 
 #endif

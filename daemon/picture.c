@@ -78,6 +78,11 @@ void picture_add(struct picture *p, size_t first, size_t frames, const float *lo
     }
 }
 
+void picture_show_mask(struct picture *p)
+{
+    p->grid.show_mask = true;
+}
+
 /* Sums become means. A column that no frame fell into repeats the one before it. */
 static void finish_means(struct picture *p)
 {

@@ -26,6 +26,9 @@ void picture_destroy(struct picture *picture); /* takes NULL */
 void picture_add(struct picture *picture, size_t first, size_t frames, const float *logspec,
                  const float *map, const uint8_t *mask);
 
+/* The mask gets a panel of its own, before what it keeps. */
+void picture_show_mask(struct picture *picture);
+
 /* UTF-8; what is not is shown as U+FFFD. */
 struct picture_text {
     const char *title;    /* what it is */

@@ -25,7 +25,7 @@ enum {
     PLOT_PER_S = 40, /* wider than PLOT_MIN from 11 s on */
 };
 
-enum content { SPECTROGRAM, MAP, KEPT };
+enum content { SPECTROGRAM, MAP, MASK, KEPT };
 
 struct panel {
     enum content content;
@@ -47,7 +47,7 @@ static float norm(double value, double low, double high)
 static float bar_position(const struct panel *p, double value)
 {
     float v = norm(value, p->low, p->high);
-    return p->content == MAP ? v : sqrtf(v > 0 ? v : 0);
+    return p->content == MAP || p->content == MASK ? v : sqrtf(v > 0 ? v : 0);
 }
 
 /* The map lies over the spectrogram in grey (grey: 0 ... 1), so that one sees what it points at. */
@@ -58,12 +58,19 @@ static void map_color(const struct panel *p, float grey, float map, float ret[3]
         ret[c] = 0.62f * ret[c] + 0.38f * (0.08f + 0.92f * grey);
 }
 
+static void mask_color(float mask, float ret[3])
+{
+    ret[0] = ret[1] = ret[2] = 0.08f + 0.92f * mask;
+}
+
 static void cell_color(const struct panel *p, const struct picture_grid *g, size_t i,
                        double spec_high, float ret[3])
 {
     if (p->content == MAP) {
         float spec = norm((double)g->logspec[i], 0, spec_high);
         map_color(p, sqrtf(spec > 0 ? spec : 0), g->map[i], ret);
+    } else if (p->content == MASK) {
+        mask_color(g->mask[i], ret);
     } else {
         float keep = p->content == KEPT ? g->mask[i] : 1;
         colormap_rgb(p->colors, bar_position(p, (double)(g->logspec[i] * keep)), ret);
@@ -201,6 +208,8 @@ static cairo_surface_t *bar_image(const struct panel *p)
         float rgb[3], v = (float)(255 - i) / 255;
         if (p->content == MAP) /* over what is neither loud nor silent */
             map_color(p, 0.5f, (float)(p->low + (p->high - p->low) * (double)v), rgb);
+        else if (p->content == MASK)
+            mask_color(v, rgb);
         else
             colormap_rgb(p->colors, v, rgb);
         *(uint32_t *)(void *)(data + i * stride) = colormap_pixel(rgb);
@@ -243,7 +252,7 @@ static void draw_panel(cairo_t *cr, const struct panel *p, const struct picture_
     cairo_surface_t *image = panel_image(p, g, spec_high);
     draw_image(cr, image, p->x, p->y, p->width, PLOT_HEIGHT);
     cairo_surface_destroy(image);
-    if (p->content != SPECTROGRAM)
+    if (p->content == MAP || p->content == KEPT)
         draw_outline(cr, g, p);
     draw_frame(cr, p->x, p->y, p->width, PLOT_HEIGHT);
     draw_ink(cr, draw_dark);
@@ -274,9 +283,13 @@ cairo_surface_t *picture_draw(const struct picture_grid *g, const struct picture
     struct panel panels[] = {
         {SPECTROGRAM, "log-spectrogram", "log(1+|X|)", COLORMAP_MAGMA, 0, spec_high, 0, 0, 0},
         {MAP, "modulation map, over it", "L2 norm", COLORMAP_VIRIDIS, map_low, map_high, 0, 0, 0},
+        {MASK, "mask", "kept", COLORMAP_MAGMA, 0, 1, 0, 0, 0},
         {KEPT, "what the mask keeps", "log(1+|X|)", COLORMAP_MAGMA, 0, spec_high, 0, 0, 0},
     };
-    int total = (int)ceil(2 * MARGIN + 3 * step);
+    int n = g->show_mask ? 4 : 3;
+    if (!g->show_mask)
+        panels[2] = panels[3];
+    int total = (int)ceil(2 * MARGIN + n * step);
     int height = MARGIN + TITLE + HEAD + PLOT_HEIGHT + AXIS_BELOW;
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, total, height);
     cairo_t *cr = cairo_create(surface);
@@ -286,7 +299,7 @@ cairo_surface_t *picture_draw(const struct picture_grid *g, const struct picture
     draw_fitted(cr, text->title, MARGIN, MARGIN + 22, total - 2 * MARGIN, 22, true);
     draw_ink(cr, draw_faint);
     draw_fitted(cr, text->subtitle, MARGIN, MARGIN + 47, total - 2 * MARGIN, 14, false);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < n; i++) {
         panels[i].x = floor(MARGIN + i * step + AXIS_LEFT);
         panels[i].y = MARGIN + TITLE + HEAD;
         panels[i].width = floor(width);

@@ -4,6 +4,7 @@
 #define FOCALD_DAEMON_PICTURE_DRAW_H
 
 #include <cairo.h>
+#include <stdbool.h>
 
 #include "daemon/picture.h"
 
@@ -14,6 +15,7 @@ struct picture_grid {
     float *logspec; /* [cols][bins] */
     float *map;     /* [cols][bins] */
     float *mask;    /* [cols][bins], 0 ... 1 */
+    bool show_mask; /* in a panel of its own */
 };
 
 /* A new surface, to be checked with cairo_surface_status. */

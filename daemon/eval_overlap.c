@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The mixture goes the way of any clip, through the classifier.
+ *
+ * W: samples of a window. */
+#include "daemon/eval_overlap.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "daemon/classifier.h"
+#include "daemon/classify_files.h"
+#include "daemon/classify_print.h"
+#include "daemon/eval_window.h"
+
+struct overlap {
+    const struct overlap_config *config;
+    const struct model_info *info;
+    char *names[2]; /* paths; the second lies in the first's memory */
+    char *stem;     /* "DIR/overlap-1-dog-rooster" */
+    char title[256];
+    size_t n;           /* W */
+    float *sources[2];  /* [W] as they are in the mixture */
+    struct error error; /* of the callback */
+    int result;
+};
+
+int overlap_mode_parse(const char *name, enum overlap_mode *ret, struct error *error)
+{
+    if (strcmp(name, "mix") != 0 && strcmp(name, "concat") != 0)
+        return error_set(error, EINVAL, "--overlap-mode %.40s: allowed: mix, concat", name);
+    *ret = strcmp(name, "mix") == 0 ? OVERLAP_MIX : OVERLAP_CONCAT;
+    return 0;
+}
+
+/* Names */
+
+static int split(struct overlap *o, const char *files, struct error *error)
+{
+    const char *comma = strchr(files, ',');
+    if (comma == NULL || comma == files || comma[1] == '\0')
+        return error_set(error, EINVAL, "--overlap %.200s: allowed: two sound files as A,B", files);
+    o->names[0] = strdup(files);
+    if (o->names[0] == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    o->names[1] = o->names[0] + (comma - files) + 1;
+    o->names[1][-1] = '\0';
+    return 0;
+}
+
+/* The name without directories, and how many bytes of it are before its ending. */
+static const char *short_name(const char *path, int *ret_length)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    *ret_length = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
+    return name;
+}
+
+static int make_names(struct overlap *o, struct error *error)
+{
+    int a, b;
+    const char *first = short_name(o->names[0], &a), *second = short_name(o->names[1], &b);
+    snprintf(o->title, sizeof o->title, "%.*s %s %.*s", a < 100 ? a : 100, first,
+             o->config->mode == OVERLAP_MIX ? "with" : "before", b < 100 ? b : 100, second);
+    if (asprintf(&o->stem, "%s/overlap-%d-%.*s-%.*s", o->config->dir, o->config->number,
+                 a < 100 ? a : 100, first, b < 100 ? b : 100, second) < 0) {
+        o->stem = NULL;
+        return error_set(error, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* Sound */
+
+/* Divided by its maximum, as every clip is. */
+static int read_source(struct overlap *o, struct eval_maker *maker, int k, struct error *error)
+{
+    uint64_t bad;
+    float max = 0, *x = o->sources[k];
+    int r = eval_read_samples(maker, o->names[k], x, &bad, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < o->n; i++)
+        max = x[i] > max ? x[i] : max;
+    if (!(max > 0))
+        return error_set(error, EINVAL, "%s: has no positive sample; an overlap needs two sounds",
+                         o->names[k]);
+    for (size_t i = 0; i < o->n; i++)
+        x[i] /= max;
+    return 0;
+}
+
+/* Lays the sources out as they are heard, and their sum into mixture: [W], all at a level where the
+ * mixture does not exceed 1. */
+static void mix(struct overlap *o, float *mixture)
+{
+    float *a = o->sources[0], *b = o->sources[1], peak = 0;
+    size_t half = o->n / 2;
+    if (o->config->mode == OVERLAP_CONCAT) {
+        memmove(b + half, b, (o->n - half) * sizeof *b);
+        memset(b, 0, half * sizeof *b);
+        memset(a + half, 0, (o->n - half) * sizeof *a);
+    }
+    for (size_t i = 0; i < o->n; i++)
+        peak = fmaxf(peak, fabsf(a[i] + b[i]));
+    float scale = peak > 1 ? 1 / peak : 1;
+    for (size_t i = 0; i < o->n; i++) {
+        a[i] *= scale;
+        b[i] *= scale;
+        mixture[i] = a[i] + b[i];
+    }
+}
+
+/* Files */
+
+static int write_sound(struct overlap *o, const char *what, const float *x, int rate_hz)
+{
+    char *path;
+    if (asprintf(&path, "%s-%s.wav", o->stem, what) < 0)
+        return error_set(&o->error, ENOMEM, "out of memory");
+    int r = classify_write_wav(path, x, o->n, rate_hz, &o->error);
+    free(path);
+    return r;
+}
+
+static int write_picture(struct overlap *o, const struct classified_clip *clip)
+{
+    char title[512], subtitle[512], *path;
+    struct classify_top top;
+    classify_top(clip, o->info->n_classes, 5, &top);
+    classify_title(o->title, clip, o->info, &top, title, sizeof title);
+    classify_subtitle(clip, o->info, &top, o->config->quantile, subtitle, sizeof subtitle);
+    struct picture_text text = {title, subtitle};
+    if (asprintf(&path, "%s.png", o->stem) < 0)
+        return error_set(&o->error, ENOMEM, "out of memory");
+    picture_show_mask(clip->picture);
+    int r = picture_write(clip->picture, &text, path, &o->error);
+    free(path);
+    return r;
+}
+
+static void heard(void *user, struct classified_clip *clip)
+{
+    struct overlap *o = user;
+    int rate = clip->clip.rate_hz;
+    o->result = write_sound(o, "mixture", clip->clip.samples, rate);
+    if (o->result == 0)
+        o->result = write_sound(o, "interpretation", clip->interpreted, rate);
+    if (o->result == 0)
+        o->result = write_sound(o, "a", o->sources[0], rate);
+    if (o->result == 0)
+        o->result = write_sound(o, "b", o->sources[1], rate);
+    if (o->result == 0)
+        o->result = write_picture(o, clip);
+}
+
+static int hear(struct overlap *o, struct clip *mixture, struct error *error)
+{
+    struct classifier *classifier = NULL;
+    struct classifier_config config = {.model = o->config->model,
+                                       .backend = o->config->backend,
+                                       .threads = o->config->threads,
+                                       .batch = 1,
+                                       .quantile = o->config->quantile,
+                                       .interpret = true,
+                                       .picture = true,
+                                       .done = heard,
+                                       .user = o};
+    int r = classifier_create(&classifier, &config, error);
+    if (r < 0) {
+        clip_finish(mixture);
+        return r;
+    }
+    r = classifier_add(classifier, mixture, NULL, error);
+    if (r == 0)
+        r = classifier_flush(classifier, error);
+    classifier_destroy(classifier);
+    if (r == 0 && o->result < 0) {
+        *error = o->error;
+        r = o->result;
+    }
+    return r;
+}
+
+static int prepare(struct overlap *o, struct clip *mixture, struct error *error)
+{
+    struct eval_maker *maker = NULL;
+    *mixture = (struct clip){.samples = calloc(o->n, sizeof(float)),
+                             .n = o->n,
+                             .rate_hz = o->info->preprocess.sample_rate};
+    for (int k = 0; k < 2; k++)
+        o->sources[k] = memory_zeroed(o->n, sizeof(float));
+    int r = mixture->samples == NULL || o->sources[0] == NULL || o->sources[1] == NULL
+                ? error_set(error, ENOMEM, "eval: out of memory")
+                : eval_maker_create(&maker, o->info, error);
+    for (int k = 0; k < 2 && r == 0; k++)
+        r = read_source(o, maker, k, error);
+    eval_maker_destroy(maker);
+    if (r == 0)
+        mix(o, mixture->samples);
+    else
+        clip_finish(mixture);
+    return r;
+}
+
+int overlap_run(const struct overlap_config *config, const char *files, struct error *error)
+{
+    const struct model_info *info = model_info(config->model);
+    struct overlap o = {
+        .config = config, .info = info, .n = (size_t)info->preprocess.window_samples};
+    struct clip mixture;
+    int r = split(&o, files, error);
+    if (r == 0)
+        r = make_names(&o, error);
+    if (r == 0)
+        r = prepare(&o, &mixture, error);
+    if (r == 0)
+        r = hear(&o, &mixture, error);
+    free(o.names[0]);
+    free(o.stem);
+    free(o.sources[0]);
+    free(o.sources[1]);
+    return r;
+}
