@@ -19,27 +19,41 @@ enum { MAX_HEAD_DIM = 65536, MAX_KEYS = 1 << 20 };
 
 /* The network */
 
+/* SpeechBrain's releases have a config.json for the hub that says nothing of the network. */
+static bool says_geometry(const json_t *config)
+{
+    static const char *const keys[] = {"model_type", "architectures", "embed_dim", "depths",
+                                       "hidden_size"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (json_object_get(config, keys[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* config.json where there is one; the names of the tensors tell the kind otherwise. */
 static int read_config(struct import_plan *p, const struct import_options *options,
                        struct error *error)
 {
     char path[PATH_MAX + 64];
-    size_t length;
-    if (!checkpoint_beside(p->checkpoint, "config.json", path, sizeof path)) {
-        p->config_derived = true;
+    size_t length = 0;
+    int r = 0;
+    bool found = checkpoint_beside(p->checkpoint, "config.json", path, sizeof path);
+    if (found)
+        r = text_file_read(path, &p->config, &length, error);
+    if (found && r == 0)
+        r = json_parse_object(&p->config_object, p->config, length, path, error);
+    if (r < 0)
+        return r;
+    bool speechbrain = checkpoint_layout(p->checkpoint) == CHECKPOINT_SPEECHBRAIN;
+    p->config_derived = !found || (speechbrain && !says_geometry(p->config_object));
+    if (p->config_derived)
         return 0;
-    }
     if (options->geometry.image_rows > 0 || options->geometry.heads > 0)
         return error_set(error, EINVAL,
                          "--image-size and --heads are for checkpoints without config.json, but "
                          "there is %s",
                          path);
-    int r = text_file_read(path, &p->config, &length, error);
-    if (r == 0)
-        r = net_config_parse(&p->net, p->config, length, path, error);
-    if (r == 0)
-        r = json_parse_object(&p->config_object, p->config, length, path, error);
-    return r;
+    return net_config_parse(&p->net, p->config, length, path, error);
 }
 
 static int derive_config(struct import_plan *p, const struct import_options *options,
@@ -47,11 +61,17 @@ static int derive_config(struct import_plan *p, const struct import_options *opt
 {
     const char *where = checkpoint_file(p->checkpoint, 0);
     char *text = NULL;
-    int r =
-        geometry_derive(&p->config_object, p->net.kind, p->named, p->n_named, &options->geometry,
-                        where, p->geometry_said, sizeof p->geometry_said, error);
+    json_t *derived;
+    int r = geometry_derive(&derived, p->net.kind, p->named, p->n_named, &options->geometry, where,
+                            p->geometry_said, sizeof p->geometry_said, error);
     if (r < 0)
         return r;
+    if (p->config_object != NULL) /* what it says of other things stays */
+        json_object_update_missing(derived, p->config_object);
+    json_decref(p->config_object);
+    p->config_object = derived;
+    free(p->config);
+    p->config = NULL;
     text = json_dumps(p->config_object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (text == NULL || asprintf(&p->config, "%s\n", text) < 0) {
         p->config = NULL;

@@ -97,7 +97,7 @@ static int write_data(int fd, const char *path, const struct safetensors_entry *
                 r = error_set(error, ENOMEM, "%s: out of memory for tensor %s", path,
                               entries[i].name);
         }
-        if (r == 0)
+        if (r == 0 && bytes > 0)
             r = read(context, i, buffer, bytes, error);
         if (r == 0)
             r = write_fully(fd, path, buffer, bytes, error);

@@ -16,7 +16,8 @@ struct safetensors_entry {
     int64_t shape[SAFETENSORS_MAX_RANK];
 };
 
-/* Gives tensor i's bytes, dense and row-major: [size]. An error ends the writing. */
+/* Gives tensor i's bytes, dense and row-major: [size]; not asked for none. An error ends the
+ * writing. */
 typedef int safetensors_read_fn(void *context, size_t i, void *ret, size_t size,
                                 struct error *error);
 

@@ -47,7 +47,7 @@ refuse 2 'unknown mode dance' dance
 refuse 2 'unknown option --dance' run --dance
 refuse 2 '--model' run --model
 refuse 2 'unexpected argument' run dance
-for mode in run classify bench; do
+for mode in run classify import export bench; do
     accept "$mode" --help
     grep -q "usage: focald $mode" "$dir/out" || { echo "$mode --help has no usage"; failed=1; }
 done

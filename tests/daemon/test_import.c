@@ -231,8 +231,15 @@ static void a_focalnet_without_config_tells_its_geometry_by_shapes(void **state)
 {
     struct place src = make_release("shapes"), dest = in_scratch("shapes-model");
     struct place named = in_scratch("shapes-named");
-    assert_int_equal(unlink(in_dir(src.path, "config.json").path), 0);
+    write_text(in_dir(src.path, "config.json").path,
+               "{\"speechbrain_interface\": \"EncoderClassifier\"}"); /* as on the hub */
     focald_succeeds("import", "--image-size", "64", src.path, dest.path);
+    size_t n;
+    char *config = read_bytes(in_dir(dest.path, "config.json").path, &n);
+    assert_non_null(strstr(config, "speechbrain_interface"));
+    free(config);
+    assert_int_equal(unlink(in_dir(src.path, "config.json").path), 0);
+    focald_succeeds("import", "--force", "--image-size", "64", src.path, dest.path);
     assert_told("from the tensors' shapes");
     assert_weights_of(in_dir(dest.path, "model.safetensors").path, tiny().path);
     focald_succeeds("import", make_release("shapes").path, named.path);
