@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "model/import/labels.h"
+#include "tests/model/checkpoints.h"
 
 static struct place tiny(void)
 {
@@ -196,6 +197,58 @@ static void missing_doubled_and_surplus_tensors_are_named(void **state)
     copy_file(golden("checkpoints/nested.ckpt").path,
               in_dir(src.path, "embedding_model.ckpt").path);
     assert_refused(src.path, "embedding_model.ckpt", "FocalNet's or a ViT's name");
+}
+
+/* A view of one element as a whole network: with strides of zero it fits every shape. */
+static void a_small_file_does_not_become_a_large_model(void **state)
+{
+    static const struct {
+        const char *name;
+        int rank;
+        int64_t shape[4];
+    } weights[] = {
+        {"embeddings.patch_embeddings.projection.weight", 4, {8192, 3, 16, 16}},
+        {"embeddings.patch_embeddings.projection.bias", 1, {8192}},
+        {"embeddings.cls_token", 3, {1, 1, 8192}},
+        {"embeddings.position_embeddings", 3, {1, 2, 8192}},
+        {"encoder.layer.0.attention.attention.query.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.attention.attention.query.bias", 1, {8192}},
+        {"encoder.layer.0.attention.attention.key.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.attention.attention.key.bias", 1, {8192}},
+        {"encoder.layer.0.attention.attention.value.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.attention.attention.value.bias", 1, {8192}},
+        {"encoder.layer.0.attention.output.dense.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.attention.output.dense.bias", 1, {8192}},
+        {"encoder.layer.0.intermediate.dense.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.intermediate.dense.bias", 1, {8192}},
+        {"encoder.layer.0.output.dense.weight", 2, {8192, 8192}},
+        {"encoder.layer.0.output.dense.bias", 1, {8192}},
+        {"encoder.layer.0.layernorm_before.weight", 1, {8192}},
+        {"encoder.layer.0.layernorm_before.bias", 1, {8192}},
+        {"encoder.layer.0.layernorm_after.weight", 1, {8192}},
+        {"encoder.layer.0.layernorm_after.bias", 1, {8192}},
+        {"layernorm.weight", 1, {8192}},
+        {"layernorm.bias", 1, {8192}},
+    };
+    enum { N = sizeof weights / sizeof *weights };
+    static struct bytes pickle;
+    static const float one = 1;
+    struct made_tensor tensors[N] = {0};
+    struct place src = new_dir("bomb");
+    for (size_t i = 0; i < N; i++) {
+        tensors[i] = (struct made_tensor){.name = weights[i].name,
+                                          .storage = "FloatStorage",
+                                          .key = "0",
+                                          .numel = 1,
+                                          .rank = weights[i].rank};
+        memcpy(tensors[i].shape, weights[i].shape, sizeof weights[i].shape);
+    }
+    put_tensors(&pickle, tensors, N);
+    const struct member members[] = {{"archive/data.pkl", pickle.at, pickle.n, false, false},
+                                     {"archive/data/0", &one, sizeof one, false, false},
+                                     {0}};
+    write_zip(in_dir(src.path, "pytorch_model.bin").path, members);
+    assert_refused(src.path, "pytorch_model.bin", "repeat their values");
 }
 
 /* Labels */
@@ -396,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_bad_index_is_refused),
         cmocka_unit_test(a_tensor_that_does_not_fit_is_told_with_both_shapes),
         cmocka_unit_test(missing_doubled_and_surplus_tensors_are_named),
+        cmocka_unit_test(a_small_file_does_not_become_a_large_model),
         cmocka_unit_test(labels_that_do_not_fit_the_classifier_are_refused),
         cmocka_unit_test(labels_are_read_as_python_writes_them),
         cmocka_unit_test(nothing_but_a_model_is_replaced_and_only_by_force),
