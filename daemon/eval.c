@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -52,7 +51,7 @@ static const struct option_spec specs[] = {
     {"sanity", 0, NULL, "compare maps with those of randomised weights", NULL, NULL},
     {"sanity-clips", 0, "N", "clips of it, 1 to 100000 (64)", NULL, NULL},
     {"seed", 0, "N", "of the random weights (1)", NULL, NULL},
-    {"batch", 0, "N", "windows run at once, 1 to 64 (8)", NULL, NULL},
+    {"batch", 0, "N", "windows made ready together, 1 to 64, in eights (8)", NULL, NULL},
     {"threads", 't', "N", "threads (all cores)", "model", "threads"},
     {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
     {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
@@ -91,15 +90,7 @@ struct eval {
     struct eval_figures figures;
     struct eval_progress progress;
     json_t *sanity_result;
-    double seconds;
 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* libgomp's threads wait by spinning, for as long as it takes to make a window: on cores that are
  * shared with the threads that make them, or with another program, the network would wait for
@@ -261,11 +252,9 @@ static int run_clips(struct eval *e, struct error *error)
                                  .failed = clip_failed,
                                  .progress = show_progress,
                                  .user = e};
-    double begin = now_s();
     eval_progress_begin(&e->progress, "clips", e->data.n, e->quiet);
     int r = eval_run(&config, &e->data, &e->results, error);
     eval_progress_wipe(&e->progress);
-    e->seconds = now_s() - begin;
     if (r == 0)
         r = eval_figures_make(&e->figures, &e->data, &e->results, e->quantiles.values,
                               model_info(e->model)->n_classes, error);
@@ -280,7 +269,6 @@ static int run_sanity(struct eval *e, struct error *error)
     struct sanity_config config = {.model = e->model,
                                    .backend = e->config->backend,
                                    .threads = e->config->threads,
-                                   .batch = e->batch,
                                    .clips = e->sanity_clips,
                                    .seed = (uint64_t)e->seed,
                                    .stop = &stop_signal,
@@ -323,7 +311,6 @@ static int write_all(struct eval *e, struct error *error)
                                  .n_sweep = e->quantiles.n_sweep,
                                  .among_data = e->among_data,
                                  .per_class = given(e, "per-class"),
-                                 .seconds = e->seconds,
                                  .sanity = e->sanity_result};
     if (stop_signal != 0)
         return error_set(error, EINTR, "eval: interrupted");

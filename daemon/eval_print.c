@@ -202,7 +202,7 @@ void eval_print_table(FILE *to, const struct eval_report *r)
     if (r->sanity != NULL)
         print_sanity(to, r);
     int windows = r->figures->heard * (1 + 2 * r->figures->n_quantiles);
-    if (r->seconds > 0)
-        fprintf(to, "\n%d windows in %.1f s, %.2f ms each\n", windows, r->seconds,
-                1e3 * r->seconds / (windows > 0 ? windows : 1));
+    if (r->results->seconds > 0)
+        fprintf(to, "\n%d windows in %.1f s, %.2f ms each\n", windows, r->results->seconds,
+                1e3 * r->results->seconds / (windows > 0 ? windows : 1));
 }

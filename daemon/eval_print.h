@@ -22,7 +22,6 @@ struct eval_report {
         *sweep; /* [n_sweep] of figures->explanations; the one that is asked for is the first */
     int n_sweep;
     bool among_data, per_class;
-    double seconds; /* it took */
     json_t *sanity; /* of eval_sanity_json, or NULL */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Clips go in chunks of as many as the network takes at once. While the network hears the masked
+ * Clips go in chunks of a batch. While the network hears the masked
  * windows of one chunk, threads load the chunk after the next and mask what comes next:
  *
  *   network   clean 0 | clean 1 | masked 0 … | clean 2 | masked 1 … | clean 3 | …
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "daemon/eval_pool.h"
@@ -47,9 +48,9 @@ struct run {
     struct eval_results *results;
     struct eval_pool *pool;
     struct runner *runner;
-    struct runner_result *outputs; /* [batch] */
+    struct runner_result *outputs; /* [EVAL_AT_ONCE] */
     size_t window_cells, plane_cells, map_cells, classes;
-    int batch;
+    int batch;    /* clips of a chunk */
     size_t pairs; /* of a buffer */
     struct chunk chunks[CHUNKS];
     struct buffer buffers[BUFFERS];
@@ -157,15 +158,16 @@ static int run_clean(struct run *run, struct chunk *chunk, struct error *error)
 {
     eval_pool_wait(run->pool, &chunk->load);
     int r = count_live(run, chunk, error);
-    if (r < 0 || chunk->n_live == 0)
-        return r;
-    for (int i = 0; i < chunk->n_live; i++)
-        memcpy(runner_input(run->runner, i),
-               chunk->planes + (size_t)chunk->live[i] * run->plane_cells,
-               run->plane_cells * sizeof(float));
-    r = runner_run(run->runner, chunk->n_live, run->outputs, error);
-    for (int i = 0; i < chunk->n_live && r == 0; i++)
-        take_clean(run, chunk, chunk->live[i], &run->outputs[i]);
+    for (int done = 0, n; r == 0 && done < chunk->n_live; done += n) {
+        n = chunk->n_live - done < EVAL_AT_ONCE ? chunk->n_live - done : EVAL_AT_ONCE;
+        for (int i = 0; i < n; i++)
+            memcpy(runner_input(run->runner, i),
+                   chunk->planes + (size_t)chunk->live[done + i] * run->plane_cells,
+                   run->plane_cells * sizeof(float));
+        r = runner_run(run->runner, EVAL_AT_ONCE, run->outputs, error);
+        for (int i = 0; i < n && r == 0; i++)
+            take_clean(run, chunk, chunk->live[done + i], &run->outputs[i]);
+    }
     run->windows_done += chunk->n_live;
     tell_progress(run);
     return r;
@@ -201,10 +203,10 @@ static int run_masked(struct run *run, struct buffer *buffer, struct error *erro
 {
     size_t windows = 2 * buffer->n;
     for (size_t done = 0, n; done < windows; done += n) {
-        n = windows - done < (size_t)run->batch ? windows - done : (size_t)run->batch;
+        n = windows - done < EVAL_AT_ONCE ? windows - done : EVAL_AT_ONCE;
         memcpy(runner_input(run->runner, 0), buffer->planes + done * run->plane_cells,
                n * run->plane_cells * sizeof(float));
-        int r = runner_run(run->runner, (int)n, run->outputs, error);
+        int r = runner_run(run->runner, EVAL_AT_ONCE, run->outputs, error);
         if (r < 0)
             return r;
         for (size_t i = 0; i < n; i++)
@@ -309,7 +311,7 @@ static bool create_buffers(struct run *run)
         good = good && b->planes != NULL && b->masks != NULL;
     }
     run->p = memory_zeroed(2 * run->pairs * run->classes, sizeof(float));
-    run->outputs = calloc((size_t)run->batch, sizeof *run->outputs);
+    run->outputs = calloc(EVAL_AT_ONCE, sizeof *run->outputs);
     return good && run->p != NULL && run->outputs != NULL;
 }
 
@@ -317,17 +319,17 @@ static int create_run(struct run *run, struct error *error)
 {
     const struct eval_config *config = run->config;
     int last = run->info->n_maps - 1;
-    run->batch = config->batch;
-    run->pairs = config->batch > 1 ? (size_t)config->batch / 2 : 1;
+    run->batch = (config->batch + EVAL_AT_ONCE - 1) / EVAL_AT_ONCE * EVAL_AT_ONCE;
+    run->pairs = (size_t)run->batch / 2;
     run->window_cells = eval_window_cells(run->info);
     run->plane_cells = eval_plane_cells(run->info);
     run->map_cells = (size_t)run->info->maps[last].rows * (size_t)run->info->maps[last].cols;
     run->classes = (size_t)run->info->n_classes;
     if (!create_buffers(run))
         return error_set(error, ENOMEM, "eval: out of memory for batches of %d windows",
-                         config->batch);
+                         run->batch);
     struct runner_config runner = {
-        .backend = config->backend, .threads = config->threads, .max_batch = config->batch};
+        .backend = config->backend, .threads = config->threads, .max_batch = EVAL_AT_ONCE};
     int r = runner_create(&run->runner, config->model, &runner, error);
     int threads = config->threads > 0 ? config->threads : eval_pool_cores();
     return r == 0 ? eval_pool_create(&run->pool, run->info, threads, error) : r;
@@ -355,6 +357,13 @@ static void finish_run(struct run *run)
     free(run->outputs);
 }
 
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static int create_results(struct eval_results *results, int n, int quantiles, struct error *error)
 {
     size_t pairs = (size_t)n * (size_t)quantiles;
@@ -377,8 +386,10 @@ int eval_run(const struct eval_config *config, const struct eval_data *data,
     int r = create_results(&results, data->n, config->n_quantiles, error);
     if (r == 0)
         r = create_run(&run, error);
+    double begin = now_s();
     if (r == 0)
         r = run_all(&run, error);
+    results.seconds = now_s() - begin;
     finish_run(&run);
     if (r < 0) {
         eval_results_finish(&results);

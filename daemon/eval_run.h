@@ -2,9 +2,11 @@
  * The evaluation itself: every clip through the network, then what its mask keeps and what it
  * leaves, in batches, with the windows made beside the network.
  *
- * What comes out depends on neither the batch size nor the number of threads nor the order in which
- * threads finish: each clip is computed by itself, and all sums are taken afterwards in the table's
- * order. */
+ * What comes out depends on neither the batch size nor the order in which threads finish. A
+ * backend adds up in another order for another number of windows or threads, but in the same order
+ * in every place of a run: so the network always hears EVAL_AT_ONCE windows in a run, idle places
+ * included, and a batch is how many are made ready together. All sums over clips are taken
+ * afterwards, in the table's order. */
 #ifndef FOCALD_DAEMON_EVAL_RUN_H
 #define FOCALD_DAEMON_EVAL_RUN_H
 
@@ -15,6 +17,8 @@
 #include "base/error.h"
 #include "daemon/eval_data.h"
 #include "model/model.h"
+
+enum { EVAL_AT_ONCE = 8 };
 
 enum eval_state { EVAL_WAITING, EVAL_DONE, EVAL_SILENT, EVAL_FAILED };
 
@@ -39,12 +43,14 @@ struct eval_results {
     int n, n_quantiles;
     struct eval_outcome *clips;       /* [n] */
     struct eval_explained *explained; /* [n][n_quantiles] */
+    double seconds;                   /* from the first clip on: the network was ready */
 };
 
 struct eval_config {
     const struct model *model;
     const char *backend;
-    int threads, batch;      /* of the network, 0: all cores; windows a run */
+    int threads;             /* of the network, 0: all cores */
+    int batch;               /* windows made ready together, rounded up to EVAL_AT_ONCE */
     const double *quantiles; /* [n_quantiles]; none: accuracy only */
     int n_quantiles;
     bool among_data; /* only classes that occur in the data are predicted */

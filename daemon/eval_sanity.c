@@ -24,7 +24,7 @@ struct sanity {
     float *maps;                   /* [n][map_cells] of the trained network */
     int *labels;                   /* [n] its */
     double *correlations;          /* [n] */
-    struct runner_result *results; /* [batch] */
+    struct runner_result *results; /* [EVAL_AT_ONCE] */
     float *logspec;                /* [T][F] */
 };
 
@@ -54,7 +54,7 @@ static int create(struct sanity *s, struct error *error)
     s->maps = memory_zeroed(n * s->map_cells, sizeof(float));
     s->labels = calloc(n, sizeof *s->labels);
     s->correlations = calloc(n, sizeof *s->correlations);
-    s->results = calloc((size_t)s->config->batch, sizeof *s->results);
+    s->results = calloc(EVAL_AT_ONCE, sizeof *s->results);
     s->logspec = memory_zeroed(eval_window_cells(s->info), sizeof(float));
     if (s->planes == NULL || s->maps == NULL || s->labels == NULL || s->correlations == NULL ||
         s->results == NULL || s->logspec == NULL)
@@ -120,16 +120,15 @@ static json_t *stage_json(struct sanity *s, int stage, int kept, int compared)
 static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *error)
 {
     struct runner *runner = NULL;
-    struct runner_config config = {.backend = s->config->backend,
-                                   .threads = s->config->threads,
-                                   .max_batch = s->config->batch};
+    struct runner_config config = {
+        .backend = s->config->backend, .threads = s->config->threads, .max_batch = EVAL_AT_ONCE};
     int kept = 0, compared = 0;
     int r = runner_create_random(&runner, s->config->model, &config, stage, s->config->seed, error);
     for (int done = 0, n; r == 0 && done < s->n; done += n) {
-        n = s->n - done < s->config->batch ? s->n - done : s->config->batch;
+        n = s->n - done < EVAL_AT_ONCE ? s->n - done : EVAL_AT_ONCE;
         memcpy(runner_input(runner, 0), s->planes + (size_t)done * s->plane_cells,
                (size_t)n * s->plane_cells * sizeof(float));
-        r = runner_run(runner, n, s->results, error);
+        r = runner_run(runner, EVAL_AT_ONCE, s->results, error);
         for (int i = 0; i < n && r == 0; i++)
             take(s, done + i, stage, &s->results[i], &kept, &compared);
         if (r == 0 && s->config->stop != NULL && *s->config->stop)

@@ -17,7 +17,7 @@
 struct sanity_config {
     const struct model *model;
     const char *backend;
-    int threads, batch;
+    int threads;
     int clips; /* at most: the first of the table that were heard */
     uint64_t seed;
     const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */
