@@ -35,21 +35,54 @@ enum graph_op {
     GRAPH_COSINE,        /* weights: [classes][c]; both sides divided by max(norm, 1e-12) */
     GRAPH_RELU,
     GRAPH_SIGMOID,
-    GRAPH_RESIZE,          /* bilinear, half-pixel centres, no antialiasing */
-    GRAPH_CONV_TRANSPOSED, /* weights: kernel [in][out][kh][kw], bias [out] */
-    GRAPH_TOKENS,          /* weights: cls token [1][1][c], positions [1][1 + h w][c] */
-    GRAPH_GRID,            /* tokens without the first, as rows and columns */
-    GRAPH_ATTENTION,       /* softmax(q k^T / sqrt(c / heads)) v, by head */
-    GRAPH_CLS_ATTENTION,   /* the first token's row of that softmax, by head */
-    GRAPH_ATTENTION_MAP,   /* its mean over heads, without the first token, as rows and columns */
-    GRAPH_NEAREST,         /* weights: codebook [K][c]; see graph_nearest */
-    GRAPH_LOOKUP,          /* weights: codebook [K][c]; the row of each index */
+    GRAPH_RESIZE,           /* bilinear, half-pixel centres, no antialiasing */
+    GRAPH_CONV_TRANSPOSED,  /* weights: kernel [in][out][kh][kw], bias [out] */
+    GRAPH_TOKENS,           /* weights: cls token [1][1][c], positions [1][1 + h w][c] */
+    GRAPH_GRID,             /* tokens without the first, as rows and columns */
+    GRAPH_ATTENTION,        /* softmax(q k^T / sqrt(c / heads)) v, by head */
+    GRAPH_CLS_ATTENTION,    /* the first token's row of that softmax, by head */
+    GRAPH_ATTENTION_MAP,    /* its mean over heads, without the first token, as rows and columns */
+    GRAPH_NEAREST,          /* weights: codebook [K][c]; see graph_nearest */
+    GRAPH_LOOKUP,           /* weights: codebook [K][c]; the row of each index */
+    GRAPH_STRAIGHT_THROUGH, /* the first input; the gradient goes to the second */
+    /* The backward pass (graph_grad.h): g is the gradient of the operator's value, the first input
+     * of each; what else it needs follows. …_WEIGHTS gives the gradients of the operator's weights,
+     * one after the other: [1][1][1][cells]. */
+    GRAPH_LINEAR_GRAD,                  /* g */
+    GRAPH_LINEAR_GRAD_WEIGHTS,          /* g, x */
+    GRAPH_CONV_GRAD,                    /* g */
+    GRAPH_CONV_GRAD_WEIGHTS,            /* g, x */
+    GRAPH_CONV_TRANSPOSED_GRAD,         /* g */
+    GRAPH_CONV_TRANSPOSED_GRAD_WEIGHTS, /* g, x */
+    GRAPH_LAYER_NORM_GRAD,              /* g, x */
+    GRAPH_LAYER_NORM_GRAD_WEIGHTS,      /* g, x */
+    GRAPH_GELU_GRAD,                    /* g, x */
+    GRAPH_RELU_GRAD,                    /* g, y */
+    GRAPH_SIGMOID_GRAD,                 /* g, y */
+    GRAPH_FOCAL_GRAD,                   /* g, x; zero for q */
+    GRAPH_FOCAL_GRAD_WEIGHTS,           /* g, x */
+    GRAPH_SLICE_GRAD,                   /* g; zero for the other channels */
+    GRAPH_CHANNEL_SCALE_GRAD_WEIGHTS,   /* g, x */
+    GRAPH_MEAN_GRAD,                    /* g */
+    GRAPH_CHANNEL_L2_GRAD,              /* g, x, y */
+    GRAPH_BATCH_NORM_GRAD,              /* g, x */
+    GRAPH_BATCH_NORM_GRAD_WEIGHTS,      /* g, x: of scale and shift */
+    GRAPH_BATCH_STATISTICS,             /* x: mean and biased variance over n, h, w: [2][c] */
+    GRAPH_COSINE_GRAD,                  /* g, x */
+    GRAPH_COSINE_GRAD_WEIGHTS,          /* g, x */
+    GRAPH_RESIZE_GRAD,                  /* g */
+    GRAPH_TOKENS_GRAD_WEIGHTS,          /* g */
+    GRAPH_GRID_GRAD,                    /* g; zero for the first token */
+    GRAPH_ATTENTION_GRAD,               /* g, q, k, v: of q, k and v, one after the other in c */
+    GRAPH_CLS_ATTENTION_GRAD,           /* g, q, k, y: of q and k */
+    GRAPH_ATTENTION_MAP_GRAD,           /* g */
+    GRAPH_LOOKUP_GRAD_WEIGHTS,          /* g, indices */
     GRAPH_OPS
 };
 
 const char *graph_op_name(enum graph_op op);
 
-enum { GRAPH_MAX_INPUTS = 3, GRAPH_MAX_NODE_WEIGHTS = 8, GRAPH_WEIGHT_NAME = 112 };
+enum { GRAPH_MAX_INPUTS = 4, GRAPH_MAX_NODE_WEIGHTS = 8, GRAPH_WEIGHT_NAME = 112 };
 
 struct graph_weight {
     char name[GRAPH_WEIGHT_NAME]; /* as published */
@@ -74,6 +107,7 @@ struct graph_node {
     bool normalize;                /* FOCAL_CONTEXT: divide by levels + 1 */
     int heads;                     /* ATTENTION, CLS_ATTENTION */
     int shared;                    /* NEAREST: keys that belong to every class */
+    bool train;                    /* BATCH_NORM: by the batch's own statistics */
 };
 
 struct graph {
@@ -117,6 +151,8 @@ int graph_channel_scale(struct graph *graph, int x, int scale);
 int graph_mean(struct graph *graph, int x);
 int graph_channel_l2(struct graph *graph, int x);
 int graph_batch_norm(struct graph *graph, int x, const int weights[4], float eps);
+/* The same with the batch's own mean and biased variance, as in training. */
+int graph_batch_norm_train(struct graph *graph, int x, const int weights[4], float eps);
 int graph_cosine(struct graph *graph, int x, int weight);
 int graph_relu(struct graph *graph, int x);
 int graph_sigmoid(struct graph *graph, int x);
@@ -144,6 +180,8 @@ int graph_attention_map(struct graph *graph, int x, int h, int w);
  * and the last `shared` ones: [n][h][w][1]. */
 int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared);
 int graph_lookup(struct graph *graph, int x, int codebook);
+/* x as it is; its gradient is taken for that of `through`. */
+int graph_straight_through(struct graph *graph, int x, int through);
 /* The class that owns key i of n that are not shared: round(linspace(-0.5, classes - 0.51, n)). */
 int graph_key_class(int i, int n, int classes);
 

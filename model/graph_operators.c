@@ -207,6 +207,14 @@ int graph_batch_norm(struct graph *graph, int x, const int weights[4], float eps
     return graph_add_node(graph, &node);
 }
 
+int graph_batch_norm_train(struct graph *graph, int x, const int weights[4], float eps)
+{
+    int y = graph_batch_norm(graph, x, weights, eps);
+    if (y >= 0)
+        graph->nodes[y].train = true;
+    return y;
+}
+
 int graph_cosine(struct graph *graph, int x, int weight)
 {
     struct tensor_shape s = graph_shape_of(graph, x);
@@ -382,6 +390,11 @@ int graph_lookup(struct graph *graph, int x, int codebook)
     struct graph_node node = node_of(GRAPH_LOOKUP, x, s);
     set_codebook(graph, &node, codebook, s.c);
     return graph_add_node(graph, &node);
+}
+
+int graph_straight_through(struct graph *graph, int x, int through)
+{
+    return add_pair(graph, GRAPH_STRAIGHT_THROUGH, x, through);
 }
 
 /* torch.linspace in float32 goes from both ends. */

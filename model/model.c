@@ -200,7 +200,7 @@ static int open_builtin(struct model *m, const struct builtin *b, struct error *
     if (b->piq)
         m->net.piq = (struct piq_config){.keys = PIQ_KEYS, .adapter = true, .reduce = true};
     int r = net_config_parse(&m->net, b->config, strlen(b->config), b->name, error);
-    *net_head(&m->net) = (struct head_config){HEAD_DIM, BUILTIN_CLASSES};
+    *net_head(&m->net) = (struct head_config){.dim = HEAD_DIM, .classes = BUILTIN_CLASSES};
     if (r == 0)
         r = builtin_labels(m, error);
     preprocess_default(&m->info.preprocess);
@@ -228,7 +228,7 @@ static int read_head(struct model *m, struct error *error)
                          "%d]",
                          safetensors_path(m->file), found, MODEL_MAX_CLASSES, MAX_HEAD_DIM);
     }
-    *net_head(&m->net) = (struct head_config){(int)t->shape[1], (int)t->shape[0]};
+    *net_head(&m->net) = (struct head_config){.dim = (int)t->shape[1], .classes = (int)t->shape[0]};
     return 0;
 }
 

@@ -70,26 +70,6 @@ static void focalnet_default(struct focalnet_config *c)
     }
 }
 
-/* Hugging Face publishes the channels behind each stage's downsampling ([192, 384, 768, 768] of
- * embed_dim 96); others write those of the stages themselves ([96, 192, 384, 768]). Both are fine.
- */
-static int check_hidden_sizes(const json_t *o, const struct focalnet_config *c, const char *where,
-                              struct error *error)
-{
-    int sizes[FOCALNET_MAX_STAGES];
-    int n = json_get_ints(o, "hidden_sizes", sizes, c->n_stages, FOCALNET_MAX_STAGES, where, error);
-    bool own = true, behind = true;
-    for (int s = 0; s < n; s++) {
-        own = own && sizes[s] == focalnet_stage_channels(c, s);
-        behind = behind && sizes[s] == focalnet_stage_channels(c, s + 1 < n ? s + 1 : s);
-    }
-    if (own || behind)
-        return n < 0 ? n : 0;
-    char allowed[80];
-    snprintf(allowed, sizeof allowed, "embed_dim %d doubled by each stage", c->embed_dim);
-    return json_wrong(where, "hidden_sizes", json_object_get(o, "hidden_sizes"), allowed, error);
-}
-
 static int parse_stages(const json_t *o, struct focalnet_config *c, const char *where,
                         struct error *error)
 {
@@ -136,8 +116,6 @@ static int parse_focalnet(const json_t *o, struct focalnet_config *c, const char
     if (r == 0 && (float)c->embed_dim * c->mlp_ratio < 1)
         r = error_set(error, EINVAL, "%s: mlp_ratio is %g; allowed: at least 1 / embed_dim %d",
                       where, (double)c->mlp_ratio, c->embed_dim);
-    if (r == 0)
-        r = check_hidden_sizes(o, c, where, error);
     return r;
 }
 

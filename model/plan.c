@@ -328,12 +328,8 @@ static int scaled_weights(struct plan *p, const struct plan_step *s, const float
     return 0;
 }
 
-static int pack_weights(struct plan *p, struct error *error)
+int plan_repack(struct plan *p, struct error *error)
 {
-    p->packed = memory_large(p->packed_bytes);
-    if (p->packed == NULL)
-        return error_set(error, ENOMEM, "plan: out of memory for %zu MB of weights",
-                         p->packed_bytes >> 20);
     for (int k = 0; k < p->n_steps; k++) {
         struct plan_step *s = &p->steps[k];
         const struct graph_node *node = &p->graph.nodes[s->node];
@@ -355,6 +351,15 @@ static int pack_weights(struct plan *p, struct error *error)
         weights_done(p->config.weights);
     }
     return 0;
+}
+
+static int pack_weights(struct plan *p, struct error *error)
+{
+    p->packed = memory_large(p->packed_bytes);
+    if (p->packed == NULL)
+        return error_set(error, ENOMEM, "plan: out of memory for %zu MB of weights",
+                         p->packed_bytes >> 20);
+    return plan_repack(p, error);
 }
 
 /* Life */
@@ -484,14 +489,22 @@ float *plan_value(const struct plan *p, int value, struct tensor_shape *ret_shap
     return value_data(p, value);
 }
 
-int plan_run(struct plan *p, struct error *error)
+int plan_run_nodes(struct plan *p, int from, int to, struct error *error)
 {
     for (int k = 0; k < p->n_steps; k++) {
+        const int node = p->steps[k].node;
+        if (node < from || node >= to)
+            continue;
         int r = p->config.ops->step_run(p->steps[k].step, error);
         if (r < 0)
-            return error_prefix(error, r, "%s", graph_op_name(p->graph.nodes[p->steps[k].node].op));
+            return error_prefix(error, r, "%s", graph_op_name(p->graph.nodes[node].op));
     }
     return 0;
+}
+
+int plan_run(struct plan *p, struct error *error)
+{
+    return plan_run_nodes(p, 0, p->graph.n_nodes, error);
 }
 
 bool plan_guards_intact(const struct plan *p)

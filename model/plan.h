@@ -14,7 +14,7 @@ struct plan;
 struct plan_config {
     const struct backend_ops *ops;
     struct backend *backend; /* outlives the plan */
-    struct weights *weights; /* read in create only; not asked with `like` */
+    struct weights *weights; /* read in create and repack only; not asked with `like` */
     const struct plan *like; /* the same network for another batch: its packed weights are shared;
                                 outlives this one. NULL: packs its own */
     bool isolate; /* tests: no two values share memory, all begins as NaN, guards between */
@@ -37,6 +37,12 @@ size_t plan_packed_bytes(const struct plan *plan);
 float *plan_value(const struct plan *plan, int value, struct tensor_shape *ret_shape);
 
 int plan_run(struct plan *plan, struct error *error);
+/* Only the steps of nodes [from, to) of the graph: the forward or the backward pass of one that
+ * graph_grad made longer. */
+int plan_run_nodes(struct plan *plan, int from, int to, struct error *error);
+
+/* Packs the weights anew: in training they change. `weights` must still be there. */
+int plan_repack(struct plan *plan, struct error *error);
 
 /* With isolate: true while no step wrote outside its values. */
 bool plan_guards_intact(const struct plan *plan);

@@ -169,6 +169,7 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         create_focal(b, s);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
+        s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
     }
     if (r < 0) {
         cpu_step_destroy(&s->step);
@@ -225,7 +226,7 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
         return pack_primitive(s, weights, packed, error);
     if (s->transposed != NULL)
         return cpu_transposed_pack(s->transposed, weights, packed, error);
-    if (s->spec.node->op == GRAPH_BATCH_NORM)
+    if (s->spec.node->op == GRAPH_BATCH_NORM && !s->spec.node->train)
         pack_batch_norm(&s->spec, weights, packed);
     else if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
         ref_weights_pack(&s->spec, weights, packed);
@@ -281,6 +282,8 @@ static int cpu_step_run(struct step *step, struct error *error)
     case GRAPH_ATTENTION:
         return cpu_attention_run(s->attention, error);
     case GRAPH_BATCH_NORM:
+        if (spec->node->train)
+            break;
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
                         s->weights[1], m->out);
         return 0;
@@ -307,9 +310,10 @@ static int cpu_step_run(struct step *step, struct error *error)
         loop_channel_l2(m->in[0], spec->in_stride[0], rows, (size_t)spec->in[0].c, m->out);
         return 0;
     default:
-        ref_operator(spec->node->op)(spec, s->weights, &s->ref);
-        return 0;
+        break;
     }
+    ref_operator(spec->node->op)(spec, s->weights, &s->ref);
+    return 0;
 }
 
 const struct backend_ops backend_cpu = {

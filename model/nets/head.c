@@ -13,6 +13,6 @@ int head_build(struct graph *g, int x, const struct head_config *c)
     int w = graph_weight(g, 2, (const int64_t[]){c->dim, channels}, "classifier.blocks.1.w.weight");
     int bias = graph_weight(g, 1, (const int64_t[]){c->dim}, "classifier.blocks.1.w.bias");
     int classes = graph_weight(g, 2, (const int64_t[]){c->classes, c->dim}, "classifier.weight");
-    x = graph_batch_norm(g, x, bn, 1e-5f);
+    x = (c->train ? graph_batch_norm_train : graph_batch_norm)(g, x, bn, 1e-5f);
     return graph_cosine(g, graph_linear(g, x, w, bias), classes);
 }

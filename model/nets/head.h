@@ -4,12 +4,15 @@
 #ifndef FOCALD_MODEL_NETS_HEAD_H
 #define FOCALD_MODEL_NETS_HEAD_H
 
+#include <stdbool.h>
+
 struct graph;
 
 /* The weights tell the sizes. */
 struct head_config {
     int dim; /* 192 */
     int classes;
+    bool train; /* batch norm by the batch's own statistics */
 };
 
 /* x: [N][1][1][channels] -> the value of the cosines: [N][1][1][classes]. */

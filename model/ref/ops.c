@@ -217,16 +217,27 @@ static void channel_l2(const struct step_spec *spec, const real *const *w,
     }
 }
 
+/* In training by the batch's own mean and biased variance. */
 static void batch_norm(const struct step_spec *spec, const real *const *w,
                        const struct ref_memory *m)
 {
-    size_t c = (size_t)spec->out.c;
-    for (size_t p = 0; p < positions(spec->out); p++)
-        for (size_t i = 0; i < c; i++) {
-            double x = (double)m->in[0][p * spec->in_stride[0] + i] - (double)w[2][i];
-            double scale = 1 / sqrt((double)w[3][i] + (double)spec->node->eps);
-            m->out[p * c + i] = (real)(x * scale * (double)w[0][i] + (double)w[1][i]);
+    size_t c = (size_t)spec->out.c, count = positions(spec->out);
+    for (size_t i = 0; i < c; i++) {
+        const real *x = m->in[0] + i;
+        double mean = 0, variance = 0;
+        for (size_t p = 0; p < count && spec->node->train; p++)
+            mean += (double)x[p * spec->in_stride[0]] / (double)count;
+        for (size_t p = 0; p < count && spec->node->train; p++)
+            variance += pow((double)x[p * spec->in_stride[0]] - mean, 2) / (double)count;
+        if (!spec->node->train) {
+            mean = (double)w[2][i];
+            variance = (double)w[3][i];
         }
+        double scale = 1 / sqrt(variance + (double)spec->node->eps) * (double)w[0][i];
+        for (size_t p = 0; p < count; p++)
+            m->out[p * c + i] =
+                (real)(((double)x[p * spec->in_stride[0]] - mean) * scale + (double)w[1][i]);
+    }
 }
 
 static double norm_of(const real *x, size_t n)
@@ -278,6 +289,36 @@ ref_forward ref_operator(enum graph_op op)
         [GRAPH_ATTENTION_MAP] = REF(ref_attention_map),
         [GRAPH_NEAREST] = REF(ref_nearest),
         [GRAPH_LOOKUP] = REF(ref_lookup),
+        [GRAPH_STRAIGHT_THROUGH] = REF(ref_straight_through),
+        [GRAPH_LINEAR_GRAD] = REF(ref_linear_grad),
+        [GRAPH_LINEAR_GRAD_WEIGHTS] = REF(ref_linear_grad_weights),
+        [GRAPH_CONV_GRAD] = REF(ref_conv_grad),
+        [GRAPH_CONV_GRAD_WEIGHTS] = REF(ref_conv_grad_weights),
+        [GRAPH_CONV_TRANSPOSED_GRAD] = REF(ref_conv_transposed_grad),
+        [GRAPH_CONV_TRANSPOSED_GRAD_WEIGHTS] = REF(ref_conv_transposed_grad_weights),
+        [GRAPH_LAYER_NORM_GRAD] = REF(ref_layer_norm_grad),
+        [GRAPH_LAYER_NORM_GRAD_WEIGHTS] = REF(ref_layer_norm_grad_weights),
+        [GRAPH_GELU_GRAD] = REF(ref_gelu_grad),
+        [GRAPH_RELU_GRAD] = REF(ref_relu_grad),
+        [GRAPH_SIGMOID_GRAD] = REF(ref_sigmoid_grad),
+        [GRAPH_FOCAL_GRAD] = REF(ref_focal_grad),
+        [GRAPH_FOCAL_GRAD_WEIGHTS] = REF(ref_focal_grad_weights),
+        [GRAPH_SLICE_GRAD] = REF(ref_slice_grad),
+        [GRAPH_CHANNEL_SCALE_GRAD_WEIGHTS] = REF(ref_channel_scale_grad_weights),
+        [GRAPH_MEAN_GRAD] = REF(ref_mean_grad),
+        [GRAPH_CHANNEL_L2_GRAD] = REF(ref_channel_l2_grad),
+        [GRAPH_BATCH_NORM_GRAD] = REF(ref_batch_norm_grad),
+        [GRAPH_BATCH_NORM_GRAD_WEIGHTS] = REF(ref_batch_norm_grad_weights),
+        [GRAPH_BATCH_STATISTICS] = REF(ref_batch_statistics),
+        [GRAPH_COSINE_GRAD] = REF(ref_cosine_grad),
+        [GRAPH_COSINE_GRAD_WEIGHTS] = REF(ref_cosine_grad_weights),
+        [GRAPH_RESIZE_GRAD] = REF(ref_resize_grad),
+        [GRAPH_TOKENS_GRAD_WEIGHTS] = REF(ref_tokens_grad_weights),
+        [GRAPH_GRID_GRAD] = REF(ref_grid_grad),
+        [GRAPH_ATTENTION_GRAD] = REF(ref_attention_grad),
+        [GRAPH_CLS_ATTENTION_GRAD] = REF(ref_cls_attention_grad),
+        [GRAPH_ATTENTION_MAP_GRAD] = REF(ref_attention_map_grad),
+        [GRAPH_LOOKUP_GRAD_WEIGHTS] = REF(ref_lookup_grad_weights),
     };
     return operators[op];
 }
@@ -287,8 +328,14 @@ size_t ref_scratch(const struct step_spec *spec)
     switch (spec->node->op) {
     case GRAPH_FOCAL_CONTEXT:
         return 2 * (size_t)spec->out.h * (size_t)spec->out.w;
+    case GRAPH_FOCAL_GRAD:
+    case GRAPH_FOCAL_GRAD_WEIGHTS:
+        return (size_t)(3 * spec->node->levels + 2) * (size_t)spec->in[1].h * (size_t)spec->in[1].w;
     case GRAPH_ATTENTION:
+    case GRAPH_CLS_ATTENTION_GRAD:
         return (size_t)spec->out.w;
+    case GRAPH_ATTENTION_GRAD:
+        return 2 * (size_t)spec->out.w;
     default:
         return 0;
     }

@@ -31,9 +31,8 @@ REF_FORWARD(ref_sigmoid)
                 (real)(1 / (1 + exp(-(double)m->in[0][p * spec->in_stride[0] + i])));
 }
 
-/* The two neighbours of position i of an axis and the second one's weight. */
-static void neighbours(int i, int in, int out, size_t *ret_first, size_t *ret_second,
-                       double *ret_weight)
+void ref_neighbours(int i, int in, int out, size_t *ret_first, size_t *ret_second,
+                    double *ret_weight)
 {
     double at = fmax(0, (i + 0.5) * in / out - 0.5);
     int first = (int)at < in - 1 ? (int)at : in - 1;
@@ -53,8 +52,8 @@ REF_FORWARD(ref_resize)
             for (int x = 0; x < out.w; x++, to += c) {
                 size_t y0, y1, x0, x1;
                 double wy, wx;
-                neighbours(y, in.h, out.h, &y0, &y1, &wy);
-                neighbours(x, in.w, out.w, &x0, &x1, &wx);
+                ref_neighbours(y, in.h, out.h, &y0, &y1, &wy);
+                ref_neighbours(x, in.w, out.w, &x0, &x1, &wx);
                 const real *from = m->in[0] + (size_t)n * area * stride;
                 const real *a = from + (y0 * (size_t)in.w + x0) * stride;
                 const real *b = from + (y0 * (size_t)in.w + x1) * stride;

@@ -44,6 +44,42 @@ REF_FORWARD(ref_cls_attention);
 REF_FORWARD(ref_attention_map);
 REF_FORWARD(ref_nearest);
 REF_FORWARD(ref_lookup);
+REF_FORWARD(ref_straight_through);
+REF_FORWARD(ref_linear_grad);
+REF_FORWARD(ref_linear_grad_weights);
+REF_FORWARD(ref_conv_grad);
+REF_FORWARD(ref_conv_grad_weights);
+REF_FORWARD(ref_conv_transposed_grad);
+REF_FORWARD(ref_conv_transposed_grad_weights);
+REF_FORWARD(ref_layer_norm_grad);
+REF_FORWARD(ref_layer_norm_grad_weights);
+REF_FORWARD(ref_gelu_grad);
+REF_FORWARD(ref_relu_grad);
+REF_FORWARD(ref_sigmoid_grad);
+REF_FORWARD(ref_focal_grad);
+REF_FORWARD(ref_focal_grad_weights);
+REF_FORWARD(ref_slice_grad);
+REF_FORWARD(ref_channel_scale_grad_weights);
+REF_FORWARD(ref_mean_grad);
+REF_FORWARD(ref_channel_l2_grad);
+REF_FORWARD(ref_batch_norm_grad);
+REF_FORWARD(ref_batch_norm_grad_weights);
+REF_FORWARD(ref_batch_statistics);
+REF_FORWARD(ref_cosine_grad);
+REF_FORWARD(ref_cosine_grad_weights);
+REF_FORWARD(ref_resize_grad);
+REF_FORWARD(ref_tokens_grad_weights);
+REF_FORWARD(ref_grid_grad);
+REF_FORWARD(ref_attention_grad);
+REF_FORWARD(ref_cls_attention_grad);
+REF_FORWARD(ref_attention_map_grad);
+REF_FORWARD(ref_lookup_grad_weights);
+
+/* Bilinear resizing of an axis of `in` cells: the two neighbours of cell i of `out`, and the second
+ * one's weight. */
+void REF(ref_neighbours)(int i, int in, int out, size_t *ret_first, size_t *ret_second,
+                         double *ret_weight);
+#define ref_neighbours REF(ref_neighbours)
 
 /* Floats (or doubles) of scratch that the operator wants. */
 size_t REF(ref_scratch)(const struct step_spec *spec);

@@ -15,7 +15,9 @@ struct copy {
 };
 
 struct weights {
-    const struct safetensors *file; /* NULL: hashed */
+    const struct safetensors *file; /* NULL: arrays, or hashed */
+    const struct weights_array *arrays;
+    int n_arrays;
     struct copy *copies;
     bool (*random)(const void *user, const char *name); /* NULL: none is */
     const void *random_user;
@@ -35,6 +37,17 @@ static int create(struct weights **ret, const struct safetensors *file, struct e
 int weights_from_file(struct weights **ret, const struct safetensors *file, struct error *error)
 {
     return create(ret, file, error);
+}
+
+int weights_from_arrays(struct weights **ret, const struct weights_array *arrays, int n,
+                        struct error *error)
+{
+    int r = create(ret, NULL, error);
+    if (r == 0) {
+        (*ret)->arrays = arrays;
+        (*ret)->n_arrays = n;
+    }
+    return r;
 }
 
 int weights_hashed(struct weights **ret, struct error *error)
@@ -190,15 +203,38 @@ static const struct safetensors_tensor *find_fitting(const struct weights *w, co
     return t;
 }
 
+/* From arrays */
+
+static const float *get_array(const struct weights *w, const char *name, int rank,
+                              const int64_t *shape, struct error *error)
+{
+    for (int i = 0; i < w->n_arrays; i++) {
+        const struct weights_array *a = &w->arrays[i];
+        if (strcmp(a->name, name) != 0)
+            continue;
+        bool fits = a->rank == rank;
+        for (int k = 0; k < rank && fits; k++)
+            fits = a->shape[k] == shape[k];
+        if (fits)
+            return a->data;
+    }
+    error_set(error, EINVAL, "weights: there is no tensor %s of this shape", name);
+    return NULL;
+}
+
 int weights_check(const struct weights *w, const char *name, int rank, const int64_t *shape,
                   struct error *error)
 {
+    if (w->arrays != NULL)
+        return get_array(w, name, rank, shape, error) != NULL ? 0 : -EINVAL;
     return w->file == NULL || find_fitting(w, name, rank, shape, error) != NULL ? 0 : -EINVAL;
 }
 
 static const float *get(struct weights *w, const char *name, int rank, const int64_t *shape,
                         struct error *error)
 {
+    if (w->arrays != NULL)
+        return get_array(w, name, rank, shape, error);
     if (w->file == NULL)
         return get_hashed(w, name, rank, shape, error);
     const struct safetensors_tensor *t = find_fitting(w, name, rank, shape, error);

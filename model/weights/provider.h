@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Weights by their published names, wherever they come from: a safetensors file, or the hash of
- * golden/README for the built-in geometry. */
+ * Weights by their published names, wherever they come from: a safetensors file, arrays in memory,
+ * or the hash of golden/README for the built-in geometries. */
 #ifndef FOCALD_MODEL_WEIGHTS_PROVIDER_H
 #define FOCALD_MODEL_WEIGHTS_PROVIDER_H
 
@@ -14,6 +14,15 @@ struct weights;
 
 /* From a file that outlives it. */
 int weights_from_file(struct weights **ret, const struct safetensors *file, struct error *error);
+/* From memory that outlives it and may change between one use and the next: arrays: [n], kept. */
+struct weights_array {
+    const char *name;
+    int rank;
+    const int64_t *shape;
+    const float *data;
+};
+int weights_from_arrays(struct weights **ret, const struct weights_array *arrays, int n,
+                        struct error *error);
 /* Generated from names. */
 int weights_hashed(struct weights **ret, struct error *error);
 void weights_destroy(struct weights *weights); /* takes NULL */

@@ -20,7 +20,7 @@ static int config(const char *text, size_t size, struct error *error)
     int r = net_config_parse(&c, text, size, "config.json", error);
     if (r < 0)
         return r;
-    *net_head(&c) = (struct head_config){192, 50};
+    *net_head(&c) = (struct head_config){.dim = 192, .classes = 50};
     for (int i = 0; i < net_maps(&c, false); i++) {
         int rows, cols;
         net_map_size(&c, i, &rows, &cols);

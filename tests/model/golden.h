@@ -44,6 +44,6 @@ struct golden_backend {
  * be used. */
 typedef int golden_check(const struct safetensors *file, const struct golden_backend *backend,
                          golden_line_report report, void *user, struct error *error);
-golden_check golden_focalnet, golden_vit, golden_piq;
+golden_check golden_focalnet, golden_vit, golden_piq, golden_train;
 
 #endif

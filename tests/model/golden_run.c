@@ -209,9 +209,9 @@ static int read_config(struct golden_run *r, struct error *error)
     if (text == NULL || logits == NULL || logits->rank < 1)
         return error_set(error, EINVAL, "%s: no config in __metadata__, or no out.logits", path);
     int code = net_config_parse(&r->config, text, strlen(text), path, error);
-    *net_head(&r->config) =
-        (struct head_config){head != NULL && head->rank == 2 ? (int)head->shape[1] : HEAD_DIM,
-                             (int)logits->shape[logits->rank - 1]};
+    *net_head(&r->config) = (struct head_config){
+        .dim = head != NULL && head->rank == 2 ? (int)head->shape[1] : HEAD_DIM,
+        .classes = (int)logits->shape[logits->rank - 1]};
     return code;
 }
 
@@ -250,8 +250,10 @@ int golden_begin_weights(struct golden_run *r, struct error *error)
     r->compared = memory_zeroed(safetensors_count(r->file), sizeof *r->compared);
     if (r->compared == NULL)
         return error_set(error, ENOMEM, "out of memory");
-    int code = r->base ? weights_hashed(&r->weights, error)
-                       : weights_from_file(&r->weights, r->file, error);
+    int code = r->base
+                   ? weights_hashed(&r->weights, error)
+                   : weights_from_file(&r->weights,
+                                       r->weights_file != NULL ? r->weights_file : r->file, error);
     return code == 0 ? r->with->ops->open(&r->backend, r->with->threads, error) : code;
 }
 

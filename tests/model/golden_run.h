@@ -11,6 +11,7 @@
 
 struct golden_run {
     const struct safetensors *file;
+    const struct safetensors *weights_file; /* NULL: the same */
     const struct golden_backend *with;
     golden_line_report report;
     void *user;

@@ -73,7 +73,7 @@ int made_model(const char *dir, const char *config, int classes, int piq_keys, s
     struct net_values values;
     graph_init(&g);
     int r = net_config_parse(&net, config, strlen(config), "config", error);
-    *net_head(&net) = (struct head_config){HEAD_DIM, classes};
+    *net_head(&net) = (struct head_config){.dim = HEAD_DIM, .classes = classes};
     if (r == 0)
         r = net_build(&net, 1, false, piq_keys > 0, &g, &values, error);
     if (r == 0 && mkdir(dir, 0755) < 0 && errno != EEXIST)

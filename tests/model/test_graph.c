@@ -119,7 +119,7 @@ static struct focalnet_config base_config(void)
                                     .focal_windows = {3, 3, 3, 3},
                                     .mlp_ratio = 4,
                                     .layer_norm_eps = 1e-5f,
-                                    .head = {192, 50}};
+                                    .head = {.dim = 192, .classes = 50}};
 }
 
 /* golden/README: 87 123 144 backbone parameters, of which the final layer norm's 2048 are unused;

@@ -103,6 +103,18 @@ static void the_cpu_reproduces_piq(void **state)
     check_file(golden_piq, golden("piq.safetensors"), &backend_cpu, 11);
 }
 
+static void the_reference_learns_as_the_published_code(void **state)
+{
+    (void)state;
+    check_file(golden_train, golden("train_steps.safetensors"), &backend_ref, 107);
+}
+
+static void the_cpu_learns_as_the_published_code(void **state)
+{
+    (void)state;
+    check_file(golden_train, golden("train_steps.safetensors"), &backend_cpu, 107);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +128,8 @@ int main(void)
         cmocka_unit_test(the_cpu_reproduces_vit_base),
         cmocka_unit_test(the_reference_reproduces_piq),
         cmocka_unit_test(the_cpu_reproduces_piq),
+        cmocka_unit_test(the_reference_learns_as_the_published_code),
+        cmocka_unit_test(the_cpu_learns_as_the_published_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

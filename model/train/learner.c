@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/train/learner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/graph_grad.h"
+#include "model/plan.h"
+
+struct learner {
+    struct backend *backend;
+    const struct backend_ops *ops;
+    struct graph graph; /* a copy of its weights' names and of the nodes; the plan has its own */
+    struct graph_backward backward;
+    int seeds[LEARNER_MAX_OUTPUTS];
+    int n_nodes;
+    size_t *from; /* [n_weights + 1] of each weight among the parameters */
+    float *parameters, *gradients;
+    struct weights_array *arrays; /* [n_weights] */
+    struct weights *weights;      /* of them */
+    struct plan *plan;
+    void *arena;
+};
+
+static size_t weight_cells(const struct graph_weight *w)
+{
+    size_t cells = 1;
+    for (int i = 0; i < w->rank; i++)
+        cells *= (size_t)w->shape[i];
+    return cells;
+}
+
+/* The plan takes the graph over; ours keeps what is asked for later. */
+static int copy_graph(struct graph *ret, const struct graph *from, struct error *error)
+{
+    *ret = *from;
+    ret->nodes = malloc(((size_t)from->n_nodes + 1) * sizeof *ret->nodes);
+    ret->weights = malloc(((size_t)from->n_weights + 1) * sizeof *ret->weights);
+    if (ret->nodes == NULL || ret->weights == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory");
+    memcpy(ret->nodes, from->nodes, (size_t)from->n_nodes * sizeof *ret->nodes);
+    memcpy(ret->weights, from->weights, (size_t)from->n_weights * sizeof *ret->weights);
+    return 0;
+}
+
+static int copy_parameters(struct learner *l, struct weights *weights, struct error *error)
+{
+    const int n = l->graph.n_weights;
+    l->from = calloc((size_t)n + 1, sizeof *l->from);
+    l->arrays = calloc((size_t)n + 1, sizeof *l->arrays);
+    if (l->from == NULL || l->arrays == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory");
+    for (int i = 0; i < n; i++)
+        l->from[i + 1] = l->from[i] + weight_cells(&l->graph.weights[i]);
+    l->parameters = memory_large(l->from[n] * sizeof(float));
+    l->gradients = memory_large(l->from[n] * sizeof(float));
+    if (l->parameters == NULL || l->gradients == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory for %zu parameters", l->from[n]);
+    for (int i = 0; i < n; i++) {
+        const struct graph_weight *w = &l->graph.weights[i];
+        const float *data = weights_get(weights, w->name, w->rank, w->shape, error);
+        if (data == NULL)
+            return -EINVAL;
+        memcpy(l->parameters + l->from[i], data, weight_cells(w) * sizeof(float));
+        weights_done(weights);
+        l->arrays[i] =
+            (struct weights_array){w->name, w->rank, w->shape, l->parameters + l->from[i]};
+    }
+    return weights_from_arrays(&l->weights, l->arrays, n, error);
+}
+
+static int add_backward(struct learner *l, struct graph *graph, const int *outputs, int n,
+                        const struct learner_config *config, struct error *error)
+{
+    bool *frozen = memory_zeroed((size_t)graph->n_weights + 1, sizeof *frozen);
+    if (frozen == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory");
+    for (int i = 0; i < graph->n_weights; i++)
+        frozen[i] = config->frozen != NULL && config->frozen(config->user, graph->weights[i].name);
+    const struct graph_wanted wanted = {.frozen = frozen};
+    int r = graph_grad(graph, outputs, n, &wanted, l->seeds, &l->backward, error);
+    free(frozen);
+    return r;
+}
+
+static int make_plan(struct learner *l, struct graph *graph, const struct learner_config *config,
+                     struct error *error)
+{
+    int r = l->ops->open(&l->backend, config->threads, error);
+    if (r < 0) {
+        l->ops = NULL; /* nothing to close */
+        return r;
+    }
+    l->n_nodes = graph->n_nodes;
+    struct plan_config plan = {.ops = l->ops, .backend = l->backend, .weights = l->weights};
+    r = plan_create(&l->plan, graph, &plan, error);
+    if (r < 0)
+        return r;
+    l->arena = memory_large(plan_arena_bytes(l->plan));
+    if (l->arena == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory for %zu MB of activations",
+                         plan_arena_bytes(l->plan) >> 20);
+    return plan_bind(l->plan, l->arena, error);
+}
+
+int learner_create(struct learner **ret, struct graph *graph, const int *outputs, int n,
+                   struct weights *weights, const struct learner_config *config,
+                   struct error *error)
+{
+    struct learner *l = calloc(1, sizeof *l);
+    int r = l == NULL || n > LEARNER_MAX_OUTPUTS
+                ? error_set(error, ENOMEM, "learner: out of memory")
+                : add_backward(l, graph, outputs, n, config, error);
+    if (r == 0)
+        r = copy_graph(&l->graph, graph, error);
+    if (r == 0)
+        r = copy_parameters(l, weights, error);
+    if (r == 0) {
+        l->ops = config->ops;
+        r = make_plan(l, graph, config, error);
+    }
+    graph_finish(graph);
+    if (r < 0) {
+        learner_destroy(l);
+        return r;
+    }
+    *ret = l;
+    return 0;
+}
+
+void learner_destroy(struct learner *l)
+{
+    if (l == NULL)
+        return;
+    plan_destroy(l->plan);
+    if (l->ops != NULL)
+        l->ops->close(l->backend);
+    weights_destroy(l->weights);
+    graph_backward_finish(&l->backward);
+    graph_finish(&l->graph);
+    free(l->from);
+    free(l->arrays);
+    free(l->parameters);
+    free(l->gradients);
+    free(l->arena);
+    free(l);
+}
+
+float *learner_value(const struct learner *l, int value, struct tensor_shape *ret_shape)
+{
+    return plan_value(l->plan, value, ret_shape);
+}
+
+float *learner_seed(const struct learner *l, int i)
+{
+    return plan_value(l->plan, l->seeds[i], NULL);
+}
+
+int learner_forward(struct learner *l, struct error *error)
+{
+    l->ops->enter(l->backend);
+    return plan_run_nodes(l->plan, 0, l->backward.first, error);
+}
+
+int learner_backward(struct learner *l, struct error *error)
+{
+    l->ops->enter(l->backend);
+    int r = plan_run_nodes(l->plan, l->backward.first, l->n_nodes, error);
+    for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
+        struct graph_gradient at = l->backward.weights[i];
+        if (learner_range(l, i).trained)
+            memcpy(l->gradients + l->from[i], plan_value(l->plan, at.value, NULL) + at.from,
+                   (l->from[i + 1] - l->from[i]) * sizeof(float));
+    }
+    return r;
+}
+
+void learner_update_statistics(struct learner *l, float momentum)
+{
+    for (int i = 0; i < l->backward.n_values; i++) {
+        const struct graph_node *node = &l->graph.nodes[i];
+        if (node->op != GRAPH_BATCH_NORM || !node->train)
+            continue;
+        const struct tensor_shape s = l->graph.nodes[node->in[0]].shape;
+        const double count = (double)s.n * s.h * s.w;
+        for (int k = 0; k < 2; k++) { /* mean, variance */
+            int w = node->weights[2 + k];
+            struct graph_gradient at = l->backward.weights[w];
+            const float *batch = plan_value(l->plan, at.value, NULL) + at.from;
+            float *running = l->parameters + l->from[w];
+            double unbiased = k == 1 && count > 1 ? count / (count - 1) : 1;
+            for (int c = 0; c < s.c; c++)
+                running[c] = (float)((1 - (double)momentum) * (double)running[c] +
+                                     (double)momentum * unbiased * (double)batch[c]);
+        }
+    }
+}
+
+int learner_repack(struct learner *l, struct error *error)
+{
+    l->ops->enter(l->backend);
+    return plan_repack(l->plan, error);
+}
+
+float *learner_parameters(const struct learner *l, size_t *ret_n)
+{
+    if (ret_n != NULL)
+        *ret_n = l->from[l->graph.n_weights];
+    return l->parameters;
+}
+
+const float *learner_gradients(const struct learner *l)
+{
+    return l->gradients;
+}
+
+int learner_ranges(const struct learner *l)
+{
+    return l->graph.n_weights;
+}
+
+/* Running statistics have a place for the batch's among the values, and are not trained. */
+struct learner_range learner_range(const struct learner *l, int i)
+{
+    const struct graph_weight *w = &l->graph.weights[i];
+    return (struct learner_range){w, l->from[i], l->from[i + 1] - l->from[i],
+                                  l->backward.weights[i].value >= 0 &&
+                                      strstr(w->name, ".running_") == NULL};
+}

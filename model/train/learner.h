@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A network with its backward pass and its parameters as one flat array: what a training step needs
+ * of the network. A step: fill the inputs, learner_forward, fill the seeds from the outputs,
+ * learner_backward, change the parameters by the gradients, learner_repack.
+ *
+ * N: images of a batch. One thread at a time. */
+#ifndef FOCALD_MODEL_TRAIN_LEARNER_H
+#define FOCALD_MODEL_TRAIN_LEARNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "model/backend.h"
+#include "model/graph.h"
+#include "model/weights/provider.h"
+
+struct learner;
+
+enum { LEARNER_MAX_OUTPUTS = 4 };
+
+struct learner_config {
+    const struct backend_ops *ops;
+    int threads;
+    /* Which weights are not trained; NULL: all are. */
+    bool (*frozen)(const void *user, const char *name);
+    const void *user;
+};
+
+/* Takes the graph over (also on failure): a forward pass, in training where it has batch norms. The
+ * initial weights are copied out of `weights`. outputs: [n] whose gradients will come from outside.
+ */
+int learner_create(struct learner **ret, struct graph *graph, const int *outputs, int n,
+                   struct weights *weights, const struct learner_config *config,
+                   struct error *error);
+void learner_destroy(struct learner *learner); /* takes NULL */
+
+/* A value of the graph, dense [n][h][w][c]: an input to fill, an output to read. */
+float *learner_value(const struct learner *learner, int value, struct tensor_shape *ret_shape);
+/* Where the gradient of outputs[i] goes before learner_backward: like the value. */
+float *learner_seed(const struct learner *learner, int i);
+
+int learner_forward(struct learner *learner, struct error *error);
+/* Fills learner_gradients. */
+int learner_backward(struct learner *learner, struct error *error);
+/* Running statistics of batch norms: momentum * the batch's + (1 - momentum) * theirs, with the
+ * unbiased variance (torch.nn.BatchNorm). After a forward and backward pass. */
+void learner_update_statistics(struct learner *learner, float momentum);
+/* The network takes the parameters as they are now. */
+int learner_repack(struct learner *learner, struct error *error);
+
+/* All weights, running statistics included, one after the other: [*ret_n]; gradients of those that
+ * are not trained are zero. */
+float *learner_parameters(const struct learner *learner, size_t *ret_n);
+const float *learner_gradients(const struct learner *learner);
+
+struct learner_range { /* of one weight */
+    const struct graph_weight *weight;
+    size_t from, cells;
+    bool trained;
+};
+int learner_ranges(const struct learner *learner);
+struct learner_range learner_range(const struct learner *learner, int i);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * train_steps: losses, cosines and gradients of the first step. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/model_internal.h"
+#include "model/train/learner.h"
+#include "model/train/loss.h"
+#include "tests/model/golden_run.h"
+
+enum { HEAD_DIM = 192, CLASSES = 50, MAX_BATCH = 64 };
+
+struct run {
+    struct golden_run g;
+    const struct safetensors_tensor *labels;
+    struct focalnet_values values;
+    struct learner *learner;
+    struct loss_target targets[MAX_BATCH];
+};
+
+static int read_file(struct run *r, struct error *error)
+{
+    const char *text = safetensors_metadata(r->g.file, "config");
+    const char *path = safetensors_path(r->g.file);
+    r->g.input = safetensors_find(r->g.file, "in.pixel_values");
+    r->labels = safetensors_find(r->g.file, "in.labels");
+    if (text == NULL || r->g.input == NULL || r->labels == NULL || r->g.input->rank != 4 ||
+        r->labels->dtype != DTYPE_I64 || (int64_t)r->labels->cells != r->g.input->shape[0] ||
+        r->labels->cells > MAX_BATCH)
+        return error_set(error, EINVAL, "%s: no config, in.pixel_values or in.labels", path);
+    int code = net_config_parse(&r->g.config, text, strlen(text), path, error);
+    *net_head(&r->g.config) = (struct head_config){HEAD_DIM, CLASSES, true};
+    r->g.n = (int)r->labels->cells;
+    for (int i = 0; i < r->g.n; i++) {
+        int64_t label;
+        memcpy(&label, (const char *)r->labels->data + (size_t)i * sizeof label, sizeof label);
+        r->targets[i] = (struct loss_target){(int32_t)label, (int32_t)label, 1};
+    }
+    return code;
+}
+
+/* The initial weights are those of focalnet_tiny, beside it. */
+static int open_weights(struct run *r, struct safetensors **ret, struct error *error)
+{
+    char path[4096];
+    const char *own = safetensors_path(r->g.file), *slash = strrchr(own, '/');
+    snprintf(path, sizeof path, "%.*sfocalnet_tiny.safetensors",
+             slash != NULL ? (int)(slash - own) + 1 : 0, own);
+    int code = safetensors_open(ret, path, error);
+    r->g.weights_file = code == 0 ? *ret : NULL;
+    return code;
+}
+
+static int make_learner(struct run *r, struct error *error)
+{
+    struct graph g;
+    graph_init(&g);
+    int code = focalnet_build(&r->g.config.focalnet, r->g.n, false, false, &g, &r->values, error);
+    if (code < 0) {
+        graph_finish(&g);
+        return code;
+    }
+    const struct learner_config config = {.ops = r->g.with->ops, .threads = r->g.with->threads};
+    return learner_create(&r->learner, &g, &r->values.cosines, 1, r->g.weights, &config, error);
+}
+
+static void fill(struct run *r)
+{
+    struct tensor_shape s;
+    float *to = learner_value(r->learner, r->values.input, &s);
+    size_t area = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
+    const float *from = golden_load(&r->g, "in.pixel_values", tensor_cells(s));
+    for (size_t n = 0; n < (size_t)s.n && from != NULL; n++)
+        for (size_t i = 0; i < c; i++)
+            for (size_t p = 0; p < area; p++)
+                to[(n * area + p) * c + i] = from[(n * c + i) * area + p];
+}
+
+/* Forward, loss and backward of one step. */
+static int step(struct run *r, const struct loss_options *options, double *ret_loss,
+                struct error *error)
+{
+    int code = learner_forward(r->learner, error);
+    if (code == 0)
+        code = loss_classes(options, learner_value(r->learner, r->values.cosines, NULL), r->targets,
+                            r->g.n, CLASSES, ret_loss, learner_seed(r->learner, 0), NULL, error);
+    return code == 0 ? learner_backward(r->learner, error) : code;
+}
+
+/* "constant added to every position … has no effect": rounding noise (golden/README). */
+static bool is_noise(const char *name)
+{
+    return strcmp(name, "focalnet.encoder.stages.3.layers.0.mlp.fc2.bias") == 0;
+}
+
+static void compare_gradients(struct run *r)
+{
+    char name[160];
+    for (int i = 0; i < learner_ranges(r->learner); i++) {
+        struct learner_range range = learner_range(r->learner, i);
+        if (!range.trained)
+            continue;
+        snprintf(name, sizeof name, "grad1.%s", range.weight->name);
+        const float *golden = golden_load(&r->g, name, range.cells);
+        const float *ours = learner_gradients(r->learner) + range.from;
+        if (golden == NULL) {
+            golden_tell(&r->g, name, NAN, 0, "there is none");
+            continue;
+        }
+        double largest = golden_largest(golden, range.cells);
+        double error = golden_difference(ours, golden, range.cells);
+        if (is_noise(range.weight->name))
+            golden_tell(&r->g, name, error, 1e-4, "absolute");
+        else
+            golden_tell(&r->g, name, error / largest, 1e-3, "of the largest");
+    }
+}
+
+static int first_steps(struct run *r, struct error *error)
+{
+    static const enum loss_kind kinds[] = {LOSS_CE, LOSS_AAM, LOSS_AM};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct loss_options options = LOSS_PAPER;
+        char name[64];
+        double loss;
+        options.kind = kinds[i];
+        int code = step(r, &options, &loss, error);
+        if (code < 0)
+            return code;
+        snprintf(name, sizeof name, "%s.loss", loss_name(kinds[i]));
+        const float *golden = golden_load(&r->g, name, 5);
+        if (golden != NULL)
+            golden_tell(&r->g, name, fabs(loss - (double)golden[0]), 1e-3, "of step 1");
+        snprintf(name, sizeof name, "%s.cosine_step1", loss_name(kinds[i]));
+        golden_compare(&r->g, name, learner_value(r->learner, r->values.cosines, NULL),
+                       (size_t)(r->g.n * CLASSES), 5e-6);
+    }
+    compare_gradients(r);
+    return 0;
+}
+
+int golden_train(const struct safetensors *file, const struct golden_backend *with,
+                 golden_line_report report, void *user, struct error *error)
+{
+    struct run r = {.g = {.file = file, .with = with, .report = report, .user = user}};
+    struct safetensors *weights = NULL;
+    int code = read_file(&r, error);
+    if (code == 0)
+        code = open_weights(&r, &weights, error);
+    if (code == 0)
+        code = golden_begin_weights(&r.g, error);
+    if (code == 0)
+        code = make_learner(&r, error);
+    if (code == 0) {
+        fill(&r);
+        code = first_steps(&r, error);
+    }
+    if (code == 0)
+        golden_tell_rest(&r.g, "grad1.");
+    learner_destroy(r.learner);
+    golden_finish(&r.g);
+    safetensors_close(weights);
+    return code;
+}
