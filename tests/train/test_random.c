@@ -135,8 +135,8 @@ static void integers_reach_both_ends_and_favour_none(void **state)
     /* three quarters of 2^64: by plain division the lower half of the values would come twice */
     int low = 0;
     for (int i = 0; i < DRAWS; i++)
-        low += random_integer(&r, INT64_MIN, INT64_MIN + (INT64_MAX / 2 * 3)) <
-               INT64_MIN + INT64_MAX / 4 * 3;
+        low +=
+            random_integer(&r, INT64_MIN, ((int64_t)1 << 62) - 1) < INT64_MIN + ((int64_t)3 << 61);
     assert_near("share of the lower half", (double)low / DRAWS, 0.5, 5 * sqrt(0.25 / DRAWS));
 }
 
