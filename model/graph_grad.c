@@ -267,7 +267,8 @@ int graph_grad(struct graph *g, const int *outputs, int n, const struct graph_wa
     int r = graph_check(g, error);
     if (r < 0)
         return r;
-    *ret = (struct graph_backward){.first = g->n_nodes, .n_values = g->n_nodes};
+    *ret = (struct graph_backward){
+        .first = g->n_nodes, .n_values = g->n_nodes, .n_weights = g->n_weights};
     b.needed = memory_zeroed((size_t)g->n_nodes, sizeof *b.needed);
     ret->values = calloc((size_t)g->n_nodes, sizeof *ret->values);
     ret->weights = calloc((size_t)g->n_weights + 1, sizeof *ret->weights);

@@ -20,7 +20,8 @@ struct graph_backward {
     int first;                      /* nodes before it are the forward pass */
     int n_values;                   /* of the forward pass */
     int *values;                    /* [n_values] the gradient of each value, or -1 */
-    struct graph_gradient *weights; /* [graph.n_weights] */
+    struct graph_gradient *weights; /* [n_weights] */
+    int n_weights;
 };
 
 /* Whose gradients are wanted, besides what they take. */

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "model/cpu/attention.h"
+#include "model/cpu/backward.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
 #include "model/cpu/transposed.h"
@@ -27,6 +28,7 @@ struct cpu_step {
     size_t bias_offset;                 /* of packed */
     struct cpu_transposed *transposed;
     struct cpu_attention *attention;
+    struct cpu_weights_grad *weights_grad;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
     struct ref_memory ref; /* what is left to the reference */
@@ -87,8 +89,9 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
     const struct graph_node *node = spec->node;
     const struct onednn_primitive *like_primitive = like != NULL ? like->primitive : NULL;
     int r;
-    if (node->op == GRAPH_LINEAR) {
+    if (node->op == GRAPH_LINEAR || node->op == GRAPH_LINEAR_GRAD) {
         struct onednn_linear linear = {
+            .back = node->op == GRAPH_LINEAR_GRAD,
             .m = positions(spec->out),
             .n = (size_t)spec->out.c,
             .k = (size_t)spec->in[0].c,
@@ -119,19 +122,27 @@ static int create_primitive(struct backend *b, struct cpu_step *s, const struct 
     return 0;
 }
 
+static bool is_focal(enum graph_op op)
+{
+    return op == GRAPH_FOCAL_CONTEXT || op == GRAPH_FOCAL_GRAD || op == GRAPH_FOCAL_GRAD_WEIGHTS;
+}
+
 static void create_focal(struct backend *b, struct cpu_step *s)
 {
     const struct step_spec *spec = &s->spec;
-    s->focal = (struct loop_focal){.n = spec->out.n,
-                                   .h = spec->out.h,
-                                   .w = spec->out.w,
-                                   .c = spec->out.c,
+    const bool back = spec->node->op != GRAPH_FOCAL_CONTEXT; /* in: g, x */
+    const struct tensor_shape acc = back ? spec->in[0] : spec->out;
+    s->focal = (struct loop_focal){.n = acc.n,
+                                   .h = acc.h,
+                                   .w = acc.w,
+                                   .c = acc.c,
                                    .levels = spec->node->levels,
                                    .window = spec->node->window,
-                                   .stride = spec->in_stride[0],
+                                   .stride = spec->in_stride[back ? 1 : 0],
                                    .normalize = spec->node->normalize};
     s->step.packed_bytes = focal_offset(&s->focal, spec->node->levels);
-    s->step.scratch_bytes = loop_focal_scratch(&s->focal, b->threads);
+    s->step.scratch_bytes = back ? loop_focal_grad_scratch(&s->focal, b->threads)
+                                 : loop_focal_scratch(&s->focal, b->threads);
 }
 
 static void cpu_step_destroy(struct step *step)
@@ -142,6 +153,7 @@ static void cpu_step_destroy(struct step *step)
     onednn_primitive_destroy(s->primitive);
     cpu_transposed_destroy(s->transposed);
     cpu_attention_destroy(s->attention);
+    cpu_weights_grad_destroy(s->weights_grad);
     free(s);
 }
 
@@ -155,18 +167,25 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
     const struct graph_node *node = spec->node;
     const struct cpu_step *like_step = (const struct cpu_step *)like;
     int r = 0;
-    if (node->op == GRAPH_CONV_TRANSPOSED) {
+    if (node->op == GRAPH_CONV_TRANSPOSED ||
+        (node->op == GRAPH_CONV_GRAD && !node->sum_inputs)) { /* which is one */
         r = cpu_transposed_create(&s->transposed, b->onednn, spec,
                                   like_step != NULL ? like_step->transposed : NULL, error);
         s->step.packed_bytes = r == 0 ? cpu_transposed_packed(s->transposed) : 0;
         s->step.scratch_bytes = r == 0 ? cpu_transposed_scratch(s->transposed) : 0;
-    } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV) {
+    } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV ||
+               node->op == GRAPH_LINEAR_GRAD) {
         r = create_primitive(b, s, like_step, error);
     } else if (node->op == GRAPH_ATTENTION) {
         r = cpu_attention_create(&s->attention, b->onednn, spec, error);
         s->step.scratch_bytes = r == 0 ? cpu_attention_scratch(s->attention) : 0;
-    } else if (node->op == GRAPH_FOCAL_CONTEXT) {
+    } else if (node->op == GRAPH_LINEAR_GRAD_WEIGHTS || node->op == GRAPH_CONV_GRAD_WEIGHTS) {
+        r = cpu_weights_grad_create(&s->weights_grad, b->onednn, spec, error);
+        s->step.scratch_bytes = r == 0 ? cpu_weights_grad_scratch(s->weights_grad) : 0;
+    } else if (is_focal(node->op)) {
         create_focal(b, s);
+    } else if (node->op == GRAPH_LAYER_NORM_GRAD_WEIGHTS) {
+        s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
         s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
@@ -204,7 +223,8 @@ static int pack_primitive(struct cpu_step *s, const float *const *weights, void 
     }
     int r = onednn_pack(s->primitive, sum != NULL ? sum : weights[0], packed, error);
     free(sum);
-    memcpy((char *)packed + s->bias_offset, weights[1], (size_t)s->spec.out.c * sizeof(float));
+    if (s->spec.node->op != GRAPH_LINEAR_GRAD)
+        memcpy((char *)packed + s->bias_offset, weights[1], (size_t)s->spec.out.c * sizeof(float));
     return r;
 }
 
@@ -222,13 +242,17 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
                          struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
+    if (s->step.packed_bytes == 0) /* it gives the gradients of its weights, and needs none */
+        return 0;
     if (s->primitive != NULL)
         return pack_primitive(s, weights, packed, error);
     if (s->transposed != NULL)
-        return cpu_transposed_pack(s->transposed, weights, packed, error);
+        return cpu_transposed_pack(s->transposed, weights[0],
+                                   s->spec.node->op == GRAPH_CONV_TRANSPOSED ? weights[1] : NULL,
+                                   packed, error);
     if (s->spec.node->op == GRAPH_BATCH_NORM && !s->spec.node->train)
         pack_batch_norm(&s->spec, weights, packed);
-    else if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
+    else if (!is_focal(s->spec.node->op))
         ref_weights_pack(&s->spec, weights, packed);
     for (int l = 0; l < s->focal.levels; l++)
         loop_focal_pack(&s->focal, l, weights[l],
@@ -247,11 +271,13 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
     }
     if (s->attention != NULL)
         return cpu_attention_bind(s->attention, m, error);
+    if (s->weights_grad != NULL)
+        return cpu_weights_grad_bind(s->weights_grad, m, error);
     if (s->primitive != NULL)
         return onednn_bind(s->primitive, m->in[0], m->packed,
                            (const float *)(const void *)((const char *)m->packed + s->bias_offset),
                            m->out, m->scratch, error);
-    if (s->spec.node->op != GRAPH_FOCAL_CONTEXT)
+    if (!is_focal(s->spec.node->op))
         ref_weights_find(&s->spec, m->packed, s->weights);
     for (int l = 0; l < s->focal.levels; l++)
         s->focal.kernels[l] =
@@ -274,10 +300,15 @@ static int cpu_step_run(struct step *step, struct error *error)
     const struct step_memory *m = &s->memory;
     size_t rows = positions(spec->out), c = (size_t)spec->out.c;
     switch (spec->node->op) {
+    case GRAPH_CONV_GRAD:
+        if (s->transposed == NULL)
+            break;
+        return cpu_transposed_run(s->transposed, error);
     case GRAPH_CONV_TRANSPOSED:
         return cpu_transposed_run(s->transposed, error);
     case GRAPH_CONV:
     case GRAPH_LINEAR:
+    case GRAPH_LINEAR_GRAD:
         return run_primitive(s, error);
     case GRAPH_ATTENTION:
         return cpu_attention_run(s->attention, error);
@@ -286,6 +317,28 @@ static int cpu_step_run(struct step *step, struct error *error)
             break;
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
                         s->weights[1], m->out);
+        return 0;
+    case GRAPH_LINEAR_GRAD_WEIGHTS:
+    case GRAPH_CONV_GRAD_WEIGHTS:
+        return cpu_weights_grad_run(s->weights_grad, error);
+    case GRAPH_LAYER_NORM_GRAD:
+        loop_layer_norm_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
+                             s->weights[0], spec->node->eps, m->out);
+        return 0;
+    case GRAPH_LAYER_NORM_GRAD_WEIGHTS:
+        loop_layer_norm_grad_weights(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1],
+                                     positions(spec->in[0]), (size_t)spec->in[0].c, spec->node->eps,
+                                     m->scratch, m->out);
+        return 0;
+    case GRAPH_GELU_GRAD:
+        loop_gelu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return 0;
+    case GRAPH_FOCAL_GRAD:
+        loop_focal_grad(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch, m->out);
+        return 0;
+    case GRAPH_FOCAL_GRAD_WEIGHTS:
+        loop_focal_grad_weights(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch,
+                                m->out);
         return 0;
     case GRAPH_SIGMOID:
         loop_sigmoid(m->in[0], spec->in_stride[0], rows, c, m->out);

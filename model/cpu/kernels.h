@@ -36,7 +36,29 @@ struct loop_kernels {
                   float *y);
 };
 
+struct grad_kernels {
+    /* y = g * gelu'(x): [n]; y may be g */
+    void (*gelu)(const float *g, const float *x, size_t n, float *y);
+    void (*add_row)(const float *x, size_t n, float *sum);
+    /* Of one row: y: [n] the gradient of x. */
+    void (*norm)(const float *g, const float *x, size_t n, const float *scale, float eps, float *y);
+    /* scale, shift: [n] += the row's part. */
+    void (*norm_weights)(const float *g, const float *x, size_t n, float eps, float *scale,
+                         float *shift);
+    /* Channels [channel, channel + FOCAL_BLOCK) of one image. scratch: see loops_grad.c, planes
+     * zero. dx: [h*w][2c + levels + 1] gets the block's channels of ctx, or NULL; gates:
+     * [h*w][levels + 1] the block's part, or NULL; kernels: all levels' [k*k][FOCAL_BLOCK] += the
+     * image's part, or NULL. */
+    void (*focal)(const struct loop_focal *spec, const float *x, const float *g, size_t g_stride,
+                  int channel, float *scratch, float *dx, float *gates, float *kernels);
+};
+
+extern const struct grad_kernels grad_kernels_generic, grad_kernels_avx2, grad_kernels_avx512;
 extern const struct loop_kernels loop_kernels_generic, loop_kernels_avx2, loop_kernels_avx512;
+
+/* Those that loops run with now. */
+const struct loop_kernels *kernels_now(void);
+const struct grad_kernels *grad_kernels_now(void);
 
 struct focal_plane focal_plane_of(const struct loop_focal *spec);
 

@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/cpu/for_rows.h"
 #include "model/cpu/kernels.h"
 
 /* The best first. */
@@ -25,9 +26,20 @@ static const struct loop_kernels *available(int i)
 
 static const struct loop_kernels *forced; /* by a test, before it runs anything */
 
-static const struct loop_kernels *kernels(void)
+const struct loop_kernels *kernels_now(void)
 {
     return forced != NULL ? forced : available(0);
+}
+
+const struct grad_kernels *grad_kernels_now(void)
+{
+#ifdef __x86_64__
+    if (kernels_now() == &loop_kernels_avx512)
+        return &grad_kernels_avx512;
+    if (kernels_now() == &loop_kernels_avx2)
+        return &grad_kernels_avx2;
+#endif
+    return &grad_kernels_generic;
 }
 
 bool loop_force(const char *simd)
@@ -41,73 +53,58 @@ bool loop_force(const char *simd)
 
 const char *loop_simd(void)
 {
-    return kernels()->name;
+    return kernels_now()->name;
 }
-
-/* Below this many floats, waking the other threads costs more than they save. */
-static const size_t parallel_floats = 1 << 14;
-
-/* Rows shared by the threads where that pays. Not the clause `if`: libgomp would take memory for a
- * team of one. */
-#define FOR_ROWS(r, rows, c, statement)                                                            \
-    do {                                                                                           \
-        if ((rows) * (c) > parallel_floats) {                                                      \
-            _Pragma("omp parallel for") for (size_t r = 0; r < (rows); r++) statement;             \
-        } else {                                                                                   \
-            for (size_t r = 0; r < (rows); r++)                                                    \
-                statement;                                                                         \
-        }                                                                                          \
-    } while (0)
 
 void loop_layer_norm(const float *x, size_t stride, size_t rows, size_t c, const float *scale,
                      const float *shift, float eps, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->norm(x + r * stride, c, scale, shift, eps, y + r * c));
 }
 
 void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->mul(a + r * a_stride, b + r * b_stride, c, y + r * c));
 }
 
 void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->add(a + r * a_stride, b + r * b_stride, c, y + r * c));
 }
 
 void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->gelu(x + r * stride, c, y + r * c));
 }
 
 void loop_channel_l2(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, y[r] = k->l2(x + r * stride, c));
 }
 
 void loop_batch_norm(const float *x, size_t stride, size_t rows, size_t c, const float *mean,
                      const float *scale, const float *shift, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->affine(x + r * stride, c, mean, scale, shift, y + r * c));
 }
 
 void loop_softmax(float *x, size_t rows, size_t c)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     FOR_ROWS(r, rows, c, k->softmax(x + r * c, c));
 }
 
 void loop_sigmoid(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     if (stride == c) { /* dense: rows of one channel would be slow */
         enum { PIECE = 4096 };
         size_t n = rows * c, pieces = (n + PIECE - 1) / PIECE;
@@ -158,7 +155,7 @@ static void gather_cell(const struct loop_gather *s, const struct loop_kernels *
 void loop_gather(const struct loop_gather *s, const float *x, int first_row, int from, int to,
                  float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     const size_t w = (size_t)s->out_w, c = (size_t)s->out_c;
 #pragma omp parallel for
     for (size_t i = (size_t)from * w; i < (size_t)to * w; i++)
@@ -215,7 +212,7 @@ size_t loop_focal_scratch(const struct loop_focal *s, int threads)
 
 void loop_focal(const struct loop_focal *s, const float *x, void *scratch, float *y)
 {
-    const struct loop_kernels *k = kernels();
+    const struct loop_kernels *k = kernels_now();
     int blocks = focal_blocks(s);
     size_t area = (size_t)s->h * (size_t)s->w;
 #pragma omp parallel

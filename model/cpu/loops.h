@@ -57,6 +57,38 @@ struct loop_gather {
 void loop_gather(const struct loop_gather *spec, const float *x, int first_row, int from, int to,
                  float *y);
 
+/* The backward pass. g: [rows][g_stride] the gradient of the value, x: what the operator took. Sums
+ * over rows go by a fixed number of parts: they do not depend on the number of threads. */
+
+void loop_gelu_grad(const float *g, size_t g_stride, const float *x, size_t x_stride, size_t rows,
+                    size_t c, float *y);
+void loop_layer_norm_grad(const float *g, size_t g_stride, const float *x, size_t x_stride,
+                          size_t rows, size_t c, const float *scale, float eps, float *y);
+/* y: [2][c] of scale and shift; scratch: loop_sums_scratch(2 * c) bytes. */
+void loop_layer_norm_grad_weights(const float *g, size_t g_stride, const float *x, size_t x_stride,
+                                  size_t rows, size_t c, float eps, void *scratch, float *y);
+/* y: [c] the sum of rows; scratch: loop_sums_scratch(c) bytes. */
+void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, void *scratch,
+                      float *y);
+size_t loop_sums_scratch(size_t c);
+
+/* y: [n][out_h][out_w][in_c][kh][kw]: what each window of a convolution sees of x:
+ * [n][in_h][in_w][x_stride], zero beyond it. kernel, stride: rows, columns. */
+struct loop_patches {
+    int n, in_h, in_w, in_c, out_h, out_w, kernel[2], stride[2], pad;
+    size_t x_stride;
+};
+void loop_patches(const struct loop_patches *spec, const float *x, float *y);
+
+/* spec: of the forward pass; g: [n][h][w][g_stride]. dx: [n][h][w][2c + levels + 1], zero for q;
+ * scratch: loop_focal_grad_scratch() bytes. */
+size_t loop_focal_grad_scratch(const struct loop_focal *spec, int threads);
+void loop_focal_grad(const struct loop_focal *spec, const float *x, const float *g, size_t g_stride,
+                     void *scratch, float *dx);
+/* y: the kernels' gradients as published, level after level: [C][k*k]. */
+void loop_focal_grad_weights(const struct loop_focal *spec, const float *x, const float *g,
+                             size_t g_stride, void *scratch, float *y);
+
 /* "avx512", "avx2" or "generic". */
 const char *loop_simd(void);
 /* For tests: from now on loops run with this extension, NULL for the best. False where the

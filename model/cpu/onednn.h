@@ -21,6 +21,7 @@ struct onednn_primitive;
 struct onednn_linear {
     size_t m, n, k, src_stride;
     bool gelu, accumulate;
+    bool back; /* weights: [k][n], no bias: what goes back through a layer */
 };
 int onednn_linear_create(struct onednn_primitive **ret, struct onednn *onednn,
                          const struct onednn_linear *spec, const struct onednn_primitive *like,

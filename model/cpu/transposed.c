@@ -105,8 +105,8 @@ size_t cpu_transposed_scratch(const struct cpu_transposed *t)
     return t->contributions_bytes + own;
 }
 
-int cpu_transposed_pack(struct cpu_transposed *t, const float *const *weights, void *packed,
-                        struct error *error)
+int cpu_transposed_pack(struct cpu_transposed *t, const float *kernel, const float *bias,
+                        void *packed, struct error *error)
 {
     size_t taps = t->cells / t->out_c;
     float *by_tap = memory_zeroed(t->in_c * t->cells, sizeof(float)); /* [taps][out][in] */
@@ -115,12 +115,14 @@ int cpu_transposed_pack(struct cpu_transposed *t, const float *const *weights, v
     for (size_t i = 0; i < t->in_c; i++)
         for (size_t o = 0; o < t->out_c; o++)
             for (size_t k = 0; k < taps; k++)
-                by_tap[(k * t->out_c + o) * t->in_c + i] =
-                    weights[0][(i * t->out_c + o) * taps + k];
+                by_tap[(k * t->out_c + o) * t->in_c + i] = kernel[(i * t->out_c + o) * taps + k];
     int r = onednn_pack(t->product, by_tap, packed, error);
     free(by_tap);
     memset((char *)packed + t->zeros_offset, 0, t->cells * sizeof(float));
-    memcpy((char *)packed + t->bias_offset, weights[1], t->out_c * sizeof(float));
+    if (bias != NULL)
+        memcpy((char *)packed + t->bias_offset, bias, t->out_c * sizeof(float));
+    else
+        memset((char *)packed + t->bias_offset, 0, t->out_c * sizeof(float));
     return r;
 }
 

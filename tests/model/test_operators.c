@@ -17,6 +17,7 @@
 
 #include "base/memory.h"
 #include "model/cpu/loops.h"
+#include "model/graph_grad.h"
 #include "model/plan.h"
 
 enum program {
@@ -367,6 +368,8 @@ static int build(struct graph *g, const struct operator_case *c, int inputs[2])
 /* Running */
 
 struct run {
+    struct graph_backward backward; /* empty where not asked for */
+    int seed, inputs[2];
     struct backend *backend;
     struct weights *weights;
     struct plan *plan;
@@ -375,13 +378,19 @@ struct run {
 };
 
 static void start(struct run *r, const struct operator_case *c, const struct backend_ops *ops,
-                  bool isolate)
+                  bool isolate, bool backward)
 {
     struct error error;
     struct graph g;
     int inputs[2];
     graph_init(&g);
     r->output = graph_output(&g, build(&g, c, inputs));
+    r->backward = (struct graph_backward){0};
+    r->inputs[0] = inputs[0];
+    r->inputs[1] = inputs[1];
+    const struct graph_wanted wanted = {.inputs = true};
+    if (backward && graph_grad(&g, &r->output, 1, &wanted, &r->seed, &r->backward, &error) < 0)
+        fail_msg("%s", error.text);
     if (ops->open(&r->backend, 2, &error) < 0 || weights_hashed(&r->weights, &error) < 0)
         fail_msg("%s", error.text);
     struct plan_config config = {
@@ -397,10 +406,18 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
         float *x = plan_value(r->plan, inputs[i], &s);
         fill_hostile(x, s, seed_value + (uint64_t)i);
     }
+    if (backward) {
+        struct tensor_shape s;
+        float *x = plan_value(r->plan, r->seed, &s);
+        uint64_t state = seed_value + 7;
+        for (size_t i = 0; i < tensor_cells(s); i++)
+            x[i] = (float)uniform(&state);
+    }
 }
 
 static void finish(struct run *r, const struct backend_ops *ops)
 {
+    graph_backward_finish(&r->backward);
     plan_destroy(r->plan);
     ops->close(r->backend);
     weights_destroy(r->weights);
@@ -418,8 +435,8 @@ static void check_placed(const struct operator_case *c, bool isolate)
 {
     struct run ref, cpu;
     struct tensor_shape shape;
-    start(&ref, c, &backend_ref, true);
-    start(&cpu, c, &backend_cpu, isolate);
+    start(&ref, c, &backend_ref, true, false);
+    start(&cpu, c, &backend_cpu, isolate, false);
     run_once(&ref);
     run_once(&cpu);
     const float *a = plan_value(ref.plan, ref.output, &shape);
@@ -445,6 +462,55 @@ static void check_placed(const struct operator_case *c, bool isolate)
     finish(&cpu, &backend_cpu);
 }
 
+/* The inputs' gradients are outputs; others' places may have been used again. */
+static bool is_input(const struct run *r, int value)
+{
+    return value == r->inputs[0] || value == r->inputs[1];
+}
+
+/* Values that are gradients of inputs or weights; -1 behind the last. */
+static int gradient_at(const struct run *r, int i)
+{
+    for (int value = 0; value < r->backward.n_values; value++)
+        if (is_input(r, value) && r->backward.values[value] >= 0 && i-- == 0)
+            return r->backward.values[value];
+    for (int w = 0; w < r->backward.n_weights; w++)
+        if (r->backward.weights[w].value >= 0 && i-- == 0)
+            return r->backward.weights[w].value;
+    return -1;
+}
+
+/* Gradients are sums of up to some hundred products of factors up to 300 (1 / sqrt(eps) of a norm),
+ * compared by max(1, the largest). */
+static void check_gradients(const struct operator_case *c, bool isolate)
+{
+    struct run ref, cpu;
+    struct tensor_shape shape;
+    start(&ref, c, &backend_ref, true, true);
+    start(&cpu, c, &backend_cpu, isolate, true);
+    run_once(&ref);
+    run_once(&cpu);
+    int value, n = 0;
+    for (; (value = gradient_at(&ref, n)) >= 0; n++) {
+        const float *a = plan_value(ref.plan, value, &shape);
+        const float *b = plan_value(cpu.plan, value, NULL);
+        double largest = 1, error = 0;
+        for (size_t i = 0; i < tensor_cells(shape); i++)
+            largest = fmax(largest, fabs((double)a[i]));
+        for (size_t i = 0; i < tensor_cells(shape); i++) {
+            double e = fabs((double)a[i] - (double)b[i]) / largest;
+            error = e <= error ? error : e; /* NaN stays */
+        }
+        if (!(error <= 2e-5))
+            fail_msg("gradient %d of %s of [%d, %d, %d, %d] -> %d: error %g", n,
+                     programs[c->program].name, c->in.n, c->in.h, c->in.w, c->in.c, c->out, error);
+    }
+    assert_true(n > 0);
+    assert_true(plan_guards_intact(ref.plan) && (!isolate || plan_guards_intact(cpu.plan)));
+    finish(&ref, &backend_ref);
+    finish(&cpu, &backend_cpu);
+}
+
 /* Values of the cpu apart, between guards; then as they share memory in earnest. */
 static void check_case(const struct operator_case *c)
 {
@@ -463,6 +529,22 @@ static void the_cpu_agrees_with_the_reference_on_every_case(void **state)
     }
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         check_case(&cases[i]);
+    loop_force(NULL);
+}
+
+static void gradients_agree_as_well(void **state)
+{
+    if (!loop_force(*state)) {
+        print_message("skipped: this processor has no %s\n", (const char *)*state);
+        skip();
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        /* what chooses a key has no gradient; of a long row of zeros the length has none */
+        if (cases[i].program == P_QUANTISE || cases[i].program == P_CHANNEL_L2)
+            continue;
+        check_gradients(&cases[i], true);
+        check_gradients(&cases[i], false);
+    }
     loop_force(NULL);
 }
 
@@ -520,7 +602,7 @@ static double time_us(const struct operator_case *c, const struct backend_ops *o
 {
     struct run r;
     double best = INFINITY, end = now_s() + 0.05;
-    start(&r, c, ops, false);
+    start(&r, c, ops, false, false);
     do {
         double begin = now_s();
         run_once(&r);
@@ -554,6 +636,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_avx2),
         cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_generic),
         cmocka_unit_test(the_cpu_agrees_with_the_reference_on_random_shapes),
+        cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx512),
+        cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx2),
+        cmocka_unit_test_prestate(gradients_agree_as_well, simd_generic),
     };
     if (getenv("FOCALD_SEED") != NULL)
         seed_value = strtoull(getenv("FOCALD_SEED"), NULL, 0);
