@@ -11,8 +11,6 @@
 #include "model/json_values.h"
 #include "model/model_internal.h"
 
-enum { LABEL_MAX_BYTES = 255 };
-
 /* Preprocess.json */
 
 void preprocess_default(struct model_preprocess *ret)
@@ -147,7 +145,7 @@ bool text_is_printable(const char *text)
     return json != NULL;
 }
 
-static bool is_label(const char *text)
+bool text_is_label(const char *text)
 {
     size_t n = strlen(text);
     return n > strspn(text, " ") && n <= LABEL_MAX_BYTES && text_is_printable(text);
@@ -194,7 +192,7 @@ int labels_parse(const char *text, size_t length, const char *where, const char 
         if (end != NULL && end > copy && end[-1] == '\r')
             end[-1] = '\0';
         labels[i] = copy;
-        if (!is_label(copy))
+        if (!text_is_label(copy))
             r = error_set(error, EINVAL,
                           "%s:%zu: allowed: one label a line, 1 to %d bytes of UTF-8 text without "
                           "control characters",

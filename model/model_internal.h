@@ -26,5 +26,8 @@ int preprocess_parse(struct model_preprocess *ret, const char *text, size_t leng
 void preprocess_default(struct model_preprocess *ret);
 /* Well-formed UTF-8 without control characters. */
 bool text_is_printable(const char *text);
+/* Such text as a line of labels.txt may be. */
+enum { LABEL_MAX_BYTES = 255 };
+bool text_is_label(const char *text);
 
 #endif

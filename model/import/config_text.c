@@ -55,6 +55,12 @@ static char *without_labels(json_t *config)
     return text;
 }
 
+static bool has_labels(const json_t *config)
+{
+    return json_object_get(config, "id2label") != NULL ||
+           json_object_get(config, "label2id") != NULL;
+}
+
 static char *insert_labels(const char *text, const char *const *labels, int n)
 {
     size_t at = end_of_values(text);
@@ -72,8 +78,7 @@ char *config_add_labels(const char *text, const char *const *labels, int n)
     char *ret = NULL;
     if (config_labels_agree(config, labels, n)) {
         ret = strdup(text);
-    } else if (json_object_get(config, "id2label") != NULL ||
-               json_object_get(config, "label2id") != NULL) {
+    } else if (has_labels(config)) {
         char *bare = without_labels(config);
         ret = bare != NULL ? insert_labels(bare, labels, n) : NULL;
         free(bare);
@@ -96,8 +101,7 @@ char *config_remove_labels(const char *text, const char *const *labels, int n)
         before -= text[before - 1] == ',';
         if (asprintf(&ret, "%.*s%s", (int)before, text, text + at) < 0)
             ret = NULL;
-    } else if (json_object_get(config, "id2label") != NULL &&
-               !config_labels_agree(config, labels, n)) {
+    } else if (has_labels(config) && !config_labels_agree(config, labels, n)) {
         ret = without_labels(config);
     } else {
         ret = strdup(text);

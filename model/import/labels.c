@@ -178,9 +178,11 @@ static int read_line(const struct encoder *e, const char *text, int line, bool a
 static int add_entry(struct encoder *e, const char *label, long index, int line,
                      struct error *error)
 {
-    if (!text_is_printable(label))
-        return error_set(error, EINVAL, "%s:%d: the label has control characters or is no UTF-8",
-                         e->where, line);
+    if (!text_is_label(label))
+        return error_set(error, EINVAL,
+                         "%s:%d: allowed: a label of 1 to %d bytes of UTF-8 text without control "
+                         "characters",
+                         e->where, line, LABEL_MAX_BYTES);
     if (e->n == MODEL_MAX_CLASSES)
         return error_set(error, EINVAL, "%s: more than %d labels", e->where, MODEL_MAX_CLASSES);
     e->entries[e->n].label = strdup(label);
@@ -301,11 +303,11 @@ int labels_from_id2label(char **ret, const json_t *id2label, int classes, const 
         snprintf(key, sizeof key, "%d", i);
         const json_t *value = json_object_get(id2label, key);
         const char *label = json_string_value(value);
-        if (label == NULL || !text_is_printable(label))
+        if (label == NULL || !text_is_label(label))
             r = error_set(error, EINVAL,
                           "%s: id2label has no printable label for class %d; expected: \"%d\": "
-                          "text",
-                          where, i, i);
+                          "text of 1 to %d bytes",
+                          where, i, i, LABEL_MAX_BYTES);
         else if ((labels[i] = strdup(label)) == NULL)
             r = error_set(error, ENOMEM, "%s: out of memory", where);
     }

@@ -279,7 +279,8 @@ int match_tensors(struct import_plan *p, struct error *error)
     struct net_values values;
     struct net_config config = p->net;
     if (!p->head)
-        *net_head(&config) = (struct head_config){.dim = 1, .classes = 1}; /* built, not asked for */
+        *net_head(&config) =
+            (struct head_config){.dim = 1, .classes = 1}; /* built, not asked for */
     graph_init(&g);
     int r = net_build(&config, 1, false, config.piq.keys > 0, &g, &values, error);
     if (r == 0) {

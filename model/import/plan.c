@@ -88,9 +88,10 @@ static int read_names(struct import_plan *p, struct error *error)
     size_t n = checkpoint_count(p->checkpoint);
     const char *where = checkpoint_file(p->checkpoint, 0);
     if (!known)
-        return error_set(
-            error, EINVAL, "%s: none of its %zu tensors%s%.80s has a FocalNet's or a ViT's name",
-            where, n, n > 0 ? ", as " : "", n > 0 ? checkpoint_at(p->checkpoint, 0)->name : "");
+        return error_set(error, EINVAL,
+                         "%s: none of its %zu tensors%s%.80s%s has a FocalNet's or a ViT's name",
+                         where, n, n > 0 ? " (" : "",
+                         n > 0 ? checkpoint_at(p->checkpoint, 0)->name : "", n > 0 ? ", …)" : "");
     if (!p->config_derived && kind != p->net.kind)
         return error_set(error, EINVAL,
                          "%s: its tensors have the names of a %s, but config.json says %s", where,

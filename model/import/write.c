@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,11 @@ static int read_wide(const struct reading *reading, const struct checkpoint_tens
     struct safetensors_tensor view = {.dtype = t->dtype, .cells = t->cells, .data = wide};
     if (r == 0)
         safetensors_float(&view, ret);
+    for (size_t i = 0; i < t->cells && r == 0; i++)
+        if (isinf(((const float *)ret)[i]) && !isinf(((const double *)wide)[i]))
+            r = error_set(error, ERANGE,
+                          "%s: tensor %s has %g, which is beyond float32; give float32 weights",
+                          t->path, t->name, ((const double *)wide)[i]);
     free(wide);
     return r;
 }

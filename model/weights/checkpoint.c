@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "model/text_file.h"
 #include "model/json_values.h"
+#include "model/model_internal.h"
 #include "model/weights/torch_file.h"
 
 enum { MAX_FILES = 1000 };
@@ -65,7 +65,7 @@ static int add_file(struct checkpoint *c, const char *path, enum checkpoint_part
 static bool is_file_name(const char *name)
 {
     return name != NULL && name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
-           strcmp(name, "..") != 0 && strlen(name) <= NAME_MAX;
+           strcmp(name, "..") != 0 && strlen(name) <= NAME_MAX && text_is_printable(name);
 }
 
 static bool holds(const struct source *s, const char *name)
@@ -91,6 +91,10 @@ static int add_shards(struct checkpoint *c, const char *index, const json_t *map
     if (r == 0)
         json_object_foreach ((json_t *)map, tensor, value) {
             const char *name = json_string_value(value);
+            if (!text_is_printable(tensor)) {
+                r = error_set(error, EINVAL, "%s: a tensor's name has control characters", index);
+                break;
+            }
             if (!is_file_name(name)) {
                 r = json_wrong(index, tensor, value, "a file's name in the same directory", error);
                 break;
@@ -104,10 +108,9 @@ static int add_shards(struct checkpoint *c, const char *index, const json_t *map
         if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", c->dir, names[i]);
-        if (c->n_sources == MAX_FILES)
-            r = error_set(error, EINVAL, "%s names more than %d files", index, MAX_FILES);
-        else
-            r = add_file(c, path, PART_ANY, error);
+        r = c->n_sources == MAX_FILES
+                ? error_set(error, EINVAL, "it names more than %d files", MAX_FILES)
+                : add_file(c, path, PART_ANY, error);
         if (r < 0)
             error_prefix(error, r, "%s", index);
     }
@@ -201,6 +204,16 @@ static int by_name(const void *a, const void *b)
                   (*(const struct checkpoint_tensor *const *)b)->name);
 }
 
+/* They are printed. */
+static int check_names(const struct checkpoint *c, struct error *error)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!text_is_printable(c->tensors[i].name))
+            return error_set(error, EINVAL, "%s: the name of tensor %zu has control characters",
+                             c->tensors[i].path, i);
+    return 0;
+}
+
 /* Shards share no tensor. (SpeechBrain's files are modules: their names may well be the same.) */
 static int check_once(const struct checkpoint *c, struct error *error)
 {
@@ -235,17 +248,20 @@ static int list(struct checkpoint *c, struct error *error)
             list_safetensors(c, i);
         else
             list_torch(c, i);
-    return check_once(c, error);
+    int r = check_names(c, error);
+    return r == 0 ? check_once(c, error) : r;
 }
 
 /* Places */
 
 bool checkpoint_beside(const struct checkpoint *c, const char *name, char *ret, size_t size)
 {
+    struct stat st;
     const char *const dirs[] = {c->dir, c->above};
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
         int n = dirs[i][0] != '\0' ? snprintf(ret, size, "%s/%s", dirs[i], name) : -1;
-        if (n >= 0 && (size_t)n < size && access(ret, F_OK) == 0)
+        /* a link that leads nowhere is there: opening it tells */
+        if (n >= 0 && (size_t)n < size && lstat(ret, &st) == 0)
             return true;
     }
     return false;

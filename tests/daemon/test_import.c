@@ -468,6 +468,18 @@ static void a_config_with_other_labels_is_settled(void **state)
     assert_round_trip(dest.path);
 }
 
+/* Half of the two keys too. */
+static void a_config_with_labels_one_way_only_is_settled(void **state)
+{
+    struct place src = make_release("half"), dest = in_scratch("half-model");
+    write_text(
+        in_dir(src.path, "config.json").path,
+        "{\"model_type\": \"focalnet\", \"image_size\": 64, \"embed_dim\": 16, \"depths\": "
+        "[1, 1, 2, 1], \"label2id\": {\"tench\": 0}, \"caf\xc3\xa9 }\": \"\\u20ac }\"}\r\n ");
+    focald_succeeds("import", src.path, dest.path);
+    assert_round_trip(dest.path);
+}
+
 static void labels_come_from_config_where_nothing_else_has_them(void **state)
 {
     struct place src = make_release("hf"), model = in_scratch("hf-model"), dest = in_scratch("hf2");
@@ -514,6 +526,7 @@ int main(void)
         cmocka_unit_test(every_type_of_storage_survives_both_ways),
         cmocka_unit_test(doubles_become_floats),
         cmocka_unit_test(a_config_with_other_labels_is_settled),
+        cmocka_unit_test(a_config_with_labels_one_way_only_is_settled),
         cmocka_unit_test(labels_come_from_config_where_nothing_else_has_them),
         cmocka_unit_test(a_dry_run_tells_all_and_writes_nothing),
     };

@@ -115,6 +115,12 @@ static void a_bad_index_is_refused(void **state)
         {"{\"weight_map\": {\"focalnet.embeddings.norm.weight\": \"half.safetensors\", "
          "\"focalnet.embeddings.norm.bias\": \"whole.safetensors\"}}",
          "half.safetensors", "as well"},
+        {"{\"weight_map\": {\"a\\nb\": \"../c\"}}", "model.safetensors.index.json",
+         "control characters"},
+        {"{\"weight_map\": {\"a\\u001b[31m\": \"whole.safetensors\"}}",
+         "model.safetensors.index.json", "control characters"},
+        {"{\"weight_map\": {\"a\": \"who\\nle.safetensors\"}}", "model.safetensors.index.json",
+         "same directory"},
     };
     for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
         struct place src = hugging_face(&(struct recipe){as_it_is, DTYPE_F32});
@@ -124,6 +130,22 @@ static void a_bad_index_is_refused(void **state)
         copy_file(whole.path, half.path);
         write_text(in_dir(src.path, "model.safetensors.index.json").path, indices[i].text);
         assert_refused(src.path, indices[i].piece, indices[i].another);
+    }
+}
+
+/* Links */
+
+/* A hub's cache is links into a store; a part that was never fetched is not one that is absent. */
+static void a_link_that_leads_nowhere_is_told(void **state)
+{
+    static const char *const files[] = {
+        "config.json",     "label_encoder.txt", "labels.txt",          "preprocess.json",
+        "classifier.ckpt", "psi_model.ckpt",    "embedding_model.ckpt"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct place src = make_release("src"), link = in_dir(src.path, files[i]);
+        unlink(link.path);
+        assert_int_equal(symlink("blobs/0123", link.path), 0);
+        assert_refused(src.path, files[i], "No such file");
     }
 }
 
@@ -251,6 +273,33 @@ static void a_small_file_does_not_become_a_large_model(void **state)
     assert_refused(src.path, "pytorch_model.bin", "repeat their values");
 }
 
+static void a_number_beyond_float32_is_refused(void **state)
+{
+    struct place src = hugging_face(&(struct recipe){as_it_is, DTYPE_F64});
+    struct place file = in_dir(src.path, "model.safetensors");
+    const double much = 1e300;
+    size_t n;
+    char *bytes = read_bytes(file.path, &n);
+    memcpy(bytes + n - sizeof much, &much, sizeof much);
+    write_bytes(file.path, bytes, n);
+    free(bytes);
+    assert_refused(src.path, "model.safetensors: tensor", "float32");
+}
+
+static bool with_a_terminals_escape(const char *name, char *ret, size_t size)
+{
+    return as_it_is(strcmp(name, "focalnet.layernorm.bias") == 0 ? "x\xc2\x9b"
+                                                                   "31m"
+                                                                 : name,
+                    ret, size);
+}
+
+static void names_do_not_reach_the_terminal_as_escapes(void **state)
+{
+    struct place src = hugging_face(&(struct recipe){with_a_terminals_escape, DTYPE_F32});
+    assert_refused(src.path, "model.safetensors", "control characters");
+}
+
 /* Labels */
 
 static void labels_that_do_not_fit_the_classifier_are_refused(void **state)
@@ -262,6 +311,8 @@ static void labels_that_do_not_fit_the_classifier_are_refused(void **state)
     assert_refused(src.path, "label_encoder.txt:10", "index 8 is that of 'snoring' and 'frog'");
     replace_in(encoder.path, "'frog' => 8", "'frog' => 50");
     assert_refused(src.path, "label_encoder.txt:10", "50 classes");
+    replace_in(encoder.path, "'frog' => 50", "'' => 9");
+    assert_refused(src.path, "label_encoder.txt:10", "1 to 255 bytes");
     unlink(encoder.path);
     assert_refused(src.path, "--labels FILE", "50 classes");
     replace_in(in_dir(src.path, "config.json").path, "{", "{\"id2label\": {\"0\": \"one\"},");
@@ -447,9 +498,12 @@ int main(void)
         cmocka_unit_test(a_source_that_is_none_is_named),
         cmocka_unit_test(one_file_imports_with_what_lies_beside_it),
         cmocka_unit_test(a_bad_index_is_refused),
+        cmocka_unit_test(a_link_that_leads_nowhere_is_told),
         cmocka_unit_test(a_tensor_that_does_not_fit_is_told_with_both_shapes),
         cmocka_unit_test(missing_doubled_and_surplus_tensors_are_named),
         cmocka_unit_test(a_small_file_does_not_become_a_large_model),
+        cmocka_unit_test(a_number_beyond_float32_is_refused),
+        cmocka_unit_test(names_do_not_reach_the_terminal_as_escapes),
         cmocka_unit_test(labels_that_do_not_fit_the_classifier_are_refused),
         cmocka_unit_test(labels_are_read_as_python_writes_them),
         cmocka_unit_test(nothing_but_a_model_is_replaced_and_only_by_force),
