@@ -61,7 +61,7 @@ static struct logit logit(const struct loss_options *o, double cosine, bool targ
 static double label_loss(const struct loss_options *o, const float *cosines, int classes, int label,
                          double weight, float *grad)
 {
-    double largest = -INFINITY, sum = 0, mean = 0;
+    double largest = -(double)INFINITY, sum = 0, mean = 0;
     for (int k = 0; k < classes; k++)
         largest = fmax(largest, logit(o, (double)cosines[k], k == label).z);
     for (int k = 0; k < classes; k++) {
@@ -98,7 +98,7 @@ static double row_loss(const struct loss_options *o, const float *cosines, int c
 {
     if (!all_finite(cosines, classes)) {
         fill(grad, classes, NAN);
-        return NAN;
+        return (double)NAN;
     }
     double a = t->label_a == t->label_b ? 1 : (double)t->weight_a, loss = 0;
     fill(grad, classes, 0);

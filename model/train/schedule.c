@@ -53,7 +53,7 @@ int schedule_check(const struct schedule_options *options, struct error *error)
 
 struct schedule_state schedule_begin(const struct schedule_options *options)
 {
-    return (struct schedule_state){.rate = options->max, .anchor = INFINITY};
+    return (struct schedule_state){.rate = options->max, .anchor = (double)INFINITY};
 }
 
 static double cyclic(const struct schedule_options *o, double step)
