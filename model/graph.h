@@ -106,7 +106,8 @@ struct graph_node {
     int levels, window;            /* FOCAL_CONTEXT */
     bool normalize;                /* FOCAL_CONTEXT: divide by levels + 1 */
     int heads;                     /* ATTENTION, CLS_ATTENTION */
-    int shared;                    /* NEAREST: keys that belong to every class */
+    int shared;                    /* NEAREST: keys that belong to every class … */
+    bool use_shared;               /* … and may be chosen */
     bool train;                    /* BATCH_NORM: by the batch's own statistics */
 };
 
@@ -177,8 +178,9 @@ int graph_attention_map(struct graph *graph, int x, int h, int w);
 /* Class-partitioned vector quantisation (SpeechBrain lobes/models/PIQ.py). x: [n][h][w][c];
  * scores: [n][1][1][classes], whose largest (the first of equals) is the image's class. Gives the
  * number of the nearest key, by squared distance, the first of equals, among the class's own keys
- * and the last `shared` ones: [n][h][w][1]. */
-int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared);
+ * and, with use_shared, the last `shared` ones: [n][h][w][1]. */
+int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared,
+                  bool use_shared);
 int graph_lookup(struct graph *graph, int x, int codebook);
 /* x as it is; its gradient is taken for that of `through`. */
 int graph_straight_through(struct graph *graph, int x, int through);

@@ -363,7 +363,7 @@ static void set_codebook(struct graph *graph, struct graph_node *node, int codeb
     node->n_weights = 1;
 }
 
-int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared)
+int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shared, bool use_shared)
 {
     struct tensor_shape s = graph_shape_of(graph, x), of_scores = graph_shape_of(graph, scores);
     if (graph->code < 0)
@@ -377,6 +377,7 @@ int graph_nearest(struct graph *graph, int x, int scores, int codebook, int shar
     node.in[1] = scores;
     node.n_in = 2;
     node.shared = shared;
+    node.use_shared = use_shared;
     set_codebook(graph, &node, codebook, s.c);
     return graph_add_node(graph, &node);
 }

@@ -29,6 +29,7 @@ struct cpu_step {
     struct cpu_transposed *transposed;
     struct cpu_attention *attention;
     struct cpu_weights_grad *weights_grad;
+    struct cpu_patches_product *patches_product;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
     struct ref_memory ref; /* what is left to the reference */
@@ -154,6 +155,7 @@ static void cpu_step_destroy(struct step *step)
     cpu_transposed_destroy(s->transposed);
     cpu_attention_destroy(s->attention);
     cpu_weights_grad_destroy(s->weights_grad);
+    cpu_patches_product_destroy(s->patches_product);
     free(s);
 }
 
@@ -179,7 +181,12 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
     } else if (node->op == GRAPH_ATTENTION) {
         r = cpu_attention_create(&s->attention, b->onednn, spec, error);
         s->step.scratch_bytes = r == 0 ? cpu_attention_scratch(s->attention) : 0;
-    } else if (node->op == GRAPH_LINEAR_GRAD_WEIGHTS || node->op == GRAPH_CONV_GRAD_WEIGHTS) {
+    } else if (node->op == GRAPH_CONV_TRANSPOSED_GRAD) {
+        r = cpu_patches_product_create(&s->patches_product, b->onednn, spec, error);
+        s->step.packed_bytes = r == 0 ? cpu_patches_product_packed(s->patches_product) : 0;
+        s->step.scratch_bytes = r == 0 ? cpu_patches_product_scratch(s->patches_product) : 0;
+    } else if (node->op == GRAPH_LINEAR_GRAD_WEIGHTS || node->op == GRAPH_CONV_GRAD_WEIGHTS ||
+               node->op == GRAPH_CONV_TRANSPOSED_GRAD_WEIGHTS) {
         r = cpu_weights_grad_create(&s->weights_grad, b->onednn, spec, error);
         s->step.scratch_bytes = r == 0 ? cpu_weights_grad_scratch(s->weights_grad) : 0;
     } else if (is_focal(node->op)) {
@@ -246,6 +253,8 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
         return 0;
     if (s->primitive != NULL)
         return pack_primitive(s, weights, packed, error);
+    if (s->patches_product != NULL)
+        return cpu_patches_product_pack(s->patches_product, weights[0], packed, error);
     if (s->transposed != NULL)
         return cpu_transposed_pack(s->transposed, weights[0],
                                    s->spec.node->op == GRAPH_CONV_TRANSPOSED ? weights[1] : NULL,
@@ -271,8 +280,14 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
     }
     if (s->attention != NULL)
         return cpu_attention_bind(s->attention, m, error);
-    if (s->weights_grad != NULL)
-        return cpu_weights_grad_bind(s->weights_grad, m, error);
+    if (s->weights_grad != NULL) {
+        cpu_weights_grad_bind(s->weights_grad, m);
+        return 0;
+    }
+    if (s->patches_product != NULL) {
+        cpu_patches_product_bind(s->patches_product, m);
+        return 0;
+    }
     if (s->primitive != NULL)
         return onednn_bind(s->primitive, m->in[0], m->packed,
                            (const float *)(const void *)((const char *)m->packed + s->bias_offset),
@@ -320,7 +335,10 @@ static int cpu_step_run(struct step *step, struct error *error)
         return 0;
     case GRAPH_LINEAR_GRAD_WEIGHTS:
     case GRAPH_CONV_GRAD_WEIGHTS:
+    case GRAPH_CONV_TRANSPOSED_GRAD_WEIGHTS:
         return cpu_weights_grad_run(s->weights_grad, error);
+    case GRAPH_CONV_TRANSPOSED_GRAD:
+        return cpu_patches_product_run(s->patches_product, error);
     case GRAPH_LAYER_NORM_GRAD:
         loop_layer_norm_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
                              s->weights[0], spec->node->eps, m->out);

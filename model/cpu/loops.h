@@ -72,13 +72,15 @@ void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, vo
                       float *y);
 size_t loop_sums_scratch(size_t c);
 
-/* y: [n][out_h][out_w][in_c][kh][kw]: what each window of a convolution sees of x:
- * [n][in_h][in_w][x_stride], zero beyond it. kernel, stride: rows, columns. */
+/* y: [cells][in_c][kh][kw]: what the windows of a convolution see of x: [n][in_h][in_w][x_stride],
+ * zero beyond it; windows are counted over [n][out_h][out_w], and these begin with window `first`.
+ * kernel, stride: rows, columns. */
 struct loop_patches {
-    int n, in_h, in_w, in_c, out_h, out_w, kernel[2], stride[2], pad;
+    int in_h, in_w, in_c, out_h, out_w, kernel[2], stride[2], pad;
     size_t x_stride;
 };
-void loop_patches(const struct loop_patches *spec, const float *x, float *y);
+void loop_patches(const struct loop_patches *spec, const float *x, size_t first, size_t cells,
+                  float *y);
 
 /* spec: of the forward pass; g: [n][h][w][g_stride]. dx: [n][h][w][2c + levels + 1], zero for q;
  * scratch: loop_focal_grad_scratch() bytes. */

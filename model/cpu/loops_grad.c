@@ -89,14 +89,15 @@ static void patch(const struct loop_patches *s, const float *x, int row, int col
         }
 }
 
-void loop_patches(const struct loop_patches *s, const float *x, float *y)
+void loop_patches(const struct loop_patches *s, const float *x, size_t first, size_t cells,
+                  float *y)
 {
     const size_t area = (size_t)s->out_h * (size_t)s->out_w;
     const size_t floats = (size_t)(s->in_c * s->kernel[0] * s->kernel[1]);
 #pragma omp parallel for
-    for (size_t i = 0; i < (size_t)s->n * area; i++)
+    for (size_t i = first; i < first + cells; i++)
         patch(s, x + i / area * (size_t)s->in_h * (size_t)s->in_w * s->x_stride,
-              (int)(i % area) / s->out_w, (int)(i % area) % s->out_w, y + i * floats);
+              (int)(i % area) / s->out_w, (int)(i % area) % s->out_w, y + (i - first) * floats);
 }
 
 /* Focal context. Scratch: for each thread ctx [levels + 1], d and e as planes, z [levels][h*w] and

@@ -265,8 +265,10 @@ int onednn_products_create(struct onednn_primitive **ret, struct onednn *onednn,
         status = strided(&p->md[ARG_DST], s->n, s->heads, s->rows, s->cols, s->dst_strides);
     if (status == dnnl_success)
         status = dnnl_matmul_desc_init(&op, &p->md[ARG_SRC], &p->plain, NULL, &p->md[ARG_DST]);
-    r = status != dnnl_success ? failed(status, "describe a product", error)
-                               : finish_create(p, &op, &(struct after){.scale = s->scale}, error);
+    r = status != dnnl_success
+            ? failed(status, "describe a product", error)
+            : finish_create(p, &op, &(struct after){.scale = s->scale, .accumulate = s->accumulate},
+                            error);
     if (r < 0) {
         onednn_primitive_destroy(p);
         return r;

@@ -42,7 +42,8 @@ int onednn_conv_create(struct onednn_primitive **ret, struct onednn *onednn,
 struct onednn_products {
     int n, heads, rows, inner, cols;
     size_t src_strides[4], weights_strides[4], dst_strides[4];
-    float scale;
+    float scale;     /* 0: none */
+    bool accumulate; /* added to what dst holds */
 };
 int onednn_products_create(struct onednn_primitive **ret, struct onednn *onednn,
                            const struct onednn_products *spec, struct error *error);

@@ -11,6 +11,7 @@ struct build {
     struct graph *g;
     const char *prefix;
     int64_t c; /* channels everywhere but in the mask */
+    bool train;
 };
 
 static int weight4(struct build *b, const char *name, int64_t first, int64_t second, int kh, int kw)
@@ -36,7 +37,7 @@ static int norm(struct build *b, const char *name, int x)
     int weights[4];
     for (int i = 0; i < 4; i++)
         weights[i] = graph_weight(b->g, 1, &b->c, "%s%s.%s", b->prefix, name, names[i]);
-    return graph_batch_norm(b->g, x, weights, 1e-5f);
+    return (b->train ? graph_batch_norm_train : graph_batch_norm)(b->g, x, weights, 1e-5f);
 }
 
 /* ResBlockAudio: x + BN(conv1x1(relu(BN(conv3x3(x))))) */
@@ -72,7 +73,7 @@ int piq_build(const struct piq_config *config, const char *prefix, int features,
               bool details, struct graph *g, struct piq_values *ret, struct error *error)
 {
     static const int twice[] = {2, 2};
-    struct build b = {g, prefix, graph_channels(g, features)};
+    struct build b = {g, prefix, graph_channels(g, features), config->train};
     int codebook = graph_weight(g, 2, (const int64_t[]){config->keys, b.c},
                                 "%scodebook.embedding.weight", prefix);
     int x = ret->features = graph_resize(g, features, PIQ_GRID, PIQ_GRID);
@@ -81,8 +82,10 @@ int piq_build(const struct piq_config *config, const char *prefix, int features,
     if (config->reduce)
         x = conv(&b, "down", x, 4, 2, 1);
     ret->hcat = x;
-    ret->indices = graph_nearest(g, x, scores, codebook, config->shared_keys);
+    ret->indices = graph_nearest(g, x, scores, codebook, config->shared_keys, !config->train);
     x = ret->z_q_x = graph_lookup(g, ret->indices, codebook);
+    if (config->train)
+        x = graph_straight_through(g, x, ret->hcat);
     if (config->reduce)
         x = graph_conv_transposed(g, x, weight4(&b, "up", b.c, b.c, 4, 4), bias(&b, "up", b.c),
                                   twice, 1);

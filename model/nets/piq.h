@@ -18,6 +18,8 @@ struct piq_config {
     int shared_keys; /* the last ones, which belong to every class */
     bool adapter;
     bool reduce; /* the adapter halves the grid before quantising */
+    bool train;  /* batch norms by the batch's own statistics, no shared keys, and the gradient of
+                    what was quantised goes straight through */
 };
 
 struct piq_values {

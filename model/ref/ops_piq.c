@@ -124,8 +124,9 @@ static double squared_distance(const real *a, const real *b, size_t n)
 
 REF_FORWARD(ref_nearest)
 {
-    const int keys = (int)spec->weights[spec->node->weights[0]].shape[0];
-    const int own = keys - spec->node->shared, classes = spec->in[1].c;
+    const int all = (int)spec->weights[spec->node->weights[0]].shape[0];
+    const int own = all - spec->node->shared, classes = spec->in[1].c;
+    const int keys = spec->node->use_shared ? all : own;
     size_t c = (size_t)spec->in[0].c, area = (size_t)spec->out.h * (size_t)spec->out.w;
     for (size_t p = 0; p < positions(spec->out); p++) {
         int class = largest(m->in[1] + p / area * spec->in_stride[1], classes);

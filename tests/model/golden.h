@@ -37,6 +37,7 @@ struct golden_backend {
     const struct backend_ops *ops;
     int threads;
     bool isolate; /* see plan_config */
+    bool forward; /* only the forward pass in evaluation mode */
 };
 
 /* Each runs the network of a file of its kind on the file's inputs and reports every tensor of the

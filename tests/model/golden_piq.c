@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * PIQ in evaluation mode, and its losses from what we compute and the file's target masks. */
+ * PIQ in evaluation and in training mode: values, losses by the file's target masks, gradients, and
+ * the statistics of batch norms afterwards. */
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/train/learner.h"
 #include "tests/model/golden_run.h"
 
 struct run {
@@ -89,30 +92,28 @@ static double mean_square(const float *a, const float *b, size_t n)
     return sum / (double)n;
 }
 
-static void compare_losses(struct run *r)
+/* Losses of a mask and of what was quantised; mode: "eval" or "train". */
+static void compare_losses(struct run *r, const char *mode, const float *m, const float *hcat,
+                           const float *z_q_x, size_t mask_cells, size_t hcat_cells)
 {
-    struct tensor_shape s;
-    const float *m = plan_value(r->g.plan, r->values.mask, &s);
-    const float *t = golden_load(&r->g, "target_mask", tensor_cells(s));
+    const float *t = golden_load(&r->g, "target_mask", mask_cells);
     if (t == NULL)
         return;
-    double rec = 0;
-    for (size_t i = 0; i < tensor_cells(s); i++)
+    double rec = 0, vq = mean_square(z_q_x, hcat, hcat_cells);
+    for (size_t i = 0; i < mask_cells; i++)
         rec -= (double)t[i] * log((double)m[i] + 1e-10) +
                (1 - (double)t[i]) * log(1 - (double)m[i] + 1e-10);
-    rec /= (double)tensor_cells(s);
-    const float *hcat = plan_value(r->g.plan, r->values.hcat, &s);
-    double vq = mean_square(plan_value(r->g.plan, r->values.z_q_x, NULL), hcat, tensor_cells(s));
+    rec /= (double)mask_cells;
     const struct {
-        const char *tensor;
+        const char *name;
         double value;
-    } losses[] = {{"eval.loss_rec", rec},
-                  {"eval.loss_vq", vq},
-                  {"eval.loss_commit", vq},
-                  {"eval.loss_total", rec + 2 * vq}};
+    } losses[] = {
+        {"loss_rec", rec}, {"loss_vq", vq}, {"loss_commit", vq}, {"loss_total", rec + 2 * vq}};
     for (size_t i = 0; i < ARRAY_LEN(losses); i++) {
+        char tensor[64];
         float value = (float)losses[i].value;
-        golden_compare(&r->g, losses[i].tensor, &value, 1, 1e-5);
+        snprintf(tensor, sizeof tensor, "%s.%s", mode, losses[i].name);
+        golden_compare(&r->g, tensor, &value, 1, 1e-5);
     }
 }
 
@@ -123,7 +124,11 @@ static void compare_all(struct run *r)
     golden_compare_value(&r->g, "eval.indices", r->values.indices, 0);
     golden_compare_value(&r->g, "eval.z_q_x", r->values.z_q_x, 0);
     golden_compare_value(&r->g, "eval.x_tilde", r->values.x_tilde, 5e-5);
-    compare_losses(r);
+    struct tensor_shape mask, hcat;
+    const float *m = plan_value(r->g.plan, r->values.mask, &mask);
+    const float *h = plan_value(r->g.plan, r->values.hcat, &hcat);
+    compare_losses(r, "eval", m, h, plan_value(r->g.plan, r->values.z_q_x, NULL),
+                   tensor_cells(mask), tensor_cells(hcat));
     compare_key_classes(r, "key_class", r->config.keys, r->classes);
     compare_key_classes(r, "key_class_K1024_C50", 1024, 50);
     if (r->g.with->isolate)
@@ -139,16 +144,123 @@ static int build(struct run *r, struct graph *g, struct error *error)
     return piq_build(&r->config, "", r->input, r->scores, true, g, &r->values, error);
 }
 
-/* The class that each image is given. */
-static void fill_scores(struct run *r)
+/* The class that each image is given. scores: [N][classes] */
+static void fill_scores(const struct run *r, float *scores)
 {
-    float *scores = plan_value(r->g.plan, r->scores, NULL);
     for (int n = 0; n < r->g.n; n++) {
         int64_t label;
         memcpy(&label, (const char *)r->labels->data + (size_t)n * sizeof label, sizeof label);
         for (int i = 0; i < r->classes; i++)
             scores[n * r->classes + i] = i == label;
     }
+}
+
+/* Training mode */
+
+/* x: [N][H][W][C] as golden [N][C][H][W]. */
+static void compare_trained(struct run *r, const struct learner *l, const char *tensor, int value,
+                            double limit)
+{
+    struct tensor_shape s;
+    const float *x = learner_value(l, value, &s);
+    float *y = memory_zeroed(tensor_cells(s), sizeof *y);
+    size_t area = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
+    for (size_t i = 0; i < tensor_cells(s) && y != NULL; i++)
+        y[(i / (area * c) * c + i % c) * area + i / c % area] = x[i];
+    if (y != NULL)
+        golden_compare(&r->g, tensor, y, tensor_cells(s), limit);
+    free(y);
+}
+
+/* d loss_total / d what it is made of: the mask, the codebook's vectors, what was quantised. */
+static int fill_seeds(struct run *r, struct learner *l, struct error *error)
+{
+    struct tensor_shape mask, hcat;
+    const float *m = learner_value(l, r->values.mask, &mask);
+    const float *h = learner_value(l, r->values.hcat, &hcat);
+    const float *z = learner_value(l, r->values.z_q_x, NULL);
+    const size_t n = tensor_cells(mask), k = tensor_cells(hcat);
+    compare_losses(r, "train", m, h, z, n, k);
+    const float *t = golden_load(&r->g, "target_mask", n);
+    if (t == NULL)
+        return error_set(error, EINVAL, "%s: no target_mask", safetensors_path(r->g.file));
+    for (size_t i = 0; i < n; i++)
+        learner_seed(l, 0)[i] = (float)(((1 - (double)t[i]) / (1 - (double)m[i] + 1e-10) -
+                                         (double)t[i] / ((double)m[i] + 1e-10)) /
+                                        (double)n);
+    for (size_t i = 0; i < k; i++) {
+        double d = 2 * ((double)z[i] - (double)h[i]) / (double)k;
+        learner_seed(l, 1)[i] = (float)d;
+        learner_seed(l, 2)[i] = (float)-d;
+    }
+    return 0;
+}
+
+/* "adapter.block.0.bias and adapter.block.3.bias are rounding noise" (golden/README). */
+static bool is_noise(const char *name)
+{
+    return strcmp(name, "adapter.block.0.bias") == 0 || strcmp(name, "adapter.block.3.bias") == 0;
+}
+
+static void compare_gradients(struct run *r, struct learner *l)
+{
+    char name[160];
+    learner_update_statistics(l, 0.1f);
+    for (int i = 0; i < learner_ranges(l); i++) {
+        struct learner_range range = learner_range(l, i);
+        snprintf(name, sizeof name, "%s.%s", range.trained ? "grad" : "train.after",
+                 range.weight->name);
+        const float *golden = golden_load(&r->g, name, range.cells);
+        if (golden == NULL) {
+            golden_tell(&r->g, name, NAN, 0, "there is none");
+            continue;
+        }
+        const float *ours =
+            (range.trained ? learner_gradients(l) : learner_parameters(l, NULL)) + range.from;
+        double error = golden_difference(ours, golden, range.cells);
+        if (is_noise(range.weight->name))
+            golden_tell(&r->g, name, error, 1e-4, "absolute");
+        else if (!range.trained) /* a mean of floats of size 1 */
+            golden_tell(&r->g, name, error, 1e-6, "absolute");
+        else
+            golden_tell(&r->g, name, error / golden_largest(golden, range.cells), 3e-3,
+                        "of the largest");
+    }
+}
+
+static int train(struct run *r, struct error *error)
+{
+    struct learner *l = NULL;
+    struct graph g;
+    const struct learner_config config = {.ops = r->g.with->ops, .threads = r->g.with->threads};
+    graph_init(&g);
+    r->config.train = true;
+    int code = build(r, &g, error);
+    const int outputs[] = {r->values.mask, r->values.z_q_x, r->values.hcat};
+    if (code < 0)
+        graph_finish(&g);
+    else
+        code = learner_create(&l, &g, outputs, 3, r->g.weights, &config, error);
+    if (code == 0) {
+        struct tensor_shape s;
+        float *x = learner_value(l, r->input, &s);
+        memcpy(x, plan_value(r->g.plan, r->input, NULL), tensor_cells(s) * sizeof *x);
+        fill_scores(r, learner_value(l, r->scores, NULL));
+        code = learner_forward(l, error);
+    }
+    if (code == 0) {
+        compare_trained(r, l, "train.x_tilde", r->values.x_tilde, 5e-5);
+        compare_trained(r, l, "train.hcat", r->values.hcat, 1e-4);
+        compare_trained(r, l, "train.z_q_x", r->values.z_q_x, 0);
+        compare_trained(r, l, "train.indices", r->values.indices, 0);
+        code = fill_seeds(r, l, error);
+    }
+    if (code == 0)
+        code = learner_backward(l, error);
+    if (code == 0)
+        compare_gradients(r, l);
+    learner_destroy(l);
+    return code;
 }
 
 int golden_piq(const struct safetensors *file, const struct golden_backend *with,
@@ -167,7 +279,7 @@ int golden_piq(const struct safetensors *file, const struct golden_backend *with
     if (code == 0)
         code = golden_fill(&r.g, r.input, r.features, error);
     if (code == 0) {
-        fill_scores(&r);
+        fill_scores(&r, plan_value(r.g.plan, r.scores, NULL));
         code = plan_run(r.g.plan, error);
     }
     if (code == 0) {
@@ -176,6 +288,10 @@ int golden_piq(const struct safetensors *file, const struct golden_backend *with
     }
     if (code == 0)
         golden_tell_rest(&r.g, "eval.");
+    if (code == 0 && !with->forward)
+        code = train(&r, error);
+    if (code == 0 && !with->forward)
+        golden_tell_rest(&r.g, "grad.");
     graph_finish(&g);
     golden_finish(&r.g);
     return code;

@@ -414,7 +414,7 @@ static void quantisation_passes_its_gradient_straight_through(void **state)
     const struct tensor_shape s = {2, 3, 3, 4};
     int x = graph_input(&m.g, s), scores = graph_input(&m.g, (struct tensor_shape){2, 1, 1, 3});
     int codebook = weight(&m.g, "codebook", 2, 9, 4, 0, 0);
-    int keys = graph_nearest(&m.g, x, scores, codebook, 0);
+    int keys = graph_nearest(&m.g, x, scores, codebook, 0, true);
     int z = graph_lookup(&m.g, keys, codebook);
     start(&m, graph_straight_through(&m.g, z, x));
     loss(&m);
@@ -428,7 +428,7 @@ static void quantisation_passes_its_gradient_straight_through(void **state)
     x = graph_input(&m.g, s);
     scores = graph_input(&m.g, (struct tensor_shape){2, 1, 1, 3});
     codebook = weight(&m.g, "codebook", 2, 9, 4, 0, 0);
-    z = graph_lookup(&m.g, graph_nearest(&m.g, x, scores, codebook, 0), codebook);
+    z = graph_lookup(&m.g, graph_nearest(&m.g, x, scores, codebook, 0, true), codebook);
     start(&m, graph_mul(&m.g, z, z)); /* a shift of 1e-5 changes no choice */
     check(&m, "lookup");
     finish(&m);

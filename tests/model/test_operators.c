@@ -357,7 +357,7 @@ static int build(struct graph *g, const struct operator_case *c, int inputs[2])
     case P_QUANTISE: {
         y = inputs[1] = graph_input(g, (struct tensor_shape){c->in.n, 1, 1, CLASSES});
         int codebook = weight(g, "codebook", 2, c->out, ch, 1);
-        return graph_lookup(g, graph_nearest(g, x, y, codebook, SHARED), codebook);
+        return graph_lookup(g, graph_nearest(g, x, y, codebook, SHARED, true), codebook);
     }
     default:
         y = inputs[1] = graph_input(g, c->in);
