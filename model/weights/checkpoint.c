@@ -162,39 +162,35 @@ static int add_index(struct checkpoint *c, const char *path, struct error *error
 
 /* The list */
 
-static void list_safetensors(struct checkpoint *c, size_t source)
+static void add_tensor(struct checkpoint *c, size_t source, struct checkpoint_tensor t,
+                       const int64_t *shape)
 {
-    const struct source *s = &c->sources[source];
-    for (size_t i = 0; i < safetensors_count(s->safetensors); i++) {
-        const struct safetensors_tensor *t = safetensors_at(s->safetensors, i);
-        struct checkpoint_tensor *to = &c->tensors[c->n++];
-        *to = (struct checkpoint_tensor){.name = t->name,
-                                         .path = source_path(s),
-                                         .part = s->part,
-                                         .dtype = t->dtype,
-                                         .rank = t->rank,
-                                         .cells = t->cells,
-                                         .source = source,
-                                         .at = t};
-        memcpy(to->shape, t->shape, sizeof to->shape);
-    }
+    t.source = source;
+    t.path = source_path(&c->sources[source]);
+    t.part = c->sources[source].part;
+    memcpy(t.shape, shape, sizeof t.shape);
+    c->tensors[c->n++] = t;
 }
 
-static void list_torch(struct checkpoint *c, size_t source)
+/* What the two kinds of files say of a tensor has the same names. */
+#define TENSOR_OF(t)                                                                               \
+    (struct checkpoint_tensor)                                                                     \
+    {                                                                                              \
+        .name = (t)->name, .dtype = (t)->dtype, .rank = (t)->rank, .cells = (t)->cells, .at = (t)  \
+    }
+
+static void list_source(struct checkpoint *c, size_t source)
 {
     const struct source *s = &c->sources[source];
-    for (size_t i = 0; i < torch_count(s->torch); i++) {
-        const struct torch_tensor *t = torch_at(s->torch, i);
-        struct checkpoint_tensor *to = &c->tensors[c->n++];
-        *to = (struct checkpoint_tensor){.name = t->name,
-                                         .path = source_path(s),
-                                         .part = s->part,
-                                         .dtype = t->dtype,
-                                         .rank = t->rank,
-                                         .cells = t->cells,
-                                         .source = source,
-                                         .at = t};
-        memcpy(to->shape, t->shape, sizeof to->shape);
+    size_t n = s->safetensors != NULL ? safetensors_count(s->safetensors) : torch_count(s->torch);
+    for (size_t i = 0; i < n; i++) {
+        if (s->safetensors != NULL) {
+            const struct safetensors_tensor *t = safetensors_at(s->safetensors, i);
+            add_tensor(c, source, TENSOR_OF(t), t->shape);
+        } else {
+            const struct torch_tensor *t = torch_at(s->torch, i);
+            add_tensor(c, source, TENSOR_OF(t), t->shape);
+        }
     }
 }
 
@@ -244,10 +240,7 @@ static int list(struct checkpoint *c, struct error *error)
     if (c->tensors == NULL)
         return error_set(error, ENOMEM, "%s: out of memory", c->dir);
     for (size_t i = 0; i < c->n_sources; i++)
-        if (c->sources[i].safetensors != NULL)
-            list_safetensors(c, i);
-        else
-            list_torch(c, i);
+        list_source(c, i);
     int r = check_names(c, error);
     return r == 0 ? check_once(c, error) : r;
 }
