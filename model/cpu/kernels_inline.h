@@ -11,6 +11,9 @@
 
 #include "model/cpu/kernels.h"
 
+/* Vectors are passed between inline functions only: no ABI is touched. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 enum { LANES = 16, COLUMNS = 7 }; /* seven sums and a tap fill the registers of AVX2 */
 
 typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
