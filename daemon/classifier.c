@@ -56,7 +56,8 @@ struct classifier {
 static int create_parts(struct classifier *c, struct error *error)
 {
     struct stft_shape shape = analysis_shape(c->info);
-    struct runner_config runner = {c->config.backend, c->config.threads, c->config.batch};
+    struct runner_config runner = {
+        .backend = c->config.backend, .threads = c->config.threads, .max_batch = c->config.batch};
     int r = analysis_create(&c->analysis, c->info, error);
     if (r == 0)
         r = stft_create(&c->stft, &shape, error);

@@ -47,7 +47,9 @@ struct run {
     const struct model_info *info;
     struct eval_results *results;
     struct eval_pool *pool;
-    struct runner *runner;
+    struct runner *runner;        /* of clean windows, at_once at a time */
+    struct runner *masked_runner; /* of masked ones, which PIQ need not interpret; may be it */
+    int at_once;
     struct runner_result *outputs; /* [EVAL_AT_ONCE] */
     size_t window_cells, plane_cells, map_cells, classes;
     int batch;    /* clips of a chunk */
@@ -159,12 +161,12 @@ static int run_clean(struct run *run, struct chunk *chunk, struct error *error)
     eval_pool_wait(run->pool, &chunk->load);
     int r = count_live(run, chunk, error);
     for (int done = 0, n; r == 0 && done < chunk->n_live; done += n) {
-        n = chunk->n_live - done < EVAL_AT_ONCE ? chunk->n_live - done : EVAL_AT_ONCE;
+        n = chunk->n_live - done < run->at_once ? chunk->n_live - done : run->at_once;
         for (int i = 0; i < n; i++)
             memcpy(runner_input(run->runner, i),
                    chunk->planes + (size_t)chunk->live[done + i] * run->plane_cells,
                    run->plane_cells * sizeof(float));
-        r = runner_run(run->runner, EVAL_AT_ONCE, run->outputs, error);
+        r = runner_run(run->runner, run->at_once, run->outputs, error);
         for (int i = 0; i < n && r == 0; i++)
             take_clean(run, chunk, chunk->live[done + i], &run->outputs[i]);
     }
@@ -204,9 +206,9 @@ static int run_masked(struct run *run, struct buffer *buffer, struct error *erro
     size_t windows = 2 * buffer->n;
     for (size_t done = 0, n; done < windows; done += n) {
         n = windows - done < EVAL_AT_ONCE ? windows - done : EVAL_AT_ONCE;
-        memcpy(runner_input(run->runner, 0), buffer->planes + done * run->plane_cells,
+        memcpy(runner_input(run->masked_runner, 0), buffer->planes + done * run->plane_cells,
                n * run->plane_cells * sizeof(float));
-        int r = runner_run(run->runner, EVAL_AT_ONCE, run->outputs, error);
+        int r = runner_run(run->masked_runner, EVAL_AT_ONCE, run->outputs, error);
         if (r < 0)
             return r;
         for (size_t i = 0; i < n; i++)
@@ -315,6 +317,24 @@ static bool create_buffers(struct run *run)
     return good && run->p != NULL && run->outputs != NULL;
 }
 
+/* PIQ's decoder takes up to a gigabyte a window: one at a time. */
+static int create_runners(struct run *run, struct error *error)
+{
+    const struct eval_config *config = run->config;
+    bool piq = run->info->interpreter == INTERPRETER_PIQ;
+    run->at_once = piq ? 1 : EVAL_AT_ONCE;
+    struct runner_config runner = {
+        .backend = config->backend, .threads = config->threads, .max_batch = run->at_once};
+    int r = runner_create(&run->runner, config->model, &runner, error);
+    run->masked_runner = run->runner;
+    if (r < 0 || !piq)
+        return r;
+    runner.max_batch = EVAL_AT_ONCE;
+    runner.without_piq = true;
+    run->masked_runner = NULL;
+    return runner_create(&run->masked_runner, config->model, &runner, error);
+}
+
 static int create_run(struct run *run, struct error *error)
 {
     const struct eval_config *config = run->config;
@@ -328,9 +348,7 @@ static int create_run(struct run *run, struct error *error)
     if (!create_buffers(run))
         return error_set(error, ENOMEM, "eval: out of memory for batches of %d windows",
                          run->batch);
-    struct runner_config runner = {
-        .backend = config->backend, .threads = config->threads, .max_batch = EVAL_AT_ONCE};
-    int r = runner_create(&run->runner, config->model, &runner, error);
+    int r = create_runners(run, error);
     int threads = config->threads > 0 ? config->threads : eval_pool_cores();
     return r == 0 ? eval_pool_create(&run->pool, run->info, threads, error) : r;
 }
@@ -339,6 +357,8 @@ static int create_run(struct run *run, struct error *error)
 static void finish_run(struct run *run)
 {
     eval_pool_destroy(run->pool);
+    if (run->masked_runner != run->runner)
+        runner_destroy(run->masked_runner);
     runner_destroy(run->runner);
     for (int i = 0; i < CHUNKS; i++) {
         struct chunk *c = &run->chunks[i];

@@ -4,9 +4,9 @@
  *
  * What comes out depends on neither the batch size nor the order in which threads finish. A
  * backend adds up in another order for another number of windows or threads, but in the same order
- * in every place of a run: so the network always hears EVAL_AT_ONCE windows in a run, idle places
- * included, and a batch is how many are made ready together. All sums over clips are taken
- * afterwards, in the table's order. */
+ * in every place of a run: so the network always hears EVAL_AT_ONCE windows in a run (one where PIQ
+ * interprets), idle places included, and a batch is how many are made ready together. All sums over
+ * clips are taken afterwards, in the table's order. */
 #ifndef FOCALD_DAEMON_EVAL_RUN_H
 #define FOCALD_DAEMON_EVAL_RUN_H
 

@@ -106,7 +106,8 @@ static int engine_create(struct engine **ret, struct pipeline *p, const struct m
     int r = 0;
     if (e->analyses == NULL || e->outputs == NULL || e->results == NULL)
         r = error_set(error, ENOMEM, "pipeline: out of memory");
-    struct runner_config runner = {p->backend, p->threads, p->n_streams};
+    struct runner_config runner = {
+        .backend = p->backend, .threads = p->threads, .max_batch = p->n_streams};
     if (r == 0)
         r = runner_create(&e->runner, model, &runner, error);
     for (int i = 0; i < p->n_streams && r == 0; i++) {

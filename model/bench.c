@@ -138,7 +138,7 @@ int network_bench(const struct model *model, int threads, int batch, double seco
                   struct network_bench_result *ret, struct error *error)
 {
     struct runner *runner = NULL;
-    struct runner_config config = {"cpu", threads, batch};
+    struct runner_config config = {.backend = "cpu", .threads = threads, .max_batch = batch};
     int r = runner_create(&runner, model, &config, error);
     if (r == 0)
         r = measure(model, runner, batch, seconds, ret, error);

@@ -69,6 +69,7 @@ struct runner_config {
     const char *backend; /* "auto" or "cpu"; "ref" for tests */
     int threads;         /* 1 ... 256; 0: all cores this process may use */
     int max_batch;       /* 1 ... 64 */
+    bool without_piq;    /* only classify: PIQ is not run, and its map is not given */
 };
 
 /* One window's results. Pointers are into the runner and stay valid until its next run. */
@@ -82,7 +83,8 @@ struct runner; /* compiled plans for batches up to max_batch; one thread at a ti
 
 int runner_create(struct runner **ret, const struct model *model,
                   const struct runner_config *config, struct error *error);
-/* With random weights, by a seed, in the first so many of cascade.h's parts; for the sanity check. */
+/* With random weights, by a seed, in the first so many of cascade.h's parts; for the sanity check.
+ */
 int runner_create_random(struct runner **ret, const struct model *model,
                          const struct runner_config *config, int random_parts, uint64_t seed,
                          struct error *error);

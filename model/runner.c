@@ -21,6 +21,8 @@ struct runner {
     struct backend *backend;
     const struct model_info *info;
     int threads, max_batch;
+    bool piq;
+    int n_maps;
     int n_plans;
     struct {
         int batch; /* 1, 2, 4, … */
@@ -60,8 +62,7 @@ static int make_plan(struct runner *r, int i, const struct net_config *config,
     struct graph graph;
     graph_init(&graph);
     r->plans[i].batch = 1 << i;
-    int code = net_build(config, 1 << i, true, r->info->interpreter == INTERPRETER_PIQ, &graph,
-                         &r->plans[i].values, error);
+    int code = net_build(config, 1 << i, true, r->piq, &graph, &r->plans[i].values, error);
     if (code < 0) {
         graph_finish(&graph);
         return code;
@@ -126,7 +127,7 @@ static int make_results(struct runner *r, struct error *error)
     r->cosines = memory_zeroed(n * (size_t)r->info->n_classes, sizeof(float));
     r->embeddings = memory_zeroed(n * r->embedding_cells, sizeof(float));
     bool complete = r->planes != NULL && r->cosines != NULL && r->embeddings != NULL;
-    for (int s = 0; s < r->info->n_maps; s++) {
+    for (int s = 0; s < r->n_maps; s++) {
         r->map_cells[s] = (size_t)r->info->maps[s].rows * (size_t)r->info->maps[s].cols;
         r->maps[s] = memory_zeroed(n * r->map_cells[s], sizeof(float));
         complete = complete && r->maps[s] != NULL;
@@ -150,6 +151,8 @@ int runner_create_random(struct runner **ret, const struct model *model,
         return error_set(error, ENOMEM, "runner: out of memory");
     r->info = model_info(model);
     r->max_batch = config->max_batch;
+    r->piq = r->info->interpreter == INTERPRETER_PIQ && !config->without_piq;
+    r->n_maps = r->info->n_maps - (r->info->interpreter == INTERPRETER_PIQ && !r->piq);
     r->threads = config->threads > 0 ? config->threads : usable_cores();
     int code = choose_backend(r, config->backend, error);
     if (code == 0)
@@ -229,7 +232,7 @@ static void store_results(struct runner *r, int i, int first)
     const struct net_values *v = &r->plans[i].values;
     copy_value(r, i, v->cosines, r->cosines, (size_t)r->info->n_classes, first);
     copy_value(r, i, v->embedding, r->embeddings, r->embedding_cells, first);
-    for (int s = 0; s < r->info->n_maps; s++)
+    for (int s = 0; s < r->n_maps; s++)
         copy_value(r, i, v->map[s], r->maps[s], r->map_cells[s], first);
 }
 

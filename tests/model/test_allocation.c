@@ -119,7 +119,7 @@ static struct counts count_run(struct runner *runner, int batch)
 
 static void check_model(const char *path, enum interpreter interpreter)
 {
-    struct runner_config config = {"cpu", 2, 3};
+    struct runner_config config = {.backend = "cpu", .threads = 2, .max_batch = 3};
     struct model *model;
     struct runner *runner;
     struct error error;

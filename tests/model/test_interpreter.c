@@ -47,7 +47,7 @@ static struct model *open_as(const char *name, enum interpreter interpreter)
 
 static struct runner *make(const struct model *model, const char *backend, int max_batch)
 {
-    struct runner_config config = {backend, 2, max_batch};
+    struct runner_config config = {.backend = backend, .threads = 2, .max_batch = max_batch};
     struct runner *runner;
     struct error error;
     if (runner_create(&runner, model, &config, &error) < 0)
@@ -157,6 +157,27 @@ static void a_batch_gives_what_single_windows_give(void **state)
     }
 }
 
+static void piq_can_be_left_out_where_only_the_label_is_wanted(void **state)
+{
+    (void)state;
+    struct model *model = open_as("vit-piq", INTERPRETER_PIQ);
+    struct runner_config config = {
+        .backend = "cpu", .threads = 2, .max_batch = 1, .without_piq = true};
+    struct runner *whole = make(model, "cpu", 1), *plain;
+    struct runner_result a, b;
+    struct error error;
+    if (runner_create(&plain, model, &config, &error) < 0)
+        fail_msg("%s", error.text);
+    run(whole, model_info(model), 0, 1, &a);
+    run(plain, model_info(model), 0, 1, &b);
+    assert_memory_equal(a.cosines, b.cosines, CLASSES * sizeof(float));
+    assert_non_null(b.maps[0]);
+    assert_null(b.maps[1]);
+    runner_destroy(whole);
+    runner_destroy(plain);
+    model_close(model);
+}
+
 static void an_interpreter_that_the_model_does_not_have_is_refused(void **state)
 {
     (void)state;
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_interpretation_is_the_last_map),
         cmocka_unit_test(both_backends_give_the_same),
         cmocka_unit_test(a_batch_gives_what_single_windows_give),
+        cmocka_unit_test(piq_can_be_left_out_where_only_the_label_is_wanted),
         cmocka_unit_test(an_interpreter_that_the_model_does_not_have_is_refused),
         cmocka_unit_test(piq_on_windows_of_another_size_is_refused),
         cmocka_unit_test(damaged_weights_of_piq_are_refused),

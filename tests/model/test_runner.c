@@ -30,7 +30,7 @@ static int close_model(void **state)
 
 static struct runner *make(const char *backend, int threads, int max_batch)
 {
-    struct runner_config config = {backend, threads, max_batch};
+    struct runner_config config = {.backend = backend, .threads = threads, .max_batch = max_batch};
     struct runner *runner;
     struct error error;
     if (runner_create(&runner, model, &config, &error) < 0)
@@ -145,8 +145,11 @@ static void a_run_leaves_nothing_behind_for_the_next(void **state)
 static void what_cannot_be_run_is_refused(void **state)
 {
     (void)state;
-    static const struct runner_config wrong[] = {
-        {"cuda", 1, 1}, {"cpu", -1, 1}, {"cpu", 257, 1}, {"cpu", 1, 0}, {"cpu", 1, 65}};
+    static const struct runner_config wrong[] = {{.backend = "cuda", .threads = 1, .max_batch = 1},
+                                                 {.backend = "cpu", .threads = -1, .max_batch = 1},
+                                                 {.backend = "cpu", .threads = 257, .max_batch = 1},
+                                                 {.backend = "cpu", .threads = 1, .max_batch = 0},
+                                                 {.backend = "cpu", .threads = 1, .max_batch = 65}};
     struct runner *runner = NULL;
     struct error error;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
