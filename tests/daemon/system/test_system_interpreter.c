@@ -38,7 +38,7 @@ static int remove_models(void **state)
 {
     (void)state;
     static const char *const files[] = {"model.safetensors", "config.json", "labels.txt"};
-    char path[128];
+    char path[256];
     for (int i = 0; i < 2; i++) {
         for (size_t k = 0; k < sizeof files / sizeof *files; k++) {
             snprintf(path, sizeof path, "%s/%s", models[i], files[k]);
