@@ -125,6 +125,14 @@ int graph_add_node(struct graph *graph, const struct graph_node *node)
     return graph->n_nodes++;
 }
 
+size_t graph_weight_cells(const struct graph_weight *w)
+{
+    size_t cells = 1;
+    for (int i = 0; i < w->rank; i++)
+        cells *= (size_t)w->shape[i];
+    return cells;
+}
+
 int graph_channels(const struct graph *graph, int x)
 {
     return graph->code == 0 && x >= 0 && x < graph->n_nodes ? graph->nodes[x].shape.c : 1;
@@ -212,10 +220,7 @@ size_t graph_parameters(const struct graph *graph)
     for (int i = 0; i < graph->n_weights; i++) {
         if (strstr(graph->weights[i].name, ".running_") != NULL)
             continue;
-        size_t cells = 1;
-        for (int k = 0; k < graph->weights[i].rank; k++)
-            cells *= (size_t)graph->weights[i].shape[k];
-        parameters += cells;
+        parameters += graph_weight_cells(&graph->weights[i]);
     }
     return parameters;
 }

@@ -126,6 +126,7 @@ void graph_finish(struct graph *graph); /* frees */
 int graph_check(const struct graph *graph, struct error *error);
 
 size_t tensor_cells(struct tensor_shape shape);
+size_t graph_weight_cells(const struct graph_weight *weight);
 /* Channels of value x; 1 after a mistake. */
 int graph_channels(const struct graph *graph, int x);
 

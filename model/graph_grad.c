@@ -71,14 +71,6 @@ static void contribute(struct build *b, int value, int gradient)
         *sum = *sum < 0 ? gradient : graph_add(b->g, *sum, gradient);
 }
 
-static size_t weight_cells(const struct graph_weight *w)
-{
-    size_t cells = 1;
-    for (int i = 0; i < w->rank; i++)
-        cells *= (size_t)w->shape[i];
-    return cells;
-}
-
 /* The node that gives the gradients of node i's weights. */
 static void add_weights(struct build *b, enum graph_op op, int i, int n, const int *in)
 {
@@ -87,7 +79,7 @@ static void add_weights(struct build *b, enum graph_op op, int i, int n, const i
     size_t cells = 0;
     const struct graph_node node = b->g->nodes[i];
     for (int k = 0; k < n_trainable(&node); k++)
-        cells += weight_cells(&b->g->weights[node.weights[k]]);
+        cells += graph_weight_cells(&b->g->weights[node.weights[k]]);
     int value = add(b, op, i, (struct tensor_shape){1, 1, 1, (int)cells}, n, in);
     if (value < 0)
         return;
@@ -100,7 +92,7 @@ static void add_weights(struct build *b, enum graph_op op, int i, int n, const i
         }
         if (is_trained(b, w))
             b->ret->weights[w] = (struct graph_gradient){value, from};
-        from += weight_cells(&b->g->weights[w]);
+        from += graph_weight_cells(&b->g->weights[w]);
     }
     graph_output(b->g, value);
 }

@@ -2,21 +2,19 @@
 #include "model/model.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "model/graph.h"
 #include "model/model_internal.h"
+#include "model/text_file.h"
 
 enum {
-    SMALL_FILE_MAX = 8 << 20,
     BUILTIN_CLASSES = 50,
     PIQ_KEYS = 1024,
     PIQ_MAX_KEYS = 1 << 20,
@@ -30,46 +28,6 @@ struct model {
     struct safetensors *file; /* NULL: hashed */
     const char *const *labels;
 };
-
-/* A whole small file. Returns 0 and text to be freed, or a negative errno. */
-static int read_file(const char *path, char **ret, size_t *ret_length, struct error *error)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
-    if (fd < 0)
-        return error_set(error, errno, "%s: cannot read it: %s", path, strerror(errno));
-    FILE *f = fdopen(fd, "r");
-    if (f == NULL) {
-        close(fd);
-        return error_set(error, ENOMEM, "%s: out of memory", path);
-    }
-    int r = 0;
-    char *text = NULL;
-    size_t n = 0;
-    if (fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode)) {
-        r = error_set(error, EINVAL, "%s is not a regular file", path);
-    } else if (st.st_size > SMALL_FILE_MAX) {
-        r = error_set(error, EINVAL, "%s is %lld bytes; allowed: up to %d", path,
-                      (long long)st.st_size, SMALL_FILE_MAX);
-    } else {
-        text = malloc((size_t)st.st_size + 1);
-        if (text == NULL)
-            r = error_set(error, ENOMEM, "%s: out of memory", path);
-        else
-            n = fread(text, 1, (size_t)st.st_size, f);
-        if (r == 0 && ferror(f))
-            r = error_set(error, EIO, "%s: cannot read it", path);
-    }
-    fclose(f);
-    if (r < 0) {
-        free(text);
-        return r;
-    }
-    text[n] = '\0';
-    *ret = text;
-    *ret_length = n;
-    return 0;
-}
 
 /* SHA-256 of the parts, one after the other, in hex. */
 static void hash_text(const char *const *parts, size_t n, char ret[65])
@@ -257,7 +215,7 @@ static int read_config(struct model *m, const char *dir, struct error *error)
     char path[4096], *text;
     size_t length;
     snprintf(path, sizeof path, "%s/config.json", dir);
-    int r = read_file(path, &text, &length, error);
+    int r = text_file_read(path, &text, &length, error);
     if (r < 0)
         return r;
     r = net_config_parse(&m->net, text, length, path, error);
@@ -271,7 +229,7 @@ static int read_preprocess(struct model *m, const char *dir, struct error *error
     size_t length;
     preprocess_default(&m->info.preprocess);
     snprintf(path, sizeof path, "%s/preprocess.json", dir);
-    int r = read_file(path, &text, &length, error);
+    int r = text_file_read(path, &text, &length, error);
     if (r == -ENOENT)
         return 0;
     if (r == 0) {
@@ -287,7 +245,7 @@ static int read_labels(struct model *m, const char *dir, struct error *error)
     size_t length;
     int n = 0;
     snprintf(path, sizeof path, "%s/labels.txt", dir);
-    int r = read_file(path, &text, &length, error);
+    int r = text_file_read(path, &text, &length, error);
     if (r < 0)
         return r;
     r = labels_parse(text, length, path, &m->labels, &n, error);

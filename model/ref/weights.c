@@ -7,11 +7,7 @@
 
 static size_t weight_cells(const struct step_spec *spec, int i)
 {
-    const struct graph_weight *w = &spec->weights[spec->node->weights[i]];
-    size_t cells = 1;
-    for (int k = 0; k < w->rank; k++)
-        cells *= (size_t)w->shape[k];
-    return cells;
+    return graph_weight_cells(&spec->weights[spec->node->weights[i]]);
 }
 
 static size_t aligned_cells(size_t cells)

@@ -24,14 +24,6 @@ struct learner {
     void *arena;
 };
 
-static size_t weight_cells(const struct graph_weight *w)
-{
-    size_t cells = 1;
-    for (int i = 0; i < w->rank; i++)
-        cells *= (size_t)w->shape[i];
-    return cells;
-}
-
 /* The plan takes the graph over; ours keeps what is asked for later. */
 static int copy_graph(struct graph *ret, const struct graph *from, struct error *error)
 {
@@ -53,7 +45,7 @@ static int copy_parameters(struct learner *l, struct weights *weights, struct er
     if (l->from == NULL || l->arrays == NULL)
         return error_set(error, ENOMEM, "learner: out of memory");
     for (int i = 0; i < n; i++)
-        l->from[i + 1] = l->from[i] + weight_cells(&l->graph.weights[i]);
+        l->from[i + 1] = l->from[i] + graph_weight_cells(&l->graph.weights[i]);
     l->parameters = memory_large(l->from[n] * sizeof(float));
     l->gradients = memory_large(l->from[n] * sizeof(float));
     if (l->parameters == NULL || l->gradients == NULL)
@@ -63,7 +55,7 @@ static int copy_parameters(struct learner *l, struct weights *weights, struct er
         const float *data = weights_get(weights, w->name, w->rank, w->shape, error);
         if (data == NULL)
             return -EINVAL;
-        memcpy(l->parameters + l->from[i], data, weight_cells(w) * sizeof(float));
+        memcpy(l->parameters + l->from[i], data, graph_weight_cells(w) * sizeof(float));
         weights_done(weights);
         l->arrays[i] =
             (struct weights_array){w->name, w->rank, w->shape, l->parameters + l->from[i]};

@@ -47,14 +47,6 @@ static double *room(size_t n)
     return x;
 }
 
-static size_t weight_cells(const struct graph_weight *w)
-{
-    size_t cells = 1;
-    for (int i = 0; i < w->rank; i++)
-        cells *= (size_t)w->shape[i];
-    return cells;
-}
-
 static bool is_variance(const struct graph_weight *w)
 {
     return strstr(w->name, "running_var") != NULL;
@@ -72,7 +64,7 @@ static void start(struct machine *m, int output)
         m->values[i] =
             m->g.nodes[i].op == GRAPH_SLICE ? NULL : room(tensor_cells(m->g.nodes[i].shape));
     for (int i = 0; i < m->g.n_weights; i++) {
-        size_t cells = weight_cells(&m->g.weights[i]);
+        size_t cells = graph_weight_cells(&m->g.weights[i]);
         m->weights[i] = room(cells);
         for (size_t k = 0; k < cells; k++)
             m->weights[i][k] = is_variance(&m->g.weights[i]) ? 1 + 0.5 * uniform() : uniform();
@@ -171,7 +163,7 @@ static void check(struct machine *m, const char *name)
         struct graph_gradient at = m->backward.weights[i];
         if (at.value < 0 || strstr(m->g.weights[i].name, "running") != NULL)
             continue;
-        size_t n = weight_cells(&m->g.weights[i]);
+        size_t n = graph_weight_cells(&m->g.weights[i]);
         double *copy = room(n);
         memcpy(copy, m->values[at.value] + at.from, n * sizeof *copy);
         check_array(m, name, m->g.weights[i].name, m->weights[i], copy, n);
