@@ -21,8 +21,8 @@ static const double mb = 1e6;
 
 static const struct option_spec specs[] = {
     {"json", 'j', NULL, "one JSON object instead of the table", NULL, NULL},
-    {"model", 'm', "DIR", "focalnet-base or another built-in geometry, or a model's directory", NULL,
-     NULL},
+    {"model", 'm', "DIR", "focalnet-base or another built-in geometry, or a model's directory",
+     NULL, NULL},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
     {"batch", 'b', "N", "windows run at once by `network`, 1 to 64 (1)", NULL, NULL},
