@@ -5,11 +5,14 @@
 
 #include <stdbool.h>
 
+#include "daemon/bar.h"
+
 struct eval_progress {
     const char *what; /* "clips" */
     int total;
-    bool quiet, terminal, shown;
-    double began_s, drawn_s;
+    bool quiet;
+    struct bar bar;
+    double began_s;
     int tenths; /* told */
 };
 

@@ -14,7 +14,8 @@ struct train_progress {
     int epochs; /* of the whole run */
     int done;   /* before this process began */
     int epoch;  /* that lasts, from 1 */
-    double began_s, epoch_began_s, ended_s;
+    bool quiet;
+    double began_s, epoch_began_s, validation_began_s;
 };
 
 /* done: epochs that a resumed run has behind it. quiet: nothing is shown at all. */
