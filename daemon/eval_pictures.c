@@ -3,7 +3,9 @@
 
 #include <cairo.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,34 +15,18 @@
 #include "daemon/eval_plot.h"
 
 /* pixels */
-enum { MARGIN = 24, TITLE = 66, PANEL = 460, PANEL_HEIGHT = 320 };
-
-static cairo_t *begin_picture(int width, int height, const char *title, const char *subtitle,
-                              cairo_surface_t **ret)
-{
-    *ret = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
-    cairo_t *cr = cairo_create(*ret);
-    cairo_set_source_rgb(cr, 1, 1, 1);
-    cairo_paint(cr);
-    draw_ink(cr, draw_dark);
-    draw_fitted(cr, title, MARGIN, MARGIN + 20, width - 2 * MARGIN, 20, true);
-    draw_ink(cr, draw_faint);
-    draw_fitted(cr, subtitle, MARGIN, MARGIN + 42, width - 2 * MARGIN, 13, false);
-    return cr;
-}
+enum { MARGIN = PLOT_MARGIN, TITLE = PLOT_TITLE, PANEL = 460, PANEL_HEIGHT = 320 };
 
 static int end_picture(cairo_t *cr, cairo_surface_t *surface, const char *dir, const char *name,
                        struct error *error)
 {
-    char *path = NULL;
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (n >= 0 && (size_t)n < sizeof path)
+        return plot_end_picture(cr, surface, path, error);
     cairo_destroy(cr);
-    cairo_surface_flush(surface);
-    int r = asprintf(&path, "%s/%s", dir, name) < 0 ? error_set(error, ENOMEM, "out of memory")
-                                                    : draw_write_png(surface, path, error);
-    if (r == 0 || path != NULL)
-        free(path);
     cairo_surface_destroy(surface);
-    return r;
+    return error_set(error, ENAMETOOLONG, "%s: the path is too long", dir);
 }
 
 /* Who is taken for whom. Rows: the classes that occur; columns: those, and behind them the others
@@ -176,7 +162,7 @@ static int write_confusion(const struct eval_report *r, const char *dir, struct 
              "%.1f %% of %d clips right; numbers are clips, darker is more of a row%s",
              100 * r->figures->accuracy, r->figures->counted,
              m.cols > m.rows ? "; columns with grey names occur in no clip" : "");
-    cr = begin_picture(width > 640 ? width : 640, height, title, subtitle, &surface);
+    cr = plot_begin_picture(width > 640 ? width : 640, height, title, subtitle, &surface);
     for (int row = 0; row < m.rows; row++)
         for (int col = 0; col < m.cols; col++)
             draw_cell(&m, cr, row, col);
@@ -256,9 +242,9 @@ static int write_sweep(const struct eval_report *r, const char *dir, struct erro
              r->figures->heard, interpreter_name(r->info->interpreter),
              r->figures->explanations[0].quantile);
     cairo_surface_t *surface;
-    cairo_t *cr = begin_picture(2 * MARGIN + 2 * (PLOT_LEFT + PANEL + PLOT_RIGHT),
-                                2 * MARGIN + TITLE + PLOT_ABOVE + PANEL_HEIGHT + PLOT_BELOW, title,
-                                subtitle, &surface);
+    cairo_t *cr = plot_begin_picture(2 * MARGIN + 2 * (PLOT_LEFT + PANEL + PLOT_RIGHT),
+                                     2 * MARGIN + TITLE + PLOT_ABOVE + PANEL_HEIGHT + PLOT_BELOW,
+                                     title, subtitle, &surface);
     draw_sweep(cr, r, points, columns);
     free(points);
     free(columns);
@@ -315,9 +301,9 @@ static int write_sanity(const struct eval_report *r, const char *dir, struct err
              interpreter_name(r->info->interpreter),
              json_integer_value(json_object_get(r->sanity, "clips")));
     cairo_surface_t *surface;
-    cairo_t *cr = begin_picture(2 * MARGIN + PLOT_LEFT + width + PLOT_RIGHT,
-                                2 * MARGIN + TITLE + PLOT_ABOVE + PANEL_HEIGHT + PLOT_BELOW, title,
-                                subtitle, &surface);
+    cairo_t *cr = plot_begin_picture(2 * MARGIN + PLOT_LEFT + width + PLOT_RIGHT,
+                                     2 * MARGIN + TITLE + PLOT_ABOVE + PANEL_HEIGHT + PLOT_BELOW,
+                                     title, subtitle, &surface);
     plot_draw(cr, &plot);
     free(names);
     free(columns);

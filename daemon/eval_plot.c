@@ -6,8 +6,9 @@
 
 #include "daemon/draw.h"
 
-static const double line_ink[3] = {0.16, 0.32, 0.60}, grid_ink[3] = {0.88, 0.89, 0.91},
-                    mark_ink[3] = {0.80, 0.33, 0.20};
+static const double line_inks[PLOT_MAX_SERIES][3] = {
+    {0.16, 0.32, 0.60}, {0.88, 0.56, 0.10}, {0.20, 0.55, 0.40}};
+static const double grid_ink[3] = {0.88, 0.89, 0.91}, mark_ink[3] = {0.80, 0.33, 0.20};
 
 struct axes {
     double x_low, x_high, y_low, y_high, y_step;
@@ -28,14 +29,25 @@ static double point_x(const struct plot *p, int i)
     return p->xs != NULL ? p->xs[i] : i;
 }
 
+static int series_of(const struct plot *p)
+{
+    return p->series != NULL ? p->n_series : 1;
+}
+
+static const double *ys_of(const struct plot *p, int series)
+{
+    return p->series != NULL ? p->series[series].ys : p->ys;
+}
+
 static void spread(const struct plot *p, double *ret_low, double *ret_high)
 {
     *ret_low = 0;
     *ret_high = 0;
-    for (int i = 0; i < p->n; i++) {
-        *ret_low = fmin(*ret_low, p->lows != NULL ? p->lows[i] : p->ys[i]);
-        *ret_high = fmax(*ret_high, p->highs != NULL ? p->highs[i] : p->ys[i]);
-    }
+    for (int k = 0; k < series_of(p); k++)
+        for (int i = 0; i < p->n; i++) {
+            *ret_low = fmin(*ret_low, p->lows != NULL ? p->lows[i] : ys_of(p, k)[i]);
+            *ret_high = fmax(*ret_high, p->highs != NULL ? p->highs[i] : ys_of(p, k)[i]);
+        }
 }
 
 /* Zero is always on the axis, and the ends are whole steps. */
@@ -44,6 +56,9 @@ static struct axes axes_of(const struct plot *p)
     struct axes a = {.y_low = p->low, .y_high = p->high};
     a.x_low = p->xs != NULL ? fmin(p->xs[0], isnan(p->mark) ? p->xs[0] : p->mark) : -0.5;
     a.x_high = p->xs != NULL ? fmax(p->xs[p->n - 1], isnan(p->mark) ? 0 : p->mark) : p->n - 0.5;
+    double room = p->whole ? 0.02 * (a.x_high - a.x_low) : 0; /* a mark at an end is seen */
+    a.x_low -= room;
+    a.x_high += room;
     if (!(p->low < p->high)) {
         spread(p, &a.y_low, &a.y_high);
         if (!(a.y_high > a.y_low))
@@ -102,6 +117,7 @@ static void draw_x_axis(cairo_t *cr, const struct plot *p, const struct axes *a)
     cairo_set_line_width(cr, 1);
     if (p->xs != NULL && a->x_high > a->x_low) {
         double step = draw_tick_step(a->x_high - a->x_low, 10);
+        step = p->whole ? fmax(step, 1) : step;
         for (double x = ceil(a->x_low / step - 1e-9) * step; x <= a->x_high + step * 1e-6;
              x += step) {
             draw_format_tick(text, sizeof text, x, step);
@@ -109,7 +125,7 @@ static void draw_x_axis(cairo_t *cr, const struct plot *p, const struct axes *a)
         }
     } else {
         for (int i = 0; i < p->n; i++) {
-            snprintf(text, sizeof text, "%.3g", point_x(p, i));
+            snprintf(text, sizeof text, "%.6g", point_x(p, i));
             draw_x_tick(cr, p, x_of(p, a, point_x(p, i)), p->names != NULL ? p->names[i] : text);
         }
     }
@@ -131,34 +147,59 @@ static void draw_mark(cairo_t *cr, const struct plot *p, const struct axes *a)
     cairo_set_dash(cr, NULL, 0, 0);
 }
 
-static void draw_points(cairo_t *cr, const struct plot *p, const struct axes *a)
+static void draw_bars(cairo_t *cr, const struct plot *p, const struct axes *a)
 {
-    draw_ink(cr, line_ink);
+    const double *ink = line_inks[0];
+    cairo_set_line_width(cr, 7);
+    cairo_set_source_rgba(cr, ink[0], ink[1], ink[2], 0.22);
     for (int i = 0; p->lows != NULL && i < p->n; i++) {
         double x = x_of(p, a, point_x(p, i));
-        if (isnan(p->ys[i]))
-            continue;
-        cairo_set_line_width(cr, 7);
-        cairo_set_source_rgba(cr, line_ink[0], line_ink[1], line_ink[2], 0.22);
-        draw_line(cr, x, y_of(p, a, p->lows[i]), x, y_of(p, a, p->highs[i]));
+        if (!isnan(ys_of(p, 0)[i]))
+            draw_line(cr, x, y_of(p, a, p->lows[i]), x, y_of(p, a, p->highs[i]));
     }
-    draw_ink(cr, line_ink);
-    cairo_set_line_width(cr, 2);
-    for (int i = 0, drawn = 0; i < p->n; i++) {
-        if (isnan(p->ys[i]))
+}
+
+/* Points are told apart from the line only where there is room for them. */
+static void draw_points(cairo_t *cr, const struct plot *p, const struct axes *a, int series)
+{
+    const double *ys = ys_of(p, series);
+    int drawn = 0;
+    draw_ink(cr, line_inks[series]);
+    cairo_set_line_width(cr, p->n <= 200 ? 2 : 1.2);
+    cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
+    for (int i = 0; i < p->n; i++) {
+        if (isnan(ys[i]))
             continue;
-        double x = x_of(p, a, point_x(p, i)), y = y_of(p, a, p->ys[i]);
+        double x = x_of(p, a, point_x(p, i)), y = y_of(p, a, ys[i]);
         if (drawn++ == 0)
             cairo_move_to(cr, x, y);
         else
             cairo_line_to(cr, x, y);
     }
     cairo_stroke(cr);
-    for (int i = 0; i < p->n; i++) {
-        if (isnan(p->ys[i]))
+    for (int i = 0; i < p->n && drawn * 12 <= p->width; i++) {
+        if (isnan(ys[i]))
             continue;
-        cairo_arc(cr, x_of(p, a, point_x(p, i)), y_of(p, a, p->ys[i]), 3.5, 0, 2 * M_PI);
+        cairo_arc(cr, x_of(p, a, point_x(p, i)), y_of(p, a, ys[i]), 3.5, 0, 2 * M_PI);
         cairo_fill(cr);
+    }
+}
+
+/* In the title's line, at its right end. */
+static void draw_legend(cairo_t *cr, const struct plot *p)
+{
+    double right = p->x + p->width, y = p->y - 11;
+    draw_font(cr, 12, false);
+    for (int k = p->n_series - 1; k >= 0; k--) {
+        cairo_text_extents_t e;
+        cairo_text_extents(cr, p->series[k].name, &e);
+        draw_ink(cr, draw_dark);
+        draw_text(cr, p->series[k].name, right, y, 1);
+        right -= e.x_advance + 6;
+        draw_ink(cr, line_inks[k]);
+        cairo_set_line_width(cr, 3);
+        draw_line(cr, right - 18, y - 4, right, y - 4);
+        right -= 18 + 16;
     }
 }
 
@@ -171,6 +212,34 @@ void plot_draw(cairo_t *cr, const struct plot *p)
     draw_y_axis(cr, p, &a);
     draw_x_axis(cr, p, &a);
     draw_mark(cr, p, &a);
-    draw_points(cr, p, &a);
+    draw_bars(cr, p, &a);
+    for (int k = 0; k < series_of(p); k++)
+        draw_points(cr, p, &a, k);
+    if (p->series != NULL)
+        draw_legend(cr, p);
     draw_frame(cr, p->x, p->y, p->width, p->height);
+}
+
+cairo_t *plot_begin_picture(int width, int height, const char *title, const char *subtitle,
+                            cairo_surface_t **ret)
+{
+    *ret = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    cairo_t *cr = cairo_create(*ret);
+    int room = width - 2 * PLOT_MARGIN;
+    cairo_set_source_rgb(cr, 1, 1, 1);
+    cairo_paint(cr);
+    draw_ink(cr, draw_dark);
+    draw_fitted(cr, title, PLOT_MARGIN, PLOT_MARGIN + 20, room, 20, true);
+    draw_ink(cr, draw_faint);
+    draw_fitted(cr, subtitle, PLOT_MARGIN, PLOT_MARGIN + 42, room, 13, false);
+    return cr;
+}
+
+int plot_end_picture(cairo_t *cr, cairo_surface_t *surface, const char *path, struct error *error)
+{
+    cairo_destroy(cr);
+    cairo_surface_flush(surface);
+    int r = draw_write_png(surface, path, error);
+    cairo_surface_destroy(surface);
+    return r;
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/train_curves.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/eval_plot.h"
+
+enum { PANEL = 460, PANEL_HEIGHT = 260, MAX_PANELS = 5 };
+
+enum column {
+    EPOCH,
+    LOSS,
+    TEACHER_LOSS,
+    ACCURACY,
+    VALID_ACCURACY,
+    FID_I,
+    RATE,
+    COLUMNS,
+};
+
+struct curves {
+    int n;
+    double *columns[COLUMNS];       /* [n] each */
+    const struct train_epoch *best; /* or NULL */
+    struct plot_series accuracies[2];
+    int n_accuracies;
+    char rate_label[64];
+    struct plot panels[MAX_PANELS];
+    int n_panels;
+};
+
+static bool measured(const struct curves *c, enum column column)
+{
+    for (int i = 0; i < c->n; i++)
+        if (!isnan(c->columns[column][i]))
+            return true;
+    return false;
+}
+
+/* An infinite value has no place on an axis. */
+static double on_axis(double x)
+{
+    return isfinite(x) ? x : (double)NAN;
+}
+
+static void fill(struct curves *c, const struct train_epoch *epochs)
+{
+    bool classes = false;
+    for (int i = 0; i < c->n; i++)
+        classes = classes || isfinite(epochs[i].class_loss);
+    for (int i = 0; i < c->n; i++) {
+        const struct train_epoch *e = &epochs[i];
+        c->columns[EPOCH][i] = e->epoch;
+        c->columns[LOSS][i] = on_axis(classes ? e->class_loss : e->loss);
+        c->columns[TEACHER_LOSS][i] = on_axis(e->teacher_loss);
+        c->columns[ACCURACY][i] = on_axis(e->accuracy);
+        c->columns[VALID_ACCURACY][i] = on_axis(e->valid_accuracy);
+        c->columns[FID_I][i] = on_axis(e->fid_i);
+        c->columns[RATE][i] = on_axis(e->rate);
+        if (e->best)
+            c->best = e;
+    }
+}
+
+/* Rates are small: the axis counts in a power of ten, which its label names. */
+static void scale_rates(struct curves *c)
+{
+    static const char *const digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    double most = 0;
+    for (int i = 0; i < c->n; i++)
+        most = fmax(most, c->columns[RATE][i]);
+    int power = most > 0 ? (int)floor(log10(most) + 1e-9) : 0;
+    snprintf(c->rate_label, sizeof c->rate_label, "learning rate");
+    if (power >= -1 || power < -99)
+        return;
+    for (int i = 0; i < c->n; i++)
+        c->columns[RATE][i] *= pow(10, -power);
+    snprintf(c->rate_label, sizeof c->rate_label, "learning rate in 10⁻%s%s",
+             -power >= 10 ? digits[-power / 10] : "", digits[-power % 10]);
+}
+
+static struct plot *add_panel(struct curves *c, const char *title, const char *y_label,
+                              enum column column)
+{
+    struct plot *p = &c->panels[c->n_panels++];
+    *p = (struct plot){.width = PANEL,
+                       .height = PANEL_HEIGHT,
+                       .title = title,
+                       .x_label = "epoch",
+                       .y_label = y_label,
+                       .n = c->n,
+                       .xs = c->columns[EPOCH],
+                       .whole = true,
+                       .ys = c->columns[column],
+                       .mark = c->best != NULL ? c->best->epoch : (double)NAN};
+    return p;
+}
+
+static void add_accuracy(struct curves *c)
+{
+    if (measured(c, VALID_ACCURACY))
+        c->accuracies[c->n_accuracies++] =
+            (struct plot_series){"validation", c->columns[VALID_ACCURACY]};
+    if (measured(c, ACCURACY))
+        c->accuracies[c->n_accuracies++] =
+            (struct plot_series){"training, as augmented", c->columns[ACCURACY]};
+    if (c->n_accuracies == 0)
+        return;
+    struct plot *p = add_panel(c, "Accuracy", "share of clips", ACCURACY);
+    p->series = c->accuracies;
+    p->n_series = c->n_accuracies;
+    p->high = 1;
+}
+
+static void add_panels(struct curves *c)
+{
+    bool teacher = measured(c, TEACHER_LOSS);
+    add_panel(c, teacher ? "Loss of the classes" : "Loss", "mean over the training batches", LOSS);
+    if (teacher)
+        add_panel(c, "Loss against the teacher", "mean over the training batches", TEACHER_LOSS);
+    add_accuracy(c);
+    if (measured(c, FID_I))
+        add_panel(c, "FID-I: the part kept gets the same label", "FID-I", FID_I)->high = 1;
+    scale_rates(c);
+    add_panel(c, "Learning rate", c->rate_label, RATE);
+}
+
+static void write_subtitle(const struct curves *c, const struct train_epoch *last, char *ret,
+                           size_t size)
+{
+    int n = snprintf(ret, size, "%d epoch%s, %llu steps", last->epoch, last->epoch == 1 ? "" : "s",
+                     (unsigned long long)last->step);
+    if (c->best != NULL && n > 0 && (size_t)n < size)
+        n += snprintf(ret + n, size - (size_t)n, "; the dashed line is the best epoch, %d",
+                      c->best->epoch);
+    if (c->best != NULL && isfinite(c->best->valid_accuracy) && n > 0 && (size_t)n < size)
+        n += snprintf(ret + n, size - (size_t)n, ": accuracy %.3f in validation",
+                      c->best->valid_accuracy);
+    if (c->best != NULL && isfinite(c->best->fid_i) && n > 0 && (size_t)n < size)
+        snprintf(ret + n, size - (size_t)n, ", FID-I %.3f", c->best->fid_i);
+}
+
+static int draw(struct curves *c, const char *path, const char *title, const char *subtitle,
+                struct error *error)
+{
+    int across = c->n_panels <= 3 ? c->n_panels : (c->n_panels + 1) / 2;
+    int down = (c->n_panels + across - 1) / across;
+    int cell_width = PLOT_LEFT + PANEL + PLOT_RIGHT;
+    int cell_height = PLOT_ABOVE + PANEL_HEIGHT + PLOT_BELOW;
+    cairo_surface_t *surface;
+    cairo_t *cr = plot_begin_picture(2 * PLOT_MARGIN + across * cell_width,
+                                     2 * PLOT_MARGIN + PLOT_TITLE + down * cell_height, title,
+                                     subtitle, &surface);
+    for (int i = 0; i < c->n_panels; i++) {
+        c->panels[i].x = PLOT_MARGIN + PLOT_LEFT + i % across * cell_width;
+        c->panels[i].y = PLOT_MARGIN + PLOT_TITLE + PLOT_ABOVE + i / across * cell_height;
+        plot_draw(cr, &c->panels[i]);
+    }
+    return plot_end_picture(cr, surface, path, error);
+}
+
+int train_curves_write(const char *path, const char *name, const struct train_epoch *epochs, int n,
+                       struct error *error)
+{
+    struct curves c = {.n = n};
+    char title[300], subtitle[256];
+    double *cells = calloc((size_t)n * COLUMNS, sizeof *cells);
+    if (cells == NULL)
+        return error_set(error, ENOMEM, "%s: out of memory", path);
+    for (int k = 0; k < COLUMNS; k++)
+        c.columns[k] = cells + (size_t)k * (size_t)n;
+    fill(&c, epochs);
+    add_panels(&c);
+    snprintf(title, sizeof title, "Training of %s", name);
+    write_subtitle(&c, &epochs[n - 1], subtitle, sizeof subtitle);
+    int r = draw(&c, path, title, subtitle, error);
+    free(cells);
+    return r;
+}
