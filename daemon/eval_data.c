@@ -1,40 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/eval_data.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/eval_csv.h"
-
-static const char table_name[] = "meta/esc50.csv";
+#include "model/model_internal.h"
 
 /* Folds */
-
-static bool parse_fold(const char **at, int *ret)
-{
-    if (!isdigit((unsigned char)**at))
-        return false;
-    char *end;
-    long value = strtol(*at, &end, 10);
-    *at = end;
-    *ret = (int)value;
-    return value >= 0 && value <= EVAL_MAX_FOLD;
-}
 
 int eval_folds_parse(const char *text, uint64_t *ret, struct error *error)
 {
     uint64_t folds = 0;
     for (const char *at = text;; at++) {
         int from, to;
-        bool good = parse_fold(&at, &from);
+        bool good = eval_fold_parse(&at, &from);
         to = from;
         if (good && *at == '-') {
             at++;
-            good = parse_fold(&at, &to) && to >= from;
+            good = eval_fold_parse(&at, &to) && to >= from;
         }
         if (!good || (*at != ',' && *at != '\0'))
             return error_set(error, EINVAL,
@@ -86,31 +72,31 @@ static bool same_name(const char *a, const char *b, size_t n)
     return i == n && a[i] == '\0';
 }
 
-static int find_class(const struct model_info *info, const char *name, size_t n)
+bool eval_names_equal(const char *a, const char *b)
 {
-    for (int i = 0; i < info->n_classes; i++)
-        if (same_name(info->labels[i], name, n))
-            return i;
-    return -1;
+    return same_name(a, b, strlen(b));
 }
 
 int eval_class_find(const struct model_info *info, const char *name)
 {
-    return find_class(info, name, strlen(name));
+    for (int i = 0; i < info->n_classes; i++)
+        if (eval_names_equal(info->labels[i], name))
+            return i;
+    return -1;
 }
 
-/* What the model calls the category: by an alias if there is one, or itself; -1. */
-static int class_of(const struct eval_data_config *config, const struct model_info *info,
-                    const char *category)
+/* What the category is called: by an alias if there is one, or itself. */
+static const char *name_of(const struct eval_data_config *config, const char *category)
 {
     for (int i = 0; i < config->n_aliases; i++) {
         const char *equal = strchr(config->aliases[i], '=');
         if (same_name(category, config->aliases[i], (size_t)(equal - config->aliases[i])))
-            return eval_class_find(info, equal + 1);
+            return equal + 1;
     }
-    return eval_class_find(info, category);
+    return category;
 }
 
+/* info NULL: there is no model yet. */
 static int check_aliases(const struct eval_data_config *config, const struct model_info *info,
                          struct error *error)
 {
@@ -121,7 +107,7 @@ static int check_aliases(const struct eval_data_config *config, const struct mod
                              "--alias %.60s: allowed: the set's name = the model's, as in "
                              "bird=chirping_birds",
                              config->aliases[i]);
-        if (eval_class_find(info, equal + 1) < 0)
+        if (info != NULL && !config->one_of_many && eval_class_find(info, equal + 1) < 0)
             return error_set(error, EINVAL, "--alias %.60s: model %s has no class %.40s",
                              config->aliases[i], info->name, equal + 1);
     }
@@ -173,113 +159,69 @@ static int tell_unknown(const struct unknown *u, const char *table, const struct
                      table, info->name, list);
 }
 
-/* The table */
+/* Clips */
 
-struct columns {
-    int filename, fold, category;
-};
-
-static int find_columns(const struct csv *csv, const char *table, struct columns *ret,
+/* A fold that is not there is told with those that are. */
+static int choose_folds(const struct eval_listing *listing, uint64_t wanted, uint64_t *ret,
                         struct error *error)
 {
-    const struct {
-        const char *name;
-        int *to;
-    } wanted[] = {{"filename", &ret->filename}, {"fold", &ret->fold}, {"category", &ret->category}};
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        *wanted[i].to = csv_column(csv, wanted[i].name);
-        if (*wanted[i].to < 0)
-            return error_set(error, EINVAL,
-                             "%s: has no column %s; its heading must name filename, fold and "
-                             "category",
-                             table, wanted[i].name);
-    }
-    return 0;
-}
-
-static int fold_of(const struct csv *csv, const struct columns *columns, int row, const char *table,
-                   int *ret, struct error *error)
-{
-    const char *text = csv_cell(csv, row, columns->fold), *at = text;
-    if (!parse_fold(&at, ret) || *at != '\0')
-        return error_set(error, EINVAL, "%s: line %d: fold is %.20s; allowed: 0 to %d", table,
-                         csv->lines[row + 1], text, EVAL_MAX_FOLD);
-    return 0;
-}
-
-/* Every row's fold is read, so that a fold that is not there can be told with those that are. */
-static int choose_folds(const struct csv *csv, const struct columns *columns, const char *table,
-                        uint64_t wanted, uint64_t *ret, struct error *error)
-{
     uint64_t there = 0;
-    for (int row = 0; row + 1 < csv->n_rows; row++) {
-        int fold = 0, r = fold_of(csv, columns, row, table, &fold, error);
-        if (r < 0)
-            return r;
-        there |= UINT64_C(1) << fold;
-    }
-    if (there == 0)
-        return error_set(error, EINVAL, "%s: has a heading and no clips", table);
+    for (int row = 0; row < listing->n; row++)
+        there |= UINT64_C(1) << listing->rows[row].fold;
     uint64_t missing = wanted & ~there;
     if (missing != 0) {
         char missing_text[200], there_text[200];
         eval_folds_text(missing, missing_text, sizeof missing_text);
         eval_folds_text(there, there_text, sizeof there_text);
-        return error_set(error, EINVAL, "--folds: %s has no fold %s; it has %s", table,
+        return error_set(error, EINVAL, "--folds: %s has no fold %s; it has %s", listing->where,
                          missing_text, there_text);
     }
     *ret = wanted != 0 ? wanted : there;
     return 0;
 }
 
-static int add_clip(struct eval_data *data, const struct csv *csv, const struct columns *columns,
-                    int row, const char *dir, int fold, int label)
+static int add_clip(struct eval_data *data, int row, int label)
 {
+    const struct eval_row *from = &data->listing.rows[row];
     struct eval_clip *clip = &data->clips[data->n];
-    *clip = (struct eval_clip){.file = csv_cell(csv, row, columns->filename),
-                               .fold = fold,
-                               .label = label,
-                               .line = csv->lines[row + 1]};
-    if (asprintf(&clip->path, "%s/audio/%s", dir, clip->file) < 0) {
+    *clip = (struct eval_clip){
+        .file = from->file, .fold = from->fold, .label = label, .line = from->line, .row = row};
+    if (asprintf(&clip->path, "%s/%s", data->listing.audio, from->file) < 0) {
         clip->path = NULL;
         return -ENOMEM;
     }
     data->n++;
-    data->present[label] = true;
+    if (label >= 0)
+        data->present[label] = true;
     return 0;
 }
 
-static int choose_clips(struct eval_data *data, const struct csv *csv,
-                        const struct columns *columns, const char *table,
-                        const struct eval_data_config *config, const struct model_info *info,
-                        struct error *error)
+static int choose_clips(struct eval_data *data, const struct eval_data_config *config,
+                        const struct model_info *info, struct error *error)
 {
     struct unknown unknown = {0};
-    for (int row = 0; row + 1 < csv->n_rows; row++) {
-        int fold = 0, r = fold_of(csv, columns, row, table, &fold, error);
-        if (r < 0)
-            return r;
-        if (!(data->folds >> fold & 1))
+    for (int row = 0; row < data->listing.n; row++) {
+        const struct eval_row *from = &data->listing.rows[row];
+        if (!(data->folds >> from->fold & 1))
             continue;
-        const char *category = csv_cell(csv, row, columns->category);
-        int label = class_of(config, info, category);
-        if (label < 0)
-            count_unknown(&unknown, category);
-        else if (add_clip(data, csv, columns, row, config->dir, fold, label) < 0)
-            return error_set(error, ENOMEM, "%s: out of memory", table);
+        int label = eval_class_find(info, name_of(config, from->category));
+        if (label < 0 && !config->keep_unknown)
+            count_unknown(&unknown, from->category);
+        else if (add_clip(data, row, label) < 0)
+            return error_set(error, ENOMEM, "%s: out of memory", data->listing.where);
     }
     data->skipped_unknown = unknown.n_clips;
     if (unknown.n_clips > 0 && !config->skip_unknown)
-        return tell_unknown(&unknown, table, info, error);
-    if (data->n == 0)
+        return tell_unknown(&unknown, data->listing.where, info, error);
+    if (data->n == 0 && !config->one_of_many)
         return error_set(error, EINVAL,
-                         "%s: no clip of these folds is of a class that model %s has", table,
-                         info->name);
+                         "%s: no clip of these folds is of a class that model %s has",
+                         data->listing.where, info->name);
     return 0;
 }
 
 /* A file that is not there is told before the work begins. */
-static int check_files(const struct eval_data *data, const char *table, struct error *error)
+static int check_files(const struct eval_data *data, struct error *error)
 {
     int missing = 0, first = -1;
     for (int i = 0; i < data->n; i++)
@@ -289,55 +231,41 @@ static int check_files(const struct eval_data *data, const char *table, struct e
         }
     if (missing == 0)
         return 0;
-    char others[64] = "";
+    const struct eval_clip *clip = &data->clips[first];
+    char place[32] = "", others[64] = "";
+    if (clip->line > 0)
+        snprintf(place, sizeof place, " line %d:", clip->line);
     if (missing > 1)
         snprintf(others, sizeof others, " (and %d more)", missing - 1);
     return error_set(error, ENOENT,
-                     "%.200s: line %d: %.160s%s cannot be read; --keep-going leaves out what fails",
-                     table, data->clips[first].line, data->clips[first].path, others);
+                     "%.200s:%s %.160s%s cannot be read; --keep-going leaves out what fails",
+                     data->listing.where, place, clip->path, others);
 }
 
-static int read_table(struct eval_data *data, struct csv *csv, const char *table,
-                      const struct eval_data_config *config, const struct model_info *info,
-                      struct error *error)
+static int read_clips(struct eval_data *data, const struct eval_data_config *config,
+                      const struct model_info *info, struct error *error)
 {
-    struct columns columns;
-    int r = csv_read(csv, table, error);
-    if (r == -ENOENT)
-        return error_set(error, ENOENT,
-                         "--data %s: has no %s; expected: a directory with audio/ and %s",
-                         config->dir, table_name, table_name);
+    int r = eval_listing_read(&data->listing, config->dir, error);
     if (r == 0)
-        r = find_columns(csv, table, &columns, error);
-    if (r == 0)
-        r = choose_folds(csv, &columns, table, config->folds, &data->folds, error);
+        r = choose_folds(&data->listing, config->folds, &data->folds, error);
     if (r < 0)
         return r;
-    data->clips = calloc((size_t)csv->n_rows, sizeof *data->clips);
+    data->rows = data->listing.n;
+    data->clips = calloc((size_t)data->rows, sizeof *data->clips);
     data->present = calloc((size_t)info->n_classes, sizeof *data->present);
     if (data->clips == NULL || data->present == NULL)
-        return error_set(error, ENOMEM, "%s: out of memory", table);
-    r = choose_clips(data, csv, &columns, table, config, info, error);
-    return r == 0 && !config->keep_going ? check_files(data, table, error) : r;
+        return error_set(error, ENOMEM, "%s: out of memory", data->listing.where);
+    r = choose_clips(data, config, info, error);
+    return r == 0 && !config->keep_going ? check_files(data, error) : r;
 }
 
 int eval_data_read(struct eval_data *ret, const struct eval_data_config *config,
                    const struct model_info *info, struct error *error)
 {
     struct eval_data data = {0};
-    struct csv csv = {0};
-    char *table = NULL;
     int r = check_aliases(config, info, error);
-    if (r == 0 && asprintf(&table, "%s/%s", config->dir, table_name) < 0) {
-        table = NULL;
-        r = error_set(error, ENOMEM, "out of memory");
-    }
     if (r == 0)
-        r = read_table(&data, &csv, table, config, info, error);
-    data.names = csv.text; /* the clips' names lie in it */
-    csv.text = NULL;
-    csv_finish(&csv);
-    free(table);
+        r = read_clips(&data, config, info, error);
     if (r < 0) {
         eval_data_finish(&data);
         return r;
@@ -352,6 +280,91 @@ void eval_data_finish(struct eval_data *data)
         free(data->clips[i].path);
     free(data->clips);
     free(data->present);
-    free(data->names);
+    eval_listing_finish(&data->listing);
     *data = (struct eval_data){0};
+}
+
+/* Classes without a model */
+
+static int compare_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names that are equal by eval_names_equal stand together, by their bytes. */
+static int compare_plain(const void *a, const void *b)
+{
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    size_t i = 0;
+    while (x[i] != '\0' && plain(x[i]) == plain(y[i]))
+        i++;
+    int d = (unsigned char)plain(x[i]) - (unsigned char)plain(y[i]);
+    return d != 0 ? d : strcmp(x, y);
+}
+
+void eval_classes_unite(char **classes, int *n)
+{
+    int unique = 0;
+    if (*n < 1)
+        return;
+    qsort(classes, (size_t)*n, sizeof *classes, compare_plain);
+    for (int i = 0; i < *n; i++)
+        if (unique > 0 && eval_names_equal(classes[unique - 1], classes[i]))
+            free(classes[i]);
+        else
+            classes[unique++] = classes[i];
+    *n = unique;
+    qsort(classes, (size_t)unique, sizeof *classes, compare_bytes);
+}
+
+void eval_classes_free(char **classes, int n)
+{
+    for (int i = 0; i < n && classes != NULL; i++)
+        free(classes[i]);
+    free(classes);
+}
+
+static int list_classes(const struct eval_listing *listing, const struct eval_data_config *config,
+                        char **classes, int *n, struct error *error)
+{
+    for (int row = 0; row < listing->n; row++) {
+        const char *name = name_of(config, listing->rows[row].category);
+        if (*n > 0 && strcmp(classes[*n - 1], name) == 0)
+            continue;
+        if (!text_is_label(name))
+            return error_set(error, EINVAL,
+                             "%s: class %.40s of clip %.80s: allowed: 1 to %d bytes of UTF-8 text "
+                             "without control characters",
+                             listing->where, text_is_printable(name) ? name : "(not printable)",
+                             listing->rows[row].file, LABEL_MAX_BYTES);
+        classes[*n] = strdup(name);
+        if (classes[*n] == NULL)
+            return error_set(error, ENOMEM, "%s: out of memory", listing->where);
+        ++*n;
+    }
+    eval_classes_unite(classes, n);
+    return 0;
+}
+
+int eval_data_classes(const struct eval_data_config *config, char ***ret, int *ret_n,
+                      struct error *error)
+{
+    struct eval_listing listing = {0};
+    char **classes = NULL;
+    int n = 0, r = check_aliases(config, NULL, error);
+    if (r == 0)
+        r = eval_listing_read(&listing, config->dir, error);
+    if (r == 0) {
+        classes = calloc((size_t)listing.n, sizeof *classes);
+        r = classes == NULL ? error_set(error, ENOMEM, "%s: out of memory", listing.where)
+                            : list_classes(&listing, config, classes, &n, error);
+    }
+    eval_listing_finish(&listing);
+    if (r < 0) {
+        eval_classes_free(classes, n);
+        return r;
+    }
+    *ret = classes;
+    *ret_n = n;
+    return 0;
 }

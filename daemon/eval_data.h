@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Labelled clips in ESC-50's layout: DIR/audio/ and DIR/meta/esc50.csv with at least the columns
- * filename, fold and category. Classes are found by their names, never by their numbers. */
+ * Labelled clips, in ESC-50's layout or in one folder a class (eval_listing.h), chosen by fold and
+ * class. Classes are found by their names, never by their numbers. */
 #ifndef FOCALD_DAEMON_EVAL_DATA_H
 #define FOCALD_DAEMON_EVAL_DATA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "daemon/eval_listing.h"
 #include "model/model.h"
 
-enum { EVAL_MAX_FOLD = 63 };
-
 struct eval_clip {
-    const char *file; /* as the table names it */
+    const char *file; /* as the table names it, or CLASS/FILE */
     char *path;
     int fold;
-    int label; /* the model's class */
-    int line;  /* of the table */
+    int label; /* the model's class; -1: it has none (only with keep_unknown) */
+    int line;  /* of the table; 0: there is none */
+    int row;   /* of the table, from 0, or of the folders' files in order */
 };
 
 struct eval_data_config {
@@ -26,16 +27,20 @@ struct eval_data_config {
     const char *const *aliases; /* [n_aliases] "bird=chirping_birds" */
     int n_aliases;
     bool skip_unknown; /* clips of a class that the model does not know are left out */
+    bool keep_unknown; /* or left in */
     bool keep_going;   /* files that are missing are left in, to be counted as failed */
+    bool one_of_many;  /* of the sets of a training: no clip of the model's classes need be in it,
+                          and an alias may name a class that the model does not have */
 };
 
 struct eval_data {
     struct eval_clip *clips; /* [n], in the table's order */
     int n;
-    uint64_t folds;      /* those of clips */
+    int rows;            /* of the set, of all folds and classes */
+    uint64_t folds;      /* those that were chosen */
     int skipped_unknown; /* clips of the folds left out */
     bool *present;       /* [classes of the model] occurs among clips */
-    char *names;         /* of the files */
+    struct eval_listing listing;
 };
 
 /* "4,6-9" -> bits. -EINVAL with what is allowed. */
@@ -49,8 +54,18 @@ int eval_data_read(struct eval_data *ret, const struct eval_data_config *config,
                    const struct model_info *info, struct error *error);
 void eval_data_finish(struct eval_data *data); /* also of a zeroed struct */
 
-/* The model's class of that name, '_', '-' and ' ' and the case of ASCII letters being equal; or
- * -1. */
+/* The classes of a set of which there is no model yet, all folds', by their aliases: [*ret_n],
+ * sorted by their bytes, each once, to be freed by eval_classes_free. Of names that are equal by
+ * eval_names_equal it is the first. Of config, only dir and the aliases count. */
+int eval_data_classes(const struct eval_data_config *config, char ***ret, int *ret_n,
+                      struct error *error);
+void eval_classes_free(char **classes, int n); /* takes NULL */
+/* Sorts them and makes them unique in the same way; those left over are freed. */
+void eval_classes_unite(char **classes, int *n);
+
+/* '_', '-' and ' ' and the case of ASCII letters are equal. */
+bool eval_names_equal(const char *a, const char *b);
+/* The model's class of that name, or -1. */
 int eval_class_find(const struct model_info *info, const char *name);
 
 #endif
