@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What can be told of a training's sound files before the work begins: whether they are there, are
+ * sound and long enough, and whether what validates is not among what trains. */
+#ifndef FOCALD_DAEMON_TRAIN_FILES_H
+#define FOCALD_DAEMON_TRAIN_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "daemon/eval_data.h"
+
+/* Samples that the clip is long at rate_hz, by its header. Errors name the file: it is not there,
+ * not a regular file, not sound, or shorter than `least` samples (-EINVAL). */
+int train_file_check(const char *path, int rate_hz, size_t least, struct error *error);
+
+/* Takes the clips out of data that train_file_check refuses, *ret_left_out more; without keep_going
+ * the first is the error. */
+int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool keep_going,
+                      int *ret_left_out, struct error *error);
+
+/* -EINVAL where one file, by whatever name, is both a training and a validation clip: its accuracy
+ * would be that of a lesson. Both: [n]. Files that are not there are passed over. */
+int train_files_overlap(const struct eval_data *train, const struct eval_data *valid, int n,
+                        struct error *error);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a larger network says of every clip of a set, in a safetensors file: "embedding" [N][E] and
+ * "scores" [N][S], F16 or F32, a row for each clip of the set in its order (eval_listing.h), those
+ * of folds that are not used included. */
+#ifndef FOCALD_DAEMON_TRAIN_TEACHER_H
+#define FOCALD_DAEMON_TRAIN_TEACHER_H
+
+#include "base/error.h"
+
+struct train_teacher {
+    int rows;                          /* N */
+    int embedding_width, scores_width; /* E, S */
+    float *embedding;                  /* [N][E] */
+    float *scores;                     /* [N][S], 0..1 */
+};
+
+/* -EINVAL where the file has not `rows` rows, the tensor or its type is not as it should be, or a
+ * value is not finite or a score beyond 0..1 (the row is named); those of opening; -ENOMEM. */
+int train_teacher_read(struct train_teacher *ret, const char *path, int rows, struct error *error);
+void train_teacher_finish(struct train_teacher *teacher); /* also of a zeroed struct */
+
+#endif
