@@ -296,6 +296,146 @@ static void what_a_set_lacks_is_named(void **state)
     SAYS(&error, "/nowhere/at/all", "meta/esc50.csv");
 }
 
+/* One folder a class */
+
+static void write_in(const char *dir, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", place, dir);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", place, dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int read_folders(struct eval_data *data, const char *name, struct eval_data_config config,
+                        struct error *error)
+{
+    char dir[128];
+    snprintf(dir, sizeof dir, "%s/%s", place, name);
+    config.dir = dir;
+    error->text[0] = '\0';
+    return eval_data_read(data, &config, &info, error);
+}
+
+static void make_folders(void)
+{
+    char name[32], path[128];
+    snprintf(path, sizeof path, "%s/own", place);
+    mkdir(path, 0777);
+    for (int i = 11; i >= 0; i--) {
+        snprintf(name, sizeof name, "%c.%s", 'a' + i, i % 2 == 0 ? "wav" : "FLAC");
+        write_in("own/dog", name);
+    }
+    write_in("own/Chirping Birds", "z.ogg");
+    write_in("own/Chirping Birds", "B.mp3");
+    write_in("own/dog", ".hidden.wav");
+    write_in("own/dog", "notes.txt");
+    write_in("own/dog", "wav");
+    write_in("own/.git", "a.wav");
+    write_in("own", "beside.wav");
+    write_in("own/dog/deeper.wav", "a.wav"); /* a folder, whatever it is called */
+}
+
+static void folders_are_classes_and_their_files_are_dealt_to_five_folds(void **state)
+{
+    struct eval_data data;
+    struct error error;
+    char path[256];
+    make_folders();
+    if (read_folders(&data, "own", (struct eval_data_config){0}, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(data.n, 14);
+    assert_int_equal(data.rows, 14);
+    assert_true(data.folds == 0x3e);
+    assert_string_equal(data.clips[0].file, "Chirping Birds/B.mp3");
+    assert_string_equal(data.clips[1].file, "Chirping Birds/z.ogg");
+    assert_int_equal(data.clips[0].label, 1);
+    for (int i = 0; i < 12; i++) {
+        const struct eval_clip *clip = &data.clips[2 + i];
+        snprintf(path, sizeof path, "%s/own/dog/%c.%s", place, 'a' + i,
+                 i % 2 == 0 ? "wav" : "FLAC");
+        assert_string_equal(clip->path, path);
+        assert_int_equal(clip->label, 3);
+        assert_int_equal(clip->fold, i % 5 + 1);
+        assert_int_equal(clip->row, 2 + i);
+    }
+    eval_data_finish(&data);
+    const struct eval_data_config third = {.folds = 1 << 3};
+    assert_int_equal(read_folders(&data, "own", third, &error), 0);
+    assert_int_equal(data.n, 2); /* dogs c and h */
+    assert_int_equal(data.clips[1].row, 9);
+    assert_int_equal(data.rows, 14);
+    eval_data_finish(&data);
+    const struct eval_data_config none = {.folds = 1 << 6};
+    assert_int_equal(read_folders(&data, "own", none, &error), -EINVAL);
+    SAYS(&error, "no fold 6", "it has 1-5");
+}
+
+static void what_folders_lack_is_named(void **state)
+{
+    struct eval_data data;
+    struct error error;
+    const struct eval_data_config all = {0};
+    char path[128];
+    write_in("bare", "a.wav");
+    assert_int_equal(read_folders(&data, "bare", all, &error), -ENOENT);
+    SAYS(&error, "bare", "meta/esc50.csv", "folder of sound files for each class");
+    assert_int_equal(read_folders(&data, "bare/a.wav", all, &error), -ENOTDIR);
+    snprintf(path, sizeof path, "%s/half", place);
+    mkdir(path, 0777);
+    write_in("half/dog", "a.wav");
+    write_in("half/cat", "readme.txt");
+    assert_int_equal(read_folders(&data, "half", all, &error), -EINVAL);
+    SAYS(&error, "half/cat", "class cat has no clip");
+    snprintf(path, sizeof path, "%s/lost", place);
+    mkdir(path, 0777);
+    write_in("lost/audio", "a.wav"); /* ESC-50's layout without its table */
+    assert_int_equal(read_folders(&data, "lost", all, &error), -ENOENT);
+    SAYS(&error, "lost", "has no meta/esc50.csv");
+    snprintf(path, sizeof path, "%s/gone", place);
+    mkdir(path, 0777);
+    write_in("gone/dog", "a.wav");
+    snprintf(path, sizeof path, "%s/gone/dog/b.wav", place);
+    assert_int_equal(symlink("/nowhere.wav", path), 0);
+    assert_int_equal(read_folders(&data, "gone", all, &error), -ENOENT);
+    SAYS(&error, "dog/b.wav", "cannot be read");
+    assert_null(strstr(error.text, "line"));
+}
+
+/* Classes before there is a model */
+
+static void the_classes_of_a_set_are_sorted_and_each_once(void **state)
+{
+    char **classes;
+    int n;
+    struct error error;
+    const char *const aliases[] = {"bird=chirping_birds"};
+    struct eval_data_config config = {.dir = place, .aliases = aliases, .n_aliases = 1};
+    write_table("filename,fold,category\n"
+                "a.wav,1,dog\nb.wav,1,bird\nc.wav,2,Dog\nd.wav,7,wolf\ne.wav,1,chirping_birds\n"
+                "f.wav,1,a_b\ng.wav,1,a1\nh.wav,1,bird\ni.wav,1,a b\n");
+    assert_int_equal(eval_data_classes(&config, &classes, &n, &error), 0);
+    const char *const want[] = {"Dog", "a b", "a1", "chirping_birds", "wolf"};
+    assert_int_equal(n, ARRAY_LEN(want));
+    for (int i = 0; i < n; i++)
+        assert_string_equal(classes[i], want[i]);
+    eval_classes_free(classes, n);
+    const char *const bad[] = {"a.wav,1,\n", "a.wav,1,a\tb\n", "a.wav,1,\xff\n", "a.wav,1,\" \"\n"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        char table[128];
+        snprintf(table, sizeof table, "filename,fold,category\n%s", bad[i]);
+        write_table(table);
+        assert_int_equal(eval_data_classes(&config, &classes, &n, &error), -EINVAL);
+        SAYS(&error, "a.wav", "allowed");
+    }
+    const char *const half[] = {"bird"};
+    config.aliases = half;
+    assert_int_equal(eval_data_classes(&config, &classes, &n, &error), -EINVAL);
+    SAYS(&error, "--alias bird");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +447,9 @@ int main(void)
         cmocka_unit_test(classes_are_found_by_name_and_never_by_number),
         cmocka_unit_test(an_unknown_class_is_told_with_its_clips_unless_it_is_to_be_skipped),
         cmocka_unit_test(what_a_set_lacks_is_named),
+        cmocka_unit_test(folders_are_classes_and_their_files_are_dealt_to_five_folds),
+        cmocka_unit_test(what_folders_lack_is_named),
+        cmocka_unit_test(the_classes_of_a_set_are_sorted_and_each_once),
     };
     return cmocka_run_group_tests(tests, make_place, remove_place);
 }
