@@ -130,6 +130,34 @@ static int read_set(struct train_data *d, const struct train_data_config *config
     return r;
 }
 
+static bool is_category(const struct eval_data *data, const char *name)
+{
+    for (int row = 0; row < data->listing.n; row++)
+        if (eval_names_equal(data->listing.rows[row].category, name))
+            return true;
+    return false;
+}
+
+/* An alias of what no set has is mistyped, and its clips are of a class of their own. */
+static int check_aliases(const struct train_data *d, const struct train_data_config *config,
+                         struct error *error)
+{
+    for (int i = 0; i < config->n_aliases; i++) {
+        const char *alias = config->aliases[i];
+        char *name = strndup(alias, strcspn(alias, "="));
+        if (name == NULL)
+            return no_memory(error);
+        bool found = false;
+        for (int s = 0; s < d->n_sets && !found; s++)
+            found = is_category(&d->train[s], name) || is_category(&d->valid[s], name);
+        free(name);
+        if (!found)
+            return error_set(error, EINVAL, "--alias %.60s: no set has a class of the first name",
+                             alias);
+    }
+    return 0;
+}
+
 static int read_sets(struct train_data *d, const struct train_data_config *config,
                      struct error *error)
 {
@@ -144,6 +172,8 @@ static int read_sets(struct train_data *d, const struct train_data_config *confi
     int r = 0;
     for (int s = 0; s < config->n_sets && r == 0; s++)
         r = read_set(d, config, s, &info, error);
+    if (r == 0)
+        r = check_aliases(d, config, error);
     return r == 0 ? train_files_overlap(d->train, d->valid, d->n_sets, error) : r;
 }
 

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a training reads: several sets under one list of classes, a teacher's rows with the clips
+ * they are of, whole clips in the cache, and every way in which all that can be wrong. */
+#include "tests/model/places.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sndfile.h>
+
+#include "base/memory.h"
+#include "daemon/eval_window.h"
+#include "daemon/stop.h"
+#include "daemon/train_data.h"
+#include "daemon/train_files.h"
+#include "model/weights/safetensors_write.h"
+
+enum { RATE = 16000, FRAME = 372, E = 3, S = 2 };
+
+/* Sound files: n samples that are the clip's own */
+
+static void write_sound(const char *path, int rate, int channels, int format, int n)
+{
+    static unsigned sounds;
+    SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
+    SNDFILE *file = sf_open(path, SFM_WRITE, &info);
+    float *x = calloc((size_t)(n * channels) + 1, sizeof *x);
+    sounds++;
+    assert_non_null(file);
+    for (int i = 0; i < n * channels; i++)
+        x[i] = (float)(0.5 * sin(0.01 * i * (1 + sounds % 7)));
+    assert_int_equal(sf_writef_float(file, x, n), n);
+    sf_close(file);
+    free(x);
+}
+
+static void write_wav(const char *path, int n)
+{
+    write_sound(path, RATE, 1, SF_FORMAT_WAV | SF_FORMAT_FLOAT, n);
+}
+
+/* A set in ESC-50's layout: "name fold class" in each line. */
+static struct place make_set(const char *name, const char *const *clips, int n)
+{
+    struct place dir = in_scratch(name), table, sound;
+    char file[64], class[64];
+    int fold;
+    mkdir(dir.path, 0777);
+    const char *const folders[] = {"audio", "meta"};
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        snprintf(table.path, sizeof table.path, "%.3000s/%s", dir.path, folders[i]);
+        mkdir(table.path, 0777);
+    }
+    snprintf(table.path, sizeof table.path, "%.3000s/meta/esc50.csv", dir.path);
+    FILE *f = fopen(table.path, "we");
+    assert_non_null(f);
+    fputs("filename,fold,target,category\n", f);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(sscanf(clips[i], "%63s %d %63[^\n]", file, &fold, class), 3);
+        fprintf(f, "%s,%d,0,%s\n", file, fold, class);
+        snprintf(sound.path, sizeof sound.path, "%.3000s/audio/%s", dir.path, file);
+        if (access(sound.path, F_OK) != 0)
+            write_wav(sound.path, 1000 + i);
+    }
+    assert_int_equal(fclose(f), 0);
+    return dir;
+}
+
+#define SET(name, ...)                                                                             \
+    make_set(name, (const char *const[]){__VA_ARGS__},                                             \
+             (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)))
+
+enum { FOLD1 = 1 << 1, FOLD2 = 1 << 2, FOLD3 = 1 << 3, FOLD4 = 1 << 4 };
+
+/* Two sets: kitchen calls chirping_birds by another name. */
+static struct place farm, kitchen;
+
+static void make_sets(void)
+{
+    farm = SET("farm", "a.wav 1 dog", "b.wav 1 chirping_birds", "c.wav 2 dog", "d.wav 4 dog",
+               "e.wav 4 chirping_birds", "f.wav 5 dog");
+    kitchen = SET("kitchen", "a.wav 4 bird", "b.wav 2 bird", "c.wav 2 plates", "d.wav 4 plates",
+                  "e.wav 6 plates");
+}
+
+static const char *const aliases[] = {"bird=chirping birds"};
+
+static struct train_data_config config_of(const struct train_set *sets, int n)
+{
+    return (struct train_data_config){.sets = sets,
+                                      .n_sets = n,
+                                      .aliases = aliases,
+                                      .n_aliases = 1,
+                                      .rate_hz = RATE,
+                                      .least_samples = FRAME};
+}
+
+static struct train_data read_well(const struct train_data_config *config)
+{
+    struct train_data data;
+    struct error error = {""};
+    if (train_data_read(&data, config, &error) != 0)
+        fail_msg("%s", error.text);
+    return data;
+}
+
+static void refused(const struct train_data_config *config, int code, const char *a, const char *b,
+                    const char *c)
+{
+    struct train_data data = {.n = -7};
+    struct error error = {""};
+    int r = train_data_read(&data, config, &error);
+    if (r != code)
+        fail_msg("%d instead of %d: %s", r, code, error.text);
+    assert_int_equal(data.n, -7); /* untouched */
+    assert_line(&error, a, b, c, NULL);
+}
+
+/* Sets and classes */
+
+static void several_sets_come_under_one_list_of_classes(void **state)
+{
+    make_sets();
+    const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                     {kitchen.path, FOLD2 | 1 << 6, FOLD4, NULL}};
+    const struct train_data_config config = config_of(sets, 2);
+    struct train_data data = read_well(&config);
+    const char *const classes[] = {"chirping birds", "dog", "plates"};
+    assert_int_equal(data.n_classes, 3);
+    for (int c = 0; c < 3; c++)
+        assert_string_equal(data.labels[c], classes[c]);
+    const struct {
+        const char *name;
+        int label, set, row, fold;
+    } want[] = {{"farm/audio/a.wav", 1, 0, 0, 1},    {"farm/audio/b.wav", 0, 0, 1, 1},
+                {"farm/audio/c.wav", 1, 0, 2, 2},    {"kitchen/audio/b.wav", 0, 1, 1, 2},
+                {"kitchen/audio/c.wav", 2, 1, 2, 2}, {"kitchen/audio/e.wav", 2, 1, 4, 6}};
+    assert_int_equal(data.n, ARRAY_LEN(want));
+    assert_int_equal(data.n_labelled, ARRAY_LEN(want));
+    for (int i = 0; i < data.n; i++) {
+        const struct train_clip *clip = &data.clips[i];
+        assert_string_equal(clip->path, in_scratch(want[i].name).path);
+        assert_int_equal(clip->label, want[i].label);
+        assert_int_equal(clip->set, want[i].set);
+        assert_int_equal(clip->row, want[i].row);
+        assert_int_equal(clip->fold, want[i].fold);
+    }
+    assert_int_equal(data.n_valid, 4);
+    assert_int_equal(data.valid[0].n, 2);
+    assert_int_equal(data.valid[1].n, 2);
+    assert_int_equal(data.valid[1].clips[0].label, 0);
+    assert_int_equal(data.valid[1].clips[1].label, 2);
+    assert_true(data.valid[1].present[0] && !data.valid[1].present[1] && data.valid[1].present[2]);
+    assert_null(data.embeddings);
+    assert_null(data.taught);
+    train_data_finish(&data);
+    train_data_finish(&data);
+}
+
+static void a_set_may_only_train_or_only_validate(void **state)
+{
+    make_sets();
+    const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, 0, NULL},
+                                     {farm.path, 0, FOLD4, NULL}};
+    struct train_data_config config = config_of(sets, 2);
+    config.n_aliases = 0;
+    struct train_data data = read_well(&config);
+    assert_int_equal(data.n, 3);
+    assert_int_equal(data.valid[0].n, 0);
+    assert_int_equal(data.valid[1].n, 2);
+    train_data_finish(&data);
+}
+
+static void a_list_of_labels_keeps_its_order_and_what_it_leaves_out_is_told(void **state)
+{
+    make_sets();
+    const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                     {kitchen.path, FOLD2 | 1 << 6, FOLD4, NULL}};
+    const char *const labels[] = {"plates", "Dog"};
+    struct train_data_config config = config_of(sets, 2);
+    config.labels = labels;
+    config.n_labels = 2;
+    refused(&config, -EINVAL, "farm/meta/esc50.csv", "chirping_birds (1 clip)", "--skip-unknown");
+    config.skip_unknown = true;
+    struct train_data data = read_well(&config);
+    assert_string_equal(data.labels[1], "Dog");
+    assert_int_equal(data.n, 4); /* dogs a and c, plates c and e */
+    assert_int_equal(data.clips[0].label, 1);
+    assert_int_equal(data.clips[2].label, 0);
+    assert_int_equal(data.n_valid, 2);
+    assert_int_equal(data.skipped_unknown, 4);
+    train_data_finish(&data);
+    const char *const twice[] = {"dog", "plates", "DOG"}, *const empty[] = {"dog", ""};
+    config.labels = twice;
+    config.n_labels = 3;
+    refused(&config, -EINVAL, "dog", "DOG", "same class");
+    config.labels = empty;
+    config.n_labels = 2;
+    refused(&config, -EINVAL, "labels", "number 2", "allowed");
+    config.n_labels = 1;
+    refused(&config, -EINVAL, "1 class;", "allowed: 2", "");
+}
+
+static void what_cannot_be_learnt_is_told_before_the_work_begins(void **state)
+{
+    make_sets();
+    struct train_set set = {farm.path, FOLD2, FOLD4, NULL};
+    struct train_data_config config = config_of(&set, 1);
+    config.n_aliases = 0;
+    refused(&config, -EINVAL, "class chirping_birds has no clip", "2 of ", "farm");
+    set.train_folds = FOLD1 | FOLD3;
+    refused(&config, -EINVAL, "no fold 3", "1-2,4-5", "farm");
+    set.train_folds = 0;
+    refused(&config, -EINVAL, "no clip of a class in the training folds", "none", "");
+    set = (struct train_set){farm.path, FOLD1, 0, NULL};
+    refused(&config, -EINVAL, "no clip of a class in the validation folds", "none", "");
+    set.valid_folds = FOLD4;
+    const char *const labels[] = {"dog", "wolf", "bear"};
+    config.labels = labels;
+    config.n_labels = 3;
+    config.skip_unknown = true;
+    refused(&config, -EINVAL, "class wolf has no clip", "1 of", "1 more");
+    config.labels = &labels[1]; /* none of them */
+    config.n_labels = 2;
+    refused(&config, -EINVAL, "no clip of a class in the training folds", "1 of", "farm");
+    config.labels = NULL;
+    const char *const mistyped[] = {"brid=chirping_birds"};
+    config.aliases = mistyped;
+    config.n_aliases = 1;
+    refused(&config, -EINVAL, "--alias brid=chirping_birds", "no set has", "");
+    config.n_aliases = 0;
+    config.n_sets = 0;
+    refused(&config, -EINVAL, "--data", "", "");
+    set.dir = "/nowhere";
+    config.n_sets = 1;
+    refused(&config, -ENOENT, "/nowhere", "meta/esc50.csv", "");
+}
+
+/* Files */
+
+static void a_clip_that_both_trains_and_validates_is_refused_by_any_name(void **state)
+{
+    make_sets();
+    const struct train_set same[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                     {farm.path, FOLD4, 0, NULL}};
+    struct train_data_config config = config_of(same, 2);
+    config.n_aliases = 0;
+    refused(&config, -EINVAL, "farm/audio/d.wav is a training clip", "validates", "folds");
+    struct place alias = in_scratch("farm-by-link");
+    assert_int_equal(symlink(farm.path, alias.path), 0);
+    struct train_set by_link[] = {same[0], {alias.path, FOLD4, 0, NULL}};
+    config.sets = by_link;
+    refused(&config, -EINVAL, "farm-by-link/audio/d.wav is a training clip", "farm/audio/d.wav",
+            "");
+    for (int hard = 0; hard < 2; hard++) {
+        struct place own = in_scratch(hard ? "hard" : "soft");
+        char dog[4200], clip[4300], from[4200];
+        mkdir(own.path, 0777);
+        snprintf(dog, sizeof dog, "%s/dog", own.path);
+        mkdir(dog, 0777);
+        snprintf(clip, sizeof clip, "%s/other name.wav", dog);
+        snprintf(from, sizeof from, "%s/audio/d.wav", farm.path);
+        assert_int_equal(hard ? link(from, clip) : symlink(from, clip), 0);
+        by_link[1] = (struct train_set){own.path, FOLD1, 0, NULL};
+        refused(&config, -EINVAL, "other name.wav", "farm/audio/d.wav", "");
+    }
+}
+
+static void a_clip_shorter_than_a_frame_is_named_or_left_out(void **state)
+{
+    static const struct {
+        const char *name;
+        int rate, n;
+        bool enough;
+    } cases[] = {{"short.wav", RATE, FRAME - 1, false},
+                 {"just.wav", RATE, FRAME, true},
+                 {"fast.wav", 3 * RATE, 3 * FRAME - 3, false},
+                 {"slow.wav", RATE / 2, FRAME / 2, true},
+                 {"none.wav", RATE, 0, false}};
+    struct place dir =
+        SET("short", "short.wav 1 dog", "just.wav 1 dog", "fast.wav 1 dog", "slow.wav 1 cat",
+            "none.wav 1 cat", "v.wav 2 dog", "text.wav 2 cat", "gone.wav 2 cat");
+    struct place path;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error error = {""};
+        snprintf(path.path, sizeof path.path, "%.3000s/audio/%s", dir.path, cases[i].name);
+        write_sound(path.path, cases[i].rate, 1, SF_FORMAT_WAV | SF_FORMAT_PCM_16, cases[i].n);
+        int r = train_file_check(path.path, RATE, FRAME, &error);
+        assert_int_equal(r, cases[i].enough ? 0 : -EINVAL);
+        if (!cases[i].enough)
+            assert_line(&error, cases[i].name, "needs 372", "--keep-going", NULL);
+    }
+    const struct train_set set = {dir.path, FOLD1, FOLD2, NULL};
+    struct train_data_config config = config_of(&set, 1);
+    config.n_aliases = 0;
+    refused(&config, -EINVAL, "short.wav", "371 samples", "372");
+    snprintf(path.path, sizeof path.path, "%.3000s/audio/text.wav", dir.path);
+    write_bytes(path.path, "no sound", 8);
+    snprintf(path.path, sizeof path.path, "%.3000s/audio/gone.wav", dir.path);
+    unlink(path.path);
+    config.keep_going = true;
+    struct train_data data = read_well(&config);
+    assert_int_equal(data.n, 2);
+    assert_int_equal(data.clips[1].row, 3);
+    assert_int_equal(data.n_valid, 1);
+    assert_true(data.valid[0].present[1] && !data.valid[0].present[0]); /* cat, dog */
+    assert_int_equal(data.left_out, 5);
+    train_data_finish(&data);
+    config.keep_going = false;
+    refused(&config, -ENOENT, "line 9", "gone.wav", "--keep-going");
+    assert_int_equal(mkfifo(path.path, 0666), 0); /* which would be waited for for ever */
+    struct error error = {""};
+    assert_int_equal(train_file_check(path.path, RATE, FRAME, &error), -EINVAL);
+    assert_line(&error, "gone.wav", "not a file", NULL);
+}
+
+/* The teacher */
+
+struct teacher {
+    const char *names[2];
+    enum safetensors_dtype dtype;
+    int64_t rows, embedding_width, scores_width;
+    float embedding[8 * E], scores[8 * S];
+};
+
+/* Both values lie on binary16's grid. */
+static struct teacher good_teacher(int rows)
+{
+    struct teacher t = {{"embedding", "scores"}, DTYPE_F32, rows, E, S, {0}, {0}};
+    for (int i = 0; i < rows * E; i++)
+        t.embedding[i] = (float)i - 4.5f;
+    for (int i = 0; i < rows * S; i++)
+        t.scores[i] = (float)i / 32;
+    return t;
+}
+
+/* binary16 of a value that has one, neither denormal nor beyond. */
+static uint16_t half(float x)
+{
+    int exponent;
+    float fraction = frexpf(fabsf(x), &exponent);
+    if (x == 0)
+        return 0;
+    return (uint16_t)((x < 0) << 15 | (exponent + 14) << 10 | ((int)(fraction * 2048) & 0x3ff));
+}
+
+static int give(void *context, size_t i, void *ret, size_t size, struct error *error)
+{
+    const struct teacher *t = context;
+    const float *values = i == 0 ? t->embedding : t->scores;
+    if (t->dtype == DTYPE_F32)
+        memcpy(ret, values, size);
+    else
+        for (size_t k = 0; k < size / 2; k++)
+            ((uint16_t *)ret)[k] = half(values[k]);
+    return 0;
+}
+
+static struct place write_teacher(const char *name, struct teacher *t)
+{
+    struct place path = in_scratch(name);
+    struct error error = {""};
+    const struct safetensors_entry entries[] = {
+        {t->names[0], t->dtype, 2, {t->rows, t->embedding_width}},
+        {t->names[1], t->dtype, 2, {t->rows, t->scores_width}}};
+    int fd = open(path.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    if (safetensors_write(fd, path.path, entries, 2, give, t, &error) != 0)
+        fail_msg("%s", error.text);
+    close(fd);
+    return path;
+}
+
+static void a_teacher_s_rows_go_with_the_clips_they_are_of(void **state)
+{
+    make_sets();
+    for (int half = 0; half < 2; half++) {
+        struct teacher t = good_teacher(5);
+        t.dtype = half ? DTYPE_F16 : DTYPE_F32;
+        struct place path = write_teacher("kitchen.safetensors", &t);
+        const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                         {kitchen.path, FOLD2 | 1 << 6, FOLD4, path.path}};
+        const struct train_data_config config = config_of(sets, 2);
+        struct train_data data = read_well(&config);
+        assert_int_equal(data.embedding_width, E);
+        assert_int_equal(data.scores_width, S);
+        for (int i = 0; i < data.n; i++) {
+            int row = data.clips[i].row, taught = data.clips[i].set == 1;
+            assert_int_equal(data.taught[i], taught);
+            for (int k = 0; k < E; k++)
+                assert_true(data.embeddings[i * E + k] == (taught ? t.embedding[row * E + k] : 0));
+            for (int k = 0; k < S; k++)
+                assert_true(data.scores[i * S + k] == (taught ? t.scores[row * S + k] : 0));
+        }
+        train_data_finish(&data);
+    }
+}
+
+static void clips_without_a_label_train_only_where_a_teacher_speaks_of_them(void **state)
+{
+    make_sets();
+    struct teacher t = good_teacher(5);
+    struct place path = write_teacher("kitchen.safetensors", &t);
+    const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                     {kitchen.path, FOLD2 | 1 << 6, FOLD4, path.path}};
+    const char *const labels[] = {"dog", "plates"};
+    struct train_data_config config = config_of(sets, 2);
+    config.labels = labels;
+    config.n_labels = 2;
+    config.keep_unlabelled = true;
+    struct train_data data = read_well(&config);
+    assert_int_equal(data.n, 5);
+    assert_int_equal(data.n_labelled, 4);
+    for (int i = 0; i < data.n; i++) /* kitchen's bird, and not farm's */
+        assert_true((data.clips[i].label < 0) ==
+                    (data.clips[i].set == 1 && data.clips[i].row == 1));
+    assert_int_equal(data.n_valid, 2);
+    train_data_finish(&data);
+}
+
+static void a_teacher_that_does_not_fit_its_set_is_refused(void **state)
+{
+    make_sets();
+    struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                               {kitchen.path, FOLD2 | 1 << 6, FOLD4, NULL}};
+    const struct train_data_config config = config_of(sets, 2);
+    const struct train_data_config *c = &config;
+    struct place path = in_scratch("bad.safetensors");
+    sets[1].teacher = path.path;
+    refused(c, -ENOENT, "--teacher", "bad.safetensors", "");
+    write_bytes(path.path, "not at all", 10);
+    refused(c, -EINVAL, "--teacher", "bad.safetensors", "");
+    struct teacher t = good_teacher(4);
+    write_teacher("bad.safetensors", &t);
+    refused(c, -EINVAL, "bad.safetensors", "embedding has 4 rows", "5 clips");
+    t = good_teacher(5);
+    t.names[1] = "logits";
+    write_teacher("bad.safetensors", &t);
+    refused(c, -EINVAL, "bad.safetensors", "no tensor scores", "");
+    t = good_teacher(5);
+    t.embedding[2 * E + 1] = NAN; /* even of a clip that is not used */
+    write_teacher("bad.safetensors", &t);
+    refused(c, -EINVAL, "embedding: row 2, column 1 is", "nan", "finite");
+    const float scores[] = {1.0625f, -0.25f, INFINITY, NAN};
+    for (size_t i = 0; i < ARRAY_LEN(scores); i++) {
+        t = good_teacher(5);
+        t.scores[4 * S] = scores[i];
+        write_teacher("bad.safetensors", &t);
+        refused(c, -EINVAL, "scores: row 4, column 0 is", "allowed: 0 to 1", "");
+    }
+    t = good_teacher(5);
+    t.embedding_width = 0;
+    write_teacher("bad.safetensors", &t);
+    refused(c, -EINVAL, "embedding is [5, 0]", "expected", "");
+    t = good_teacher(6);
+    t.scores_width = 1;
+    struct place other = write_teacher("farm.safetensors", &t);
+    t = good_teacher(5);
+    write_teacher("bad.safetensors", &t);
+    sets[0].teacher = other.path;
+    refused(c, -EINVAL, "bad.safetensors", "3 values and 2 scores", "has 3 and 1");
+    t.dtype = DTYPE_F16;
+    t.names[0] = "scores";
+    t.names[1] = "embedding";
+    write_teacher("bad.safetensors", &t); /* widths the other way round, values as they are */
+    sets[0].teacher = NULL;
+    refused(c, -EINVAL, "scores", "allowed: 0 to 1", "");
+    const struct safetensors_entry integers[] = {{"embedding", DTYPE_I32, 2, {5, 1}},
+                                                 {"scores", DTYPE_F32, 2, {5, S}}};
+    struct error error;
+    int fd = open(path.path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    t = good_teacher(5);
+    assert_int_equal(safetensors_write(fd, path.path, integers, 2, give, &t, &error), 0);
+    close(fd);
+    refused(c, -EINVAL, "embedding is I32", "F16, F32", "");
+}
+
+/* The cache */
+
+static void clips_are_cached_whole_and_as_eval_hears_them(void **state)
+{
+    struct place dir =
+        SET("long", "a.wav 1 dog", "b.wav 1 cat", "c.wav 1 dog", "d.flac 1 cat", "v.wav 2 dog");
+    struct place path;
+    const struct {
+        const char *name;
+        int rate, channels, format, n, want;
+    } sounds[] = {{"a.wav", 44100, 2, SF_FORMAT_WAV | SF_FORMAT_PCM_16, 30011, 10889},
+                  {"b.wav", RATE, 1, SF_FORMAT_WAV | SF_FORMAT_FLOAT, 90001, 90001},
+                  {"c.wav", 8000, 1, SF_FORMAT_WAV | SF_FORMAT_FLOAT, 186, 372},
+                  {"d.flac", 48000, 1, SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 48000, 16000}};
+    for (size_t i = 0; i < ARRAY_LEN(sounds); i++) {
+        snprintf(path.path, sizeof path.path, "%.3000s/audio/%s", dir.path, sounds[i].name);
+        unlink(path.path);
+        write_sound(path.path, sounds[i].rate, sounds[i].channels, sounds[i].format, sounds[i].n);
+    }
+    const struct train_set set = {dir.path, FOLD1, FOLD2, NULL};
+    struct train_data_config config = config_of(&set, 1);
+    config.n_aliases = 0;
+    struct train_data data = read_well(&config);
+    struct place file = in_scratch("cache");
+    struct cache *cache;
+    struct error why = {""}, error = {""};
+    if (train_data_cache(&cache, &data, file.path, &why, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_true(why.text[0] != '\0'); /* there was none */
+    struct model *model;
+    struct eval_maker *maker;
+    assert_int_equal(model_open(&model, in_source("model/pretrained/home").path, &error), 0);
+    assert_int_equal(eval_maker_create(&maker, model_info(model), &error), 0);
+    size_t window = (size_t)model_info(model)->preprocess.window_samples;
+    float *heard = calloc(window, sizeof *heard);
+    for (size_t i = 0; i < ARRAY_LEN(sounds); i++) {
+        size_t n;
+        uint64_t bad;
+        const float *samples = cache_clip(cache, i, &n);
+        assert_int_equal(n, sounds[i].want);
+        assert_int_equal(eval_read_samples(maker, data.clips[i].path, heard, &bad, &error), 0);
+        assert_memory_equal(samples, heard, (n < window ? n : window) * sizeof *heard);
+    }
+    free(heard);
+    eval_maker_destroy(maker);
+    model_close(model);
+    cache_close(cache);
+    assert_int_equal(train_data_cache(&cache, &data, file.path, &why, &error), 0);
+    assert_string_equal(why.text, "");
+    cache_close(cache);
+    train_data_finish(&data);
+}
+
+static void a_clip_that_ends_early_or_a_signal_ends_the_making_of_a_cache(void **state)
+{
+    struct place dir = SET("cut", "a.flac 1 dog", "b.wav 1 cat", "v.wav 2 dog");
+    struct place path, file = in_scratch("cut-cache");
+    snprintf(path.path, sizeof path.path, "%.3000s/audio/a.flac", dir.path);
+    unlink(path.path);
+    write_sound(path.path, RATE, 1, SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 60000);
+    size_t n;
+    char *bytes = read_bytes(path.path, &n);
+    const struct train_set set = {dir.path, FOLD1, FOLD2, NULL};
+    struct train_data_config config = config_of(&set, 1);
+    config.n_aliases = 0;
+    struct train_data data = read_well(&config);
+    struct cache *cache;
+    struct error why = {""}, error = {""};
+    stop_signal = SIGINT;
+    assert_int_equal(train_data_cache(&cache, &data, file.path, &why, &error), -EINTR);
+    stop_signal = 0;
+    assert_line(&error, "interrupted", NULL);
+    write_bytes(path.path, bytes, n / 2); /* its header stays as it was */
+    free(bytes);
+    int r = train_data_cache(&cache, &data, file.path, &why, &error);
+    assert_int_equal(r, -EINVAL);
+    assert_line(&error, "cut/audio/a.flac", NULL);
+    assert_true(access(file.path, F_OK) != 0);
+    train_data_finish(&data);
+}
+
+/* The real sets */
+
+static void the_real_sets_are_the_home_model_s_lesson(void **state)
+{
+    static const char *const names[] = {"esc50", "kitchen20", "animals-home"};
+    struct place dirs[3], teachers[3];
+    struct train_set sets[3];
+    char name[64];
+    for (int s = 0; s < 3; s++) {
+        snprintf(name, sizeof name, "data/%s", names[s]);
+        dirs[s] = in_shared(name);
+        snprintf(name, sizeof name, "data/%s/yamnet.safetensors", names[s]);
+        teachers[s] = in_shared(name);
+        if (access(teachers[s].path, R_OK) != 0) {
+            print_message("skipped: no %s (FOCALD_SHARED names the directory)\n", teachers[s].path);
+            skip();
+        }
+        sets[s] = (struct train_set){dirs[s].path, FOLD1 | FOLD2 | FOLD3, FOLD4, teachers[s].path};
+    }
+    sets[1].train_folds |= 0xf << 6;
+    const char *const bird[] = {"bird=chirping_birds"};
+    struct train_data_config config = config_of(sets, 3);
+    config.aliases = bird;
+    struct train_data data = read_well(&config);
+    /* Counted in the tables by other means. */
+    assert_int_equal(data.n_classes, 74);
+    assert_int_equal(data.n, 2691);
+    assert_int_equal(data.n_valid, 400 + 160 + 213);
+    assert_int_equal(data.embedding_width, 1024);
+    assert_int_equal(data.scores_width, 521);
+    for (int i = 0; i < data.n; i++)
+        assert_true(data.taught[i]);
+    assert_int_equal(data.left_out, 0);
+    train_data_finish(&data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(several_sets_come_under_one_list_of_classes),
+        cmocka_unit_test(a_set_may_only_train_or_only_validate),
+        cmocka_unit_test(a_list_of_labels_keeps_its_order_and_what_it_leaves_out_is_told),
+        cmocka_unit_test(what_cannot_be_learnt_is_told_before_the_work_begins),
+        cmocka_unit_test(a_clip_that_both_trains_and_validates_is_refused_by_any_name),
+        cmocka_unit_test(a_clip_shorter_than_a_frame_is_named_or_left_out),
+        cmocka_unit_test(a_teacher_s_rows_go_with_the_clips_they_are_of),
+        cmocka_unit_test(clips_without_a_label_train_only_where_a_teacher_speaks_of_them),
+        cmocka_unit_test(a_teacher_that_does_not_fit_its_set_is_refused),
+        cmocka_unit_test(clips_are_cached_whole_and_as_eval_hears_them),
+        cmocka_unit_test(a_clip_that_ends_early_or_a_signal_ends_the_making_of_a_cache),
+        cmocka_unit_test(the_real_sets_are_the_home_model_s_lesson),
+    };
+    return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
+}
