@@ -10,321 +10,60 @@
 
 #include "base/memory.h"
 #include "daemon/config_files.h"
+#include "daemon/keys.h"
 #include "ipc/message.h"
 
-enum kind {
-    KIND_TEXT,   /* any, up to the field's size */
-    KIND_CHOICE, /* one of `choices` */
-    KIND_YES_NO,
-    KIND_INTEGER,
-    KIND_NUMBER,
-    KIND_SECONDS, /* "0.5 s", "500 ms", "0.5" */
-    KIND_DBFS,    /* "-60 dBFS", "-60" */
-    KIND_HOP,     /* "43 frames", "0.5 s" */
-    KIND_DELAY,   /* "hop", or seconds */
-};
-
 enum when { AT_RELOAD, AT_RESTART, LIVE };
-
-struct key {
-    const char *section, *key;
-    const char *live_name; /* for control, when != NULL */
-    enum kind kind;
-    enum when when;
-    size_t offset, size; /* in struct config, or in struct config_stream for [stream] */
-    double from, to;
-    const char *choices;  /* "auto cpu" */
-    const char *fallback; /* the default, as it would stand in a file */
-};
 
 #define FIELD(field) offsetof(struct config, field), sizeof(((struct config *)0)->field)
 #define STREAM(field)                                                                              \
     offsetof(struct config_stream, field), sizeof(((struct config_stream *)0)->field)
 
 static const struct key keys[] = {
-    {"model", "dir", NULL, KIND_TEXT, AT_RELOAD, FIELD(model_dir), 0, 0, NULL, ""},
-    {"model", "interpreter", NULL, KIND_CHOICE, AT_RELOAD, FIELD(interpreter), 0, 0,
-     "auto modulation attention piq", "auto"},
-    {"model", "backend", NULL, KIND_CHOICE, AT_RESTART, FIELD(backend), 0, 0, "auto cpu", "auto"},
-    {"model", "threads", NULL, KIND_INTEGER, AT_RESTART, FIELD(threads), 0, 1024, NULL, "0"},
-    {"analysis", "quantile", "quantile", KIND_NUMBER, LIVE, FIELD(live.quantile), 0, 1, NULL,
-     "0.9"},
-    {"analysis", "hop", "hop", KIND_HOP, LIVE, FIELD(live.hop_frames), 1, 430, NULL, "43 frames"},
-    {"analysis", "silence_gate", "silence_gate", KIND_DBFS, LIVE, FIELD(live.silence_gate_db), -200,
-     0, NULL, "-60 dBFS"},
-    {"analysis", "top_k", "top_k", KIND_INTEGER, LIVE, FIELD(live.top_k), 1, MESSAGE_MAX_TOP, NULL,
-     "5"},
-    {"events", "on", "event_on", KIND_NUMBER, LIVE, FIELD(live.event_on), 0, 1, NULL, "0.6"},
-    {"events", "off", "event_off", KIND_NUMBER, LIVE, FIELD(live.event_off), 0, 1, NULL, "0.4"},
-    {"events", "min_length", "event_min_length", KIND_SECONDS, LIVE, FIELD(live.event_min_s), 0,
-     3600, NULL, "0.5 s"},
-    {"audio", "delay", NULL, KIND_DELAY, AT_RESTART, FIELD(audio_delay_s), 0, 4.9, NULL, "hop"},
-    {"audio", "resampler", NULL, KIND_CHOICE, AT_RESTART, FIELD(resampler), 0, 0,
-     "fast medium best", "best"},
-    {"audio", "ring", NULL, KIND_SECONDS, AT_RESTART, FIELD(ring_s), 0.1, 60, NULL, "2 s"},
-    {"ipc", "name", NULL, KIND_TEXT, AT_RESTART, FIELD(ipc_name), 0, 0, NULL, "focald"},
-    {"ipc", "dir", NULL, KIND_TEXT, AT_RESTART, FIELD(ipc_dir), 0, 0, NULL, ""},
-    {"ipc", "tcp_data", NULL, KIND_TEXT, AT_RESTART, FIELD(tcp_data), 0, 0, NULL, ""},
-    {"ipc", "tcp_control", NULL, KIND_TEXT, AT_RESTART, FIELD(tcp_control), 0, 0, NULL, ""},
-    {"ipc", "curve_secret_key", NULL, KIND_TEXT, AT_RESTART, FIELD(curve_secret_key), 0, 0, NULL,
-     ""},
-    {"ipc", "curve_clients", NULL, KIND_TEXT, AT_RESTART, FIELD(curve_clients), 0, 0, NULL, ""},
-    {"ipc", "send_hwm", NULL, KIND_INTEGER, AT_RESTART, FIELD(send_hwm), 1, 100000, NULL, "256"},
-    {"paths", "cache", NULL, KIND_TEXT, AT_RESTART, FIELD(cache_dir), 0, 0, NULL, ""},
-    {"log", "level", NULL, KIND_CHOICE, AT_RELOAD, FIELD(log_level), 0, 0,
-     "error warning info debug", "info"},
-    {"stream", "source", NULL, KIND_TEXT, AT_RESTART, STREAM(source), 0, 0, NULL, "auto"},
-    {"stream", "fallback", NULL, KIND_TEXT, AT_RESTART, STREAM(fallback), 0, 0, NULL, ""},
-    {"stream", "loop", NULL, KIND_YES_NO, AT_RESTART, STREAM(loop), 0, 0, NULL, "no"},
-    {"stream", "fast", NULL, KIND_YES_NO, AT_RESTART, STREAM(fast), 0, 0, NULL, "no"},
-    {"stream", "jack_autoconnect", NULL, KIND_TEXT, AT_RESTART, STREAM(jack_autoconnect), 0, 0,
-     NULL, ""},
+    {"model", "dir", KIND_TEXT, FIELD(model_dir), 0, 0, NULL, "", NULL, AT_RELOAD},
+    {"model", "interpreter", KIND_CHOICE, FIELD(interpreter), 0, 0, "auto modulation attention piq",
+     "auto", NULL, AT_RELOAD},
+    {"model", "backend", KIND_CHOICE, FIELD(backend), 0, 0, "auto cpu", "auto", NULL, AT_RESTART},
+    {"model", "threads", KIND_INTEGER, FIELD(threads), 0, 1024, NULL, "0", NULL, AT_RESTART},
+    {"analysis", "quantile", KIND_NUMBER, FIELD(live.quantile), 0, 1, NULL, "0.9", "quantile",
+     LIVE},
+    {"analysis", "hop", KIND_HOP, FIELD(live.hop_frames), 1, 430, NULL, "43 frames", "hop", LIVE},
+    {"analysis", "silence_gate", KIND_DBFS, FIELD(live.silence_gate_db), -200, 0, NULL, "-60 dBFS",
+     "silence_gate", LIVE},
+    {"analysis", "top_k", KIND_INTEGER, FIELD(live.top_k), 1, MESSAGE_MAX_TOP, NULL, "5", "top_k",
+     LIVE},
+    {"events", "on", KIND_NUMBER, FIELD(live.event_on), 0, 1, NULL, "0.6", "event_on", LIVE},
+    {"events", "off", KIND_NUMBER, FIELD(live.event_off), 0, 1, NULL, "0.4", "event_off", LIVE},
+    {"events", "min_length", KIND_SECONDS, FIELD(live.event_min_s), 0, 3600, NULL, "0.5 s",
+     "event_min_length", LIVE},
+    {"audio", "delay", KIND_DELAY, FIELD(audio_delay_s), 0, 4.9, NULL, "hop", NULL, AT_RESTART},
+    {"audio", "resampler", KIND_CHOICE, FIELD(resampler), 0, 0, "fast medium best", "best", NULL,
+     AT_RESTART},
+    {"audio", "ring", KIND_SECONDS, FIELD(ring_s), 0.1, 60, NULL, "2 s", NULL, AT_RESTART},
+    {"ipc", "name", KIND_TEXT, FIELD(ipc_name), 0, 0, NULL, "focald", NULL, AT_RESTART},
+    {"ipc", "dir", KIND_TEXT, FIELD(ipc_dir), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"ipc", "tcp_data", KIND_TEXT, FIELD(tcp_data), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"ipc", "tcp_control", KIND_TEXT, FIELD(tcp_control), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"ipc", "curve_secret_key", KIND_TEXT, FIELD(curve_secret_key), 0, 0, NULL, "", NULL,
+     AT_RESTART},
+    {"ipc", "curve_clients", KIND_TEXT, FIELD(curve_clients), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"ipc", "send_hwm", KIND_INTEGER, FIELD(send_hwm), 1, 100000, NULL, "256", NULL, AT_RESTART},
+    {"paths", "cache", KIND_TEXT, FIELD(cache_dir), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"log", "level", KIND_CHOICE, FIELD(log_level), 0, 0, "error warning info debug", "info", NULL,
+     AT_RELOAD},
+    {"stream", "source", KIND_TEXT, STREAM(source), 0, 0, NULL, "auto", NULL, AT_RESTART},
+    {"stream", "fallback", KIND_TEXT, STREAM(fallback), 0, 0, NULL, "", NULL, AT_RESTART},
+    {"stream", "loop", KIND_YES_NO, STREAM(loop), 0, 0, NULL, "no", NULL, AT_RESTART},
+    {"stream", "fast", KIND_YES_NO, STREAM(fast), 0, 0, NULL, "no", NULL, AT_RESTART},
+    {"stream", "jack_autoconnect", KIND_TEXT, STREAM(jack_autoconnect), 0, 0, NULL, "", NULL,
+     AT_RESTART},
 };
-
-/* The recipe's frames, for hops given as time. */
-static const double frames_per_second = 16000.0 / 186;
-
-/* Values */
-
-/* A number and its unit; 0 when there is no number. unit: what follows it. */
-static bool split_number(const char *text, double *ret, const char **ret_unit)
-{
-    char *end;
-    errno = 0;
-    *ret = strtod(text, &end);
-    if (end == text || errno != 0 || !isfinite(*ret))
-        return false;
-    *ret_unit = end + strspn(end, " \t");
-    return true;
-}
-
-/* Seconds; an absent unit is seconds. */
-static bool parse_seconds(const char *text, double *ret)
-{
-    const char *unit;
-    if (!split_number(text, ret, &unit))
-        return false;
-    if (strcmp(unit, "ms") == 0)
-        *ret *= 1e-3;
-    else if (strcmp(unit, "s") != 0 && *unit != '\0')
-        return false;
-    return true;
-}
-
-static bool parse_hop(const char *text, double *ret)
-{
-    const char *unit;
-    if (!split_number(text, ret, &unit))
-        return false;
-    if (strcmp(unit, "frames") == 0 || strcmp(unit, "frame") == 0)
-        return *ret == floor(*ret);
-    if (!parse_seconds(text, ret))
-        return false;
-    *ret = round(*ret * frames_per_second);
-    return true;
-}
-
-static bool parse_plain(const char *text, const char *optional_unit, double *ret)
-{
-    const char *unit;
-    return split_number(text, ret, &unit) && (*unit == '\0' || strcmp(unit, optional_unit) == 0);
-}
-
-static bool parse_yes_no(const char *text, bool *ret)
-{
-    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false",
-                                                                                "off", "0"};
-    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
-            *ret = strcmp(text, yes[i]) == 0;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_choice(const char *choices, const char *text)
-{
-    size_t n = strlen(text);
-    for (const char *at = choices; n > 0 && (at = strstr(at, text)) != NULL; at++)
-        if ((at == choices || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0'))
-            return true;
-    return false;
-}
-
-/* What is allowed, for error lines. */
-static void allowed_text(const struct key *k, char *ret, size_t size)
-{
-    switch (k->kind) {
-    case KIND_TEXT:
-        snprintf(ret, size, "a text of at most %zu bytes", k->size - 1);
-        return;
-    case KIND_CHOICE:
-        snprintf(ret, size, "one of: %s", k->choices);
-        return;
-    case KIND_YES_NO:
-        snprintf(ret, size, "yes or no");
-        return;
-    case KIND_INTEGER:
-        snprintf(ret, size, "a whole number from %g to %g", k->from, k->to);
-        return;
-    case KIND_NUMBER:
-        snprintf(ret, size, "a number from %g to %g", k->from, k->to);
-        return;
-    case KIND_SECONDS:
-        snprintf(ret, size, "a time from %g s to %g s, as in \"0.5 s\" or \"500 ms\"", k->from,
-                 k->to);
-        return;
-    case KIND_DBFS:
-        snprintf(ret, size, "a level from %g dBFS to %g dBFS", k->from, k->to);
-        return;
-    case KIND_HOP:
-        snprintf(ret, size, "%g to %g frames, as in \"43 frames\" or \"0.5 s\"", k->from, k->to);
-        return;
-    case KIND_DELAY:
-        snprintf(ret, size, "\"hop\", or a time from %g s to %g s", k->from, k->to);
-        return;
-    }
-}
-
-static bool set_number(const struct key *k, void *field, double value)
-{
-    if (!(value >= k->from && value <= k->to))
-        return false;
-    if (k->kind == KIND_INTEGER || k->kind == KIND_HOP)
-        *(int *)field = (int)value;
-    else
-        *(double *)field = value;
-    return true;
-}
-
-/* Sets the field in `base` (struct config, or struct config_stream). False: not allowed. */
-static bool set_value(const struct key *k, void *base, const char *text)
-{
-    void *field = (char *)base + k->offset;
-    double value = 0;
-    switch (k->kind) {
-    case KIND_CHOICE:
-        if (!is_choice(k->choices, text))
-            return false;
-        snprintf(field, k->size, "%s", text);
-        return true;
-    case KIND_TEXT:
-        return (size_t)snprintf(field, k->size, "%s", text) < k->size;
-    case KIND_YES_NO:
-        return parse_yes_no(text, field);
-    case KIND_INTEGER:
-        return parse_plain(text, "", &value) && value == floor(value) &&
-               set_number(k, field, value);
-    case KIND_NUMBER:
-        return parse_plain(text, "", &value) && set_number(k, field, value);
-    case KIND_DBFS:
-        return parse_plain(text, "dBFS", &value) && set_number(k, field, value);
-    case KIND_SECONDS:
-        return parse_seconds(text, &value) && set_number(k, field, value);
-    case KIND_HOP:
-        return parse_hop(text, &value) && set_number(k, field, value);
-    case KIND_DELAY:
-        if (strcmp(text, "hop") == 0) {
-            *(double *)field = -1;
-            return true;
-        }
-        return parse_seconds(text, &value) && set_number(k, field, value);
-    }
-    return false;
-}
-
-static void value_text(const struct key *k, const void *base, char *ret, size_t size)
-{
-    const void *field = (const char *)base + k->offset;
-    switch (k->kind) {
-    case KIND_TEXT:
-    case KIND_CHOICE:
-        snprintf(ret, size, "%s", (const char *)field);
-        return;
-    case KIND_YES_NO:
-        snprintf(ret, size, "%s", *(const bool *)field ? "yes" : "no");
-        return;
-    case KIND_INTEGER:
-        snprintf(ret, size, "%d", *(const int *)field);
-        return;
-    case KIND_HOP:
-        snprintf(ret, size, "%d frames", *(const int *)field);
-        return;
-    case KIND_NUMBER:
-        snprintf(ret, size, "%.9g", *(const double *)field);
-        return;
-    case KIND_SECONDS:
-        snprintf(ret, size, "%.9g s", *(const double *)field);
-        return;
-    case KIND_DBFS:
-        snprintf(ret, size, "%.9g dBFS", *(const double *)field);
-        return;
-    case KIND_DELAY:
-        if (*(const double *)field < 0)
-            snprintf(ret, size, "hop");
-        else
-            snprintf(ret, size, "%.9g s", *(const double *)field);
-        return;
-    }
-}
 
 /* Keys */
 
 static bool is_stream_key(const struct key *k)
 {
     return strcmp(k->section, "stream") == 0;
-}
-
-static const struct key *find_key(const char *section, const char *key)
-{
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].key, key) == 0)
-            return &keys[i];
-    return NULL;
-}
-
-/* Levenshtein's distance, for "did you mean". */
-static int distance(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    int row[LONGEST + 1], n = (int)strlen(b);
-    if (n > LONGEST)
-        return LONGEST;
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 0; a[i] != '\0'; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 1; j <= n; j++) {
-            int change = diagonal + (a[i] != b[j - 1]);
-            diagonal = row[j];
-            int least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[n];
-}
-
-static int unknown_key(const char *where, const char *section, const char *key, struct error *error)
-{
-    const struct key *nearest = NULL;
-    int least = 4;
-    bool known_section = false;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        known_section = known_section || strcmp(keys[i].section, section) == 0;
-        int d = distance(key, keys[i].key) + (strcmp(section, keys[i].section) != 0);
-        if (d < least) {
-            least = d;
-            nearest = &keys[i];
-        }
-    }
-    if (nearest != NULL)
-        return error_set(error, EINVAL,
-                         "%s: unknown key \"%s\" in [%s]; did you mean \"%s\" in [%s]?", where, key,
-                         section, nearest->key, nearest->section);
-    return error_set(error, EINVAL, "%s: unknown %s; focald.conf(5) lists all", where,
-                     known_section ? "key" : "section");
 }
 
 static struct config_stream *find_stream(struct config *c, const char *name)
@@ -353,7 +92,7 @@ static int get_stream(struct config *c, const char *name, const char *where,
     snprintf((*ret)->name, sizeof(*ret)->name, "%s", name);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (is_stream_key(&keys[i]))
-            set_value(&keys[i], *ret, keys[i].fallback);
+            key_set(&keys[i], *ret, keys[i].fallback);
     return 0;
 }
 
@@ -374,12 +113,12 @@ int config_set(struct config *c, const char *where, const char *section, const c
     } else if (strcmp(section, "stream") == 0) {
         return error_set(error, EINVAL, "%s: a stream needs a name: [stream NAME]", where);
     }
-    const struct key *k = find_key(plain, key);
+    const struct key *k = key_find(keys, ARRAY_LEN(keys), plain, key);
     if (k == NULL)
-        return unknown_key(where, plain, key, error);
-    if (set_value(k, base, value))
+        return key_unknown(keys, ARRAY_LEN(keys), "focald.conf(5)", where, plain, key, error);
+    if (key_set(k, base, value))
         return 0;
-    allowed_text(k, allowed, sizeof allowed);
+    key_allowed(k, allowed, sizeof allowed);
     return error_set(error, EINVAL, "%s: %s = \"%s\" in [%s]; allowed: %s", where, key, value,
                      section, allowed);
 }
@@ -451,7 +190,7 @@ int config_load(struct config *ret, const char *path, const struct config_option
         return error_set(error, ENOMEM, "configuration: out of memory");
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (!is_stream_key(&keys[i]))
-            set_value(&keys[i], c, keys[i].fallback);
+            key_set(&keys[i], c, keys[i].fallback);
     int r = config_read_files(c, path, error);
     if (r == 0)
         r = apply_options(c, options, n, error);
@@ -480,8 +219,8 @@ const char *config_difference(const struct config *a, const struct config *b, in
         char x[512], y[512];
         if (is_stream_key(&keys[k]))
             continue;
-        value_text(&keys[k], a, x, sizeof x);
-        value_text(&keys[k], b, y, sizeof y);
+        key_text(&keys[k], a, x, sizeof x);
+        key_text(&keys[k], b, y, sizeof y);
         snprintf(text, sizeof text, "%s.%s", keys[k].section, keys[k].key);
         if (strcmp(x, y) != 0 && i-- == 0)
             return text;
@@ -541,8 +280,8 @@ int config_live_set(struct config_live *live, const char *key, const char *value
         return error_set(error, ENOENT, "there is no live value \"%s\"; allowed: %s", key, text);
     }
     struct config whole = {.live = *live};
-    if (!set_value(k, &whole, value)) {
-        allowed_text(k, text, sizeof text);
+    if (!key_set(k, &whole, value)) {
+        key_allowed(k, text, sizeof text);
         return error_set(error, EINVAL, "%s = \"%s\"; allowed: %s", key, value, text);
     }
     int r = check_whole(&whole.live, key, error);
@@ -557,6 +296,6 @@ int config_live_get(const struct config_live *live, const char *key, char *ret, 
     if (k == NULL)
         return -ENOENT;
     const struct config whole = {.live = *live};
-    value_text(k, &whole, ret, size);
+    key_text(k, &whole, ret, size);
     return 0;
 }

@@ -13,7 +13,8 @@
 #include "daemon/version.h"
 
 struct reading {
-    struct config *config;
+    config_take *take;
+    void *user;
     FILE *file;
     const char *path;
     int line;
@@ -42,14 +43,13 @@ static int take_value(void *user, const char *section, const char *key, const ch
     if (r->code < 0)
         return 0;
     snprintf(where, sizeof where, "%s:%d", r->path, r->line);
-    r->code = config_set(r->config, where, section, key, value, r->error);
+    r->code = r->take(r->user, where, section, key, value, r->error);
     return r->code == 0;
 }
 
-/* -ENOENT when there is no such file. */
-static int read_file(struct config *config, const char *path, struct error *error)
+int config_read_file(const char *path, config_take *take, void *user, struct error *error)
 {
-    struct reading r = {.config = config, .path = path, .error = error};
+    struct reading r = {.take = take, .user = user, .path = path, .error = error};
     r.file = fopen(path, "re");
     if (r.file == NULL)
         return error_set(error, errno, "%s: %s", path, strerror(errno));
@@ -65,6 +65,17 @@ static int read_file(struct config *config, const char *path, struct error *erro
     if (r.code == 0 && line < 0)
         r.code = error_set(error, EIO, "%s: cannot be read", path);
     return r.code;
+}
+
+static int take_key(void *config, const char *where, const char *section, const char *key,
+                    const char *value, struct error *error)
+{
+    return config_set(config, where, section, key, value, error);
+}
+
+static int read_file(struct config *config, const char *path, struct error *error)
+{
+    return config_read_file(path, take_key, config, error);
 }
 
 static int is_conf(const struct dirent *entry)
