@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `focald eval`: how often a model is right on labelled clips, and how well its maps explain it. */
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "daemon/config.h"
@@ -23,6 +21,7 @@
 #include "daemon/modes.h"
 #include "daemon/open_model.h"
 #include "daemon/options.h"
+#include "daemon/spin.h"
 #include "daemon/stop.h"
 #include "daemon/wisdom.h"
 
@@ -91,24 +90,6 @@ struct eval {
     struct eval_progress progress;
     json_t *sanity_result;
 };
-
-/* libgomp's threads wait by spinning, for as long as it takes to make a window: on cores that are
- * shared with the threads that make them, or with another program, the network would wait for
- * itself. How long they spin is read when a program starts, and at no other time. */
-static void spin_briefly(int argc, char **argv)
-{
-    char path[PATH_MAX], *args[OPTIONS_MAX * 2 + 2];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 0 || getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL ||
-        argc + 2 > (int)ARRAY_LEN(args))
-        return;
-    path[n] = '\0';
-    args[0] = program_invocation_name;
-    memcpy(args + 1, argv, (size_t)argc * sizeof *args);
-    args[argc + 1] = NULL;
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv(path, args); /* where that fails, all is only slower */
-}
 
 /* Options */
 

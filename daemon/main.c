@@ -15,6 +15,7 @@ static const struct {
 } modes[] = {
     {"run", mode_run, "listen live, name the sound, publish over ZeroMQ"},
     {"classify", mode_classify, "name the sound of audio files"},
+    {"train", mode_train, "learn a model from labelled clips"},
     {"import", mode_import, "make a model of a published checkpoint"},
     {"export", mode_export, "write a model in Hugging Face's layout"},
     {"eval", mode_eval, "measure a model on labelled clips, and how well its maps explain it"},

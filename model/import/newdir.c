@@ -117,7 +117,7 @@ int newdir_begin(struct newdir *ret, const char *path, const char *source, bool 
     if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
         return error_set(error, EINVAL, "%s: give the name of a new directory", path);
     int r = check_replaceable(ret->path, replace, error);
-    if (r == 0)
+    if (r == 0 && source != NULL)
         r = check_apart(ret->path, parent, source, error);
     if (r < 0)
         return r;

@@ -260,6 +260,7 @@ int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool 
     }
     ret->features = x;
     ret->embedding = graph_output(g, graph_mean(g, x));
-    ret->cosines = graph_output(g, head_build(g, ret->embedding, &c->head));
+    ret->cosines =
+        c->head.classes > 0 ? graph_output(g, head_build(g, ret->embedding, &c->head)) : -1;
     return graph_check(g, error);
 }

@@ -11,7 +11,7 @@ struct graph;
 /* The weights tell the sizes. */
 struct head_config {
     int dim; /* 192 */
-    int classes;
+    int classes; /* 0: the network is built without a head */
     bool train; /* batch norm by the batch's own statistics */
 };
 

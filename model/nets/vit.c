@@ -125,7 +125,8 @@ int vit_build(const struct vit_config *c, int n, bool one_plane, bool features, 
     ret->features = features ? graph_grid(g, ret->hidden, rows, cols) : -1;
     ret->map = graph_output(g, graph_attention_map(g, ret->cls_attention, rows, cols));
     ret->embedding = graph_output(g, graph_mean(g, ret->hidden));
-    ret->cosines = graph_output(g, head_build(g, ret->embedding, &c->head));
+    ret->cosines =
+        c->head.classes > 0 ? graph_output(g, head_build(g, ret->embedding, &c->head)) : -1;
     if (details) {
         graph_output(g, ret->embed);
         graph_output(g, ret->hidden);

@@ -71,7 +71,7 @@ static int add_backward(struct learner *l, struct graph *graph, const int *outpu
         return error_set(error, ENOMEM, "learner: out of memory");
     for (int i = 0; i < graph->n_weights; i++)
         frozen[i] = config->frozen != NULL && config->frozen(config->user, graph->weights[i].name);
-    const struct graph_wanted wanted = {.frozen = frozen};
+    const struct graph_wanted wanted = {.frozen = frozen, .inputs = config->inputs};
     int r = graph_grad(graph, outputs, n, &wanted, l->seeds, &l->backward, error);
     free(frozen);
     return r;
@@ -150,6 +150,11 @@ float *learner_seed(const struct learner *l, int i)
     return plan_value(l->plan, l->seeds[i], NULL);
 }
 
+const float *learner_input_gradient(const struct learner *l, int input)
+{
+    return plan_value(l->plan, l->backward.values[input], NULL);
+}
+
 int learner_forward(struct learner *l, struct error *error)
 {
     l->ops->enter(l->backend);
@@ -203,7 +208,7 @@ float *learner_parameters(const struct learner *l, size_t *ret_n)
     return l->parameters;
 }
 
-const float *learner_gradients(const struct learner *l)
+float *learner_gradients(const struct learner *l)
 {
     return l->gradients;
 }

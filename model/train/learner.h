@@ -25,6 +25,7 @@ struct learner_config {
     /* Which weights are not trained; NULL: all are. */
     bool (*frozen)(const void *user, const char *name);
     const void *user;
+    bool inputs; /* the gradients of the graph's inputs are wanted too */
 };
 
 /* Takes the graph over (also on failure): a forward pass, in training where it has batch norms. The
@@ -40,6 +41,9 @@ float *learner_value(const struct learner *learner, int value, struct tensor_sha
 /* Where the gradient of outputs[i] goes before learner_backward: like the value. */
 float *learner_seed(const struct learner *learner, int i);
 
+/* The gradient of an input after learner_backward, like the value; with config.inputs. */
+const float *learner_input_gradient(const struct learner *learner, int input);
+
 int learner_forward(struct learner *learner, struct error *error);
 /* Fills learner_gradients. */
 int learner_backward(struct learner *learner, struct error *error);
@@ -52,7 +56,7 @@ int learner_repack(struct learner *learner, struct error *error);
 /* All weights, running statistics included, one after the other: [*ret_n]; gradients of those that
  * are not trained are zero. */
 float *learner_parameters(const struct learner *learner, size_t *ret_n);
-const float *learner_gradients(const struct learner *learner);
+float *learner_gradients(const struct learner *learner);
 
 struct learner_range { /* of one weight */
     const struct graph_weight *weight;

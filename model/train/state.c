@@ -29,6 +29,7 @@ enum field {
     FIELD_WEIGHTS,
     FIELD_M,
     FIELD_V,
+    FIELD_AVERAGE,
     FIELD_FINGERPRINT,
     FIELD_HASH, /* of all before it */
     FIELDS
@@ -50,6 +51,7 @@ static const struct {
     [FIELD_WEIGHTS] = {"weights", DTYPE_F32, 0},
     [FIELD_M] = {"optimizer.m", DTYPE_F32, 0},
     [FIELD_V] = {"optimizer.v", DTYPE_F32, 0},
+    [FIELD_AVERAGE] = {"average", DTYPE_F32, 0},
     [FIELD_FINGERPRINT] = {"fingerprint", DTYPE_U8, FINGERPRINT},
     [FIELD_HASH] = {"hash", DTYPE_U8, HASH_BYTES},
 };
@@ -115,9 +117,11 @@ static int check_finite(const char *path, const struct train_state *state, struc
     const struct {
         const char *what;
         const float *x;
-    } arrays[] = {
-        {"weight", state->weights}, {"first moment", state->m}, {"second moment", state->v}};
-    for (size_t k = 0; k < 3; k++) {
+    } arrays[] = {{"weight", state->weights},
+                  {"first moment", state->m},
+                  {"second moment", state->v},
+                  {"average", state->average}};
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) {
         size_t i = first_not_finite(arrays[k].x, state->parameters);
         if (i < state->parameters)
             return error_set(error, EDOM,
@@ -218,6 +222,7 @@ int train_state_write(const char *path, const struct train_state *state, struct 
                                        [FIELD_WEIGHTS] = state->weights,
                                        [FIELD_M] = state->m,
                                        [FIELD_V] = state->v,
+                                       [FIELD_AVERAGE] = state->average,
                                        [FIELD_FINGERPRINT] = state->fingerprint,
                                        [FIELD_HASH] = hash},
                               .parameters = state->parameters};
@@ -320,6 +325,7 @@ static int take(const char *path, const struct content *content, struct train_st
         memcpy(state->weights, content->data[FIELD_WEIGHTS], bytes);
         memcpy(state->m, content->data[FIELD_M], bytes);
         memcpy(state->v, content->data[FIELD_V], bytes);
+        memcpy(state->average, content->data[FIELD_AVERAGE], bytes);
     }
     memcpy(&state->optimizer_step, &n.optimizer_step, sizeof state->optimizer_step);
     state->schedule =

@@ -14,6 +14,7 @@
 struct train_state {
     size_t parameters;
     float *weights, *m, *v; /* [parameters] the caller's; extra heads are among them */
+    float *average;         /* [parameters] of the weights */
     uint64_t optimizer_step;
     struct schedule_state schedule;
     uint32_t epoch;       /* epochs done */

@@ -19,7 +19,7 @@ static const uint64_t SEED = 11;
 static const char digits[] = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
 
 struct arrays {
-    float weights[PARAMETERS], m[PARAMETERS], v[PARAMETERS];
+    float weights[PARAMETERS], m[PARAMETERS], v[PARAMETERS], average[PARAMETERS];
 };
 
 /* Any finite bits: subnormals and minus zero among them. */
@@ -38,10 +38,12 @@ static struct train_state made(struct arrays *arrays, uint64_t seed)
     fill(arrays->weights, &seed);
     fill(arrays->m, &seed);
     fill(arrays->v, &seed);
+    fill(arrays->average, &seed);
     struct train_state s = {.parameters = PARAMETERS,
                             .weights = arrays->weights,
                             .m = arrays->m,
                             .v = arrays->v,
+                            .average = arrays->average,
                             .optimizer_step = UINT64_MAX - seed % 1000,
                             .schedule = {.rate = 0.1, .anchor = (double)INFINITY, .bad = -3},
                             .epoch = (uint32_t)seed | 1,
@@ -58,6 +60,7 @@ static struct train_state empty(struct arrays *arrays)
                                 .weights = arrays->weights,
                                 .m = arrays->m,
                                 .v = arrays->v,
+                            .average = arrays->average,
                                 .epoch = 77,
                                 .best_score = 7,
                                 .fingerprint = "as before"};
@@ -67,7 +70,8 @@ static bool same(const struct train_state *a, const struct train_state *b)
 {
     size_t bytes = PARAMETERS * sizeof(float);
     return memcmp(a->weights, b->weights, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 &&
-           memcmp(a->v, b->v, bytes) == 0 && a->optimizer_step == b->optimizer_step &&
+           memcmp(a->v, b->v, bytes) == 0 &&
+           memcmp(a->average, b->average, bytes) == 0 && a->optimizer_step == b->optimizer_step &&
            memcmp(&a->schedule, &b->schedule, sizeof a->schedule) == 0 && a->epoch == b->epoch &&
            memcmp(&a->best_score, &b->best_score, sizeof a->best_score) == 0 &&
            a->best_epoch == b->best_epoch && strcmp(a->fingerprint, b->fingerprint) == 0;

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/train_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "daemon/eval_pool.h"
+#include "daemon/newfile.h"
+#include "daemon/stop.h"
+#include "daemon/train_batches.h"
+#include "daemon/train_curves.h"
+#include "daemon/train_data.h"
+#include "daemon/train_log.h"
+#include "daemon/train_model.h"
+#include "daemon/train_own.h"
+#include "daemon/train_progress.h"
+#include "daemon/train_sets.h"
+#include "daemon/train_valid.h"
+#include "model/model_internal.h"
+#include "model/text_file.h"
+#include "model/train/schedule.h"
+#include "model/train/state.h"
+
+struct run {
+    const struct train_run_config *given;
+    const struct train_config *config;
+    bool leader; /* of the processes: writes and validates */
+    int rank, ranks;
+    int lock;
+    char *text, *geometry, *preprocess; /* of train.conf, config.json, preprocess.json */
+    struct train_data data;
+    struct cache *cache;
+    struct model_info info; /* preprocess and image size */
+    struct net_config net;
+    struct model *from;
+    struct weights *from_weights;
+    struct trainer_config trainer_config;
+    struct trainer *trainer;
+    struct train_batches *batches;
+    struct train_own *own;
+    struct schedule_options schedule;
+    struct train_state state;
+    struct train_log *log;
+    struct train_progress progress;
+};
+
+static void path_in(const struct run *run, const char *name, char *ret)
+{
+    snprintf(ret, PATH_MAX, "%s/%s", run->given->dir, name);
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The directory */
+
+/* Two runs in one directory would write over each other. */
+static int take_lock(struct run *run, struct error *error)
+{
+    char path[PATH_MAX];
+    const char *dir = run->given->dir;
+    if (strlen(dir) > PATH_MAX - 64)
+        return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", dir);
+    if (!run->given->resume && mkdir(dir, 0777) < 0 && errno != EEXIST)
+        return error_set(error, errno, "%s: cannot be made: %s", dir, strerror(errno));
+    path_in(run, "lock", path);
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->lock < 0)
+        return error_set(error, errno, "%s: cannot be written: %s", path, strerror(errno));
+    if (flock(run->lock, LOCK_EX | LOCK_NB) < 0)
+        return error_set(error, EBUSY,
+                         "%s: another focald trains in this directory; wait for it, "
+                         "or give another directory",
+                         dir);
+    path_in(run, "state.safetensors", path);
+    if (!run->given->resume && access(path, F_OK) == 0)
+        return error_set(error, EEXIST,
+                         "%s holds a run already; go on with --resume %s, or give another "
+                         "directory",
+                         dir, dir);
+    return 0;
+}
+
+static int write_text(const struct run *run, const char *name, const char *text,
+                      struct error *error)
+{
+    char path[PATH_MAX];
+    struct newfile file;
+    path_in(run, name, path);
+    int r = newfile_begin(&file, path, error);
+    if (r < 0)
+        return r;
+    if (write(file.fd, text, strlen(text)) != (ssize_t)strlen(text)) {
+        r = error_set(error, errno != 0 ? errno : EIO, "%s: cannot be written: %s", path,
+                      strerror(errno));
+        newfile_abandon(&file);
+        return r;
+    }
+    return newfile_commit(&file, error);
+}
+
+/* What a resumed run must have in common with the one it continues. */
+static void fingerprint(const struct run *run, char *ret)
+{
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_state h;
+    crypto_hash_sha256_init(&h);
+    crypto_hash_sha256_update(&h, (const unsigned char *)run->text, strlen(run->text) + 1);
+    for (int i = 0; i < run->data.n_classes; i++)
+        crypto_hash_sha256_update(&h, (const unsigned char *)run->data.labels[i],
+                                  strlen(run->data.labels[i]) + 1);
+    for (int i = 0; i < run->data.n; i++) {
+        const struct train_clip *c = &run->data.clips[i];
+        crypto_hash_sha256_update(&h, (const unsigned char *)c->path, strlen(c->path) + 1);
+        crypto_hash_sha256_update(&h, (const unsigned char *)&c->label, sizeof c->label);
+    }
+    crypto_hash_sha256_final(&h, hash);
+    for (size_t i = 0; i < sizeof hash; i++)
+        snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+}
+
+/* Getting ready */
+
+static int read_geometry(struct run *run, struct error *error)
+{
+    const struct train_config *c = run->config;
+    char path[PATH_MAX + 16];
+    size_t n;
+    if (c->config[0] != '\0')
+        snprintf(path, sizeof path, "%s", c->config);
+    else if (c->from[0] != '\0')
+        snprintf(path, sizeof path, "%s/config.json", c->from);
+    else
+        path[0] = '\0';
+    int r = 0;
+    if (path[0] != '\0')
+        r = text_file_read(path, &run->geometry, &n, error);
+    else
+        run->geometry = train_config_geometry(c);
+    run->preprocess = train_config_preprocess(c);
+    if (r < 0)
+        return r;
+    if (run->geometry == NULL || run->preprocess == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    r = net_config_parse(&run->net, run->geometry, strlen(run->geometry),
+                         path[0] != '\0' ? path : "[network]", error);
+    if (r == 0)
+        r = preprocess_parse(&run->info.preprocess, run->preprocess, strlen(run->preprocess),
+                             "[network]", error);
+    net_image_size(&run->net, &run->info.image_rows, &run->info.image_cols);
+    run->net.piq = (struct piq_config){0};
+    return r;
+}
+
+static int read_data(struct run *run, struct error *error)
+{
+    struct error why = {""};
+    char path[PATH_MAX];
+    int r = train_sets_read(&run->data, run->config, &run->info, error);
+    if (r < 0)
+        return r;
+    if (run->leader && !run->given->quiet)
+        fprintf(stderr, "focald: %d classes, %d clips train, %d validate\n", run->data.n_classes,
+                run->data.n, run->data.n_valid);
+    path_in(run, "cache", path);
+    if (run->ranks > 1 && !run->leader) { /* made by the leader while the others wait */
+        float mine = 0, all[256];
+        r = run->given->ranks->gather(run->given->ranks->user, &mine, 1, all, error);
+        return r == 0 ? train_data_cache(&run->cache, &run->data, path, &why, error) : r;
+    }
+    r = train_data_cache(&run->cache, &run->data, path, &why, error);
+    if (r == 0 && run->ranks > 1) {
+        float mine = 0, all[256];
+        r = run->given->ranks->gather(run->given->ranks->user, &mine, 1, all, error);
+    }
+    return r;
+}
+
+/* Parts of a network from the input on: embeddings 0, FocalNet's stages (each with the downsampling
+ * behind it) or ViT's layers from 1, the head last. */
+static int part_of(const struct net_config *net, const char *name)
+{
+    const char *at;
+    const int parts =
+        1 + (net->kind == NET_VIT ? net->vit.num_hidden_layers : net->focalnet.n_stages);
+    if (strncmp(name, "classifier.", 11) == 0 || strncmp(name, "teacher.", 8) == 0)
+        return parts;
+    if ((at = strstr(name, "encoder.stages.")) != NULL)
+        return 1 + atoi(at + strlen("encoder.stages."));
+    if ((at = strstr(name, "encoder.layer.")) != NULL)
+        return 1 + atoi(at + strlen("encoder.layer."));
+    return strstr(name, "embeddings") != NULL ? 0 : parts - 1;
+}
+
+static struct trainer_rule rule_of(const void *user, const char *name, int rank)
+{
+    const struct run *run = user;
+    const int part = part_of(&run->net, name), last = part_of(&run->net, "classifier.");
+    return (struct trainer_rule){.rate = pow(run->config->layer_decay, last - part),
+                                 .frozen = part < run->config->freeze,
+                                 .decay = run->config->decay_norms || rank > 1};
+}
+
+static int open_from(struct run *run, struct error *error)
+{
+    if (run->config->from[0] == '\0')
+        return 0;
+    int r = model_open(&run->from, run->config->from, error);
+    return r == 0 ? model_weights(run->from, &run->from_weights, error) : r;
+}
+
+static int make_trainer(struct run *run, struct error *error)
+{
+    const struct train_config *c = run->config;
+    struct trainer_config *t = &run->trainer_config;
+    *net_head(&run->net) = (struct head_config){c->head_dim, run->data.n_classes, false};
+    *t =
+        (struct trainer_config){.net = run->net,
+                                .batch = c->batch,
+                                .embedding_width = run->data.embedding_width,
+                                .scores_width = run->data.scores_width,
+                                .embedding_weight = c->embedding_weight,
+                                .scores_weight = c->scores_weight,
+                                .average = c->average,
+                                .from = run->from_weights,
+                                .seed = (uint64_t)c->seed,
+                                .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
+                                .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
+                                .rule = rule_of,
+                                .user = run,
+                                .ranks = run->given->ranks};
+    const uint64_t steps = (uint64_t)train_batches_count(run->batches);
+    int r = train_config_options(c, steps, &t->loss, &t->optimizer, &run->schedule, error);
+    return r == 0 ? trainer_create(&run->trainer, t, error) : r;
+}
+
+static int make_batches(struct run *run, struct error *error)
+{
+    const struct train_config *c = run->config;
+    struct train_batches_config b = {
+        .data = &run->data,
+        .cache = run->cache,
+        .info = &run->info,
+        .changes = {.mixup_probability = c->mixup_probability,
+                    .mixup_alpha = c->mixup_alpha,
+                    .background_probability = c->background_probability,
+                    .background_low_db = c->background_low_db,
+                    .background_high_db = c->background_high_db},
+        .seed = (uint64_t)c->seed,
+        .batch = c->batch,
+        .rank = run->rank,
+        .ranks = run->ranks,
+        .workers = c->workers};
+    const struct train_own_config own = {.probability = c->own_probability,
+                                         .share = c->own_share,
+                                         .keep = c->own_keep,
+                                         .seed = (uint64_t)c->seed,
+                                         .batch = c->batch,
+                                         .rows = run->info.image_rows,
+                                         .cols = run->info.image_cols,
+                                         .embedding_width = run->data.embedding_width,
+                                         .scores_width = run->data.scores_width};
+    int r = train_config_changes(c, &b.changes.augment, &b.changes.masking, error);
+    if (r == 0)
+        r = train_batches_create(&run->batches, &b, error);
+    return r == 0 ? train_own_create(&run->own, &own, error) : r;
+}
+
+static int make_state(struct run *run, struct error *error)
+{
+    struct train_state *s = &run->state;
+    s->parameters = trainer_parameters(run->trainer);
+    s->weights = memory_large(s->parameters * sizeof(float));
+    s->m = memory_large(s->parameters * sizeof(float));
+    s->v = memory_large(s->parameters * sizeof(float));
+    s->average = memory_large(s->parameters * sizeof(float));
+    s->best_score = -INFINITY;
+    s->schedule = schedule_begin(&run->schedule);
+    if (s->weights == NULL || s->m == NULL || s->v == NULL || s->average == NULL)
+        return error_set(error, ENOMEM, "out of memory for %zu parameters", s->parameters);
+    return 0;
+}
+
+static int resume(struct run *run, struct error *error)
+{
+    char path[PATH_MAX], now[65];
+    path_in(run, "state.safetensors", path);
+    int r = train_state_read(path, &run->state, error);
+    if (r == -ENOENT && run->given->resume)
+        return 0; /* stopped before its first epoch was whole */
+    if (r < 0)
+        return r;
+    fingerprint(run, now);
+    if (strcmp(now, run->state.fingerprint) != 0)
+        return error_set(error, ESTALE,
+                         "%s: the clips, their labels or train.conf are not those the run began "
+                         "with; put them back, or begin a new run",
+                         run->given->dir);
+    return trainer_restore(run->trainer, run->state.optimizer_step, run->state.weights,
+                           run->state.m, run->state.v, run->state.average, error);
+}
+
+static int prepare(struct run *run, struct error *error)
+{
+    char path[PATH_MAX];
+    int r = run->leader ? take_lock(run, error) : 0;
+    if (r == 0)
+        r = read_geometry(run, error);
+    if (r == 0)
+        r = read_data(run, error);
+    if (r == 0)
+        r = open_from(run, error);
+    if (r == 0)
+        r = make_batches(run, error);
+    if (r == 0)
+        r = make_trainer(run, error);
+    if (r == 0)
+        r = make_state(run, error);
+    if (r == 0 && run->given->resume)
+        r = resume(run, error);
+    if (r < 0 || !run->leader)
+        return r;
+    fingerprint(run, run->state.fingerprint);
+    path_in(run, "log.jsonl", path);
+    r = train_log_open(&run->log, path, (int)run->state.epoch, error);
+    return r == 0 && !run->given->resume ? write_text(run, "train.conf", run->text, error) : r;
+}
+
+/* An epoch */
+
+struct sums {
+    double loss, classes, teacher, right;
+    int steps;
+};
+
+static int step_failed(const struct run *run, const struct train_batch *batch, int worst, int epoch,
+                       int number, struct error *error)
+{
+    char clip[300] = "";
+    if (worst >= 0)
+        snprintf(clip, sizeof clip, ", by %.250s", run->data.clips[batch->clips[worst]].path);
+    return error_set(error, EDOM,
+                     "epoch %d, batch %d: the loss or its gradient is not finite%s; the last whole "
+                     "epoch and the best are kept; a lower [optimizer] rate may help",
+                     epoch, number + 1, clip);
+}
+
+static int run_step(struct run *run, int epoch, int number, struct sums *sums, double *ret_rate,
+                    struct error *error)
+{
+    struct train_batch *batch = train_batches_next(run->batches);
+    const size_t plane = (size_t)run->info.image_rows * (size_t)run->info.image_cols;
+    const uint64_t place = (uint64_t)number * (uint64_t)run->ranks + (uint64_t)run->rank;
+    struct trainer_losses losses;
+    train_own_apply(run->own, batch, epoch, place);
+    memcpy(trainer_plane(run->trainer, 0), batch->planes,
+           (size_t)run->config->batch * plane * sizeof(float));
+    const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores};
+    *ret_rate =
+        schedule_rate(&run->schedule, &run->state.schedule, trainer_steps(run->trainer) + 1);
+    int r = trainer_step(run->trainer, &given, *ret_rate, &losses, error);
+    if (r == -EDOM)
+        return step_failed(run, batch, losses.worst, epoch, number, error);
+    if (r < 0)
+        return r;
+    train_own_keep(run->own, batch, run->trainer);
+    sums->loss += losses.loss;
+    sums->classes += losses.classes;
+    sums->teacher += losses.teacher;
+    sums->right += losses.right;
+    sums->steps++;
+    return 0;
+}
+
+static int learn(struct run *run, struct train_epoch *e, struct error *error)
+{
+    const int n = train_batches_count(run->batches), step = run->config->batch * run->ranks;
+    struct sums sums = {0};
+    const double began = now_s();
+    train_batches_epoch(run->batches, e->epoch);
+    train_own_begin(run->own);
+    for (int k = 0; k < n; k++) {
+        if (stop_signal != 0)
+            return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", e->epoch,
+                             run->given->dir);
+        int r = run_step(run, e->epoch, k, &sums, &e->rate, error);
+        if (r < 0)
+            return r;
+        const double clips = (double)sums.steps * step;
+        if (run->leader)
+            train_progress_batch(&run->progress, (k + 1.0) / n, sums.loss / sums.steps,
+                                 sums.right / clips, clips / (now_s() - began));
+    }
+    e->clips_per_s = (double)n * step / (now_s() - began);
+    e->loss = sums.loss / n;
+    e->class_loss = sums.classes / n;
+    e->teacher_loss = run->data.taught != NULL ? sums.teacher / n : (double)NAN;
+    e->accuracy = sums.right / ((double)n * step);
+    e->step = trainer_steps(run->trainer);
+    return 0;
+}
+
+static int validate(struct run *run, struct train_epoch *e, struct error *error)
+{
+    const struct train_config *c = run->config;
+    const bool last = e->epoch == c->epochs;
+    const struct train_model model = {run->geometry, run->preprocess, run->data.labels,
+                                      run->data.n_classes, c->half};
+    char path[PATH_MAX];
+    path_in(run, "last", path);
+    int r = train_model_write(path, &model, run->trainer, error);
+    if (r < 0 || (e->epoch % c->valid_every != 0 && !last))
+        return r;
+    const struct train_valid_config valid = {
+        .dir = path,
+        .backend = strcmp(c->backend, "ref") == 0 ? "ref" : "auto",
+        .threads = c->threads,
+        .quantile = c->quantile,
+        .explain = c->explain_every > 0 && (e->epoch % c->explain_every == 0 || last),
+        .progress = &run->progress};
+    r = train_validate(&valid, &run->data, e, error);
+    if (r < 0)
+        return r;
+    e->score = e->valid_accuracy;
+    if (c->fidelity_weight > 0 && c->explain_every > 0)
+        e->score += c->fidelity_weight * e->fid_i; /* NaN where not measured: never the best */
+    if (!(e->score > run->state.best_score))
+        return 0;
+    e->best = true;
+    run->state.best_score = e->score;
+    run->state.best_epoch = (uint32_t)e->epoch;
+    path_in(run, "best", path);
+    return train_model_write(path, &model, run->trainer, error);
+}
+
+static int keep_epoch(struct run *run, const struct train_epoch *e, struct error *error)
+{
+    char path[PATH_MAX];
+    int n, r = train_log_append(run->log, e, error);
+    if (r < 0)
+        return r;
+    struct train_state *s = &run->state;
+    schedule_epoch(&run->schedule, &s->schedule, e->epoch, 1 - e->valid_accuracy);
+    trainer_save(run->trainer, s->weights, s->m, s->v, s->average);
+    s->optimizer_step = trainer_steps(run->trainer);
+    s->epoch = (uint32_t)e->epoch;
+    path_in(run, "state.safetensors", path);
+    r = train_state_write(path, s, error);
+    if (r < 0)
+        return r;
+    train_progress_line(&run->progress, e);
+    const struct train_epoch *epochs = train_log_epochs(run->log, &n);
+    path_in(run, "curves.png", path);
+    return train_curves_write(path, run->given->dir, epochs, n, error);
+}
+
+static int run_epoch(struct run *run, int number, struct error *error)
+{
+    struct train_epoch e = {.epoch = number,
+                            .valid_accuracy = NAN,
+                            .valid_class_accuracy = NAN,
+                            .fid_i = NAN,
+                            .fa = NAN,
+                            .ff = NAN,
+                            .ai = NAN,
+                            .ad = NAN,
+                            .ag = NAN,
+                            .empty = NAN,
+                            .score = NAN};
+    const double began = now_s();
+    if (run->leader)
+        train_progress_epoch(&run->progress, number);
+    int r = learn(run, &e, error);
+    if (r < 0 || !run->leader)
+        return r;
+    r = validate(run, &e, error);
+    e.seconds = now_s() - began;
+    return r == 0 ? keep_epoch(run, &e, error) : r;
+}
+
+static void finish(struct run *run)
+{
+    train_progress_wipe(&run->progress);
+    train_batches_destroy(run->batches);
+    train_own_destroy(run->own);
+    trainer_destroy(run->trainer);
+    weights_destroy(run->from_weights);
+    model_close(run->from);
+    cache_close(run->cache);
+    train_data_finish(&run->data);
+    train_log_close(run->log);
+    free(run->text);
+    free(run->geometry);
+    free(run->preprocess);
+    free(run->state.weights);
+    free(run->state.m);
+    free(run->state.v);
+    free(run->state.average);
+    if (run->lock >= 0)
+        close(run->lock);
+}
+
+int train_run(const struct train_run_config *given, struct error *error)
+{
+    const struct trainer_ranks *ranks = given->ranks;
+    struct run run = {.given = given,
+                      .config = given->config,
+                      .leader = ranks == NULL || ranks->rank == 0,
+                      .rank = ranks != NULL ? ranks->rank : 0,
+                      .ranks = ranks != NULL ? ranks->ranks : 1,
+                      .lock = -1,
+                      .text = train_config_text(given->config)};
+    int r = run.text == NULL || sodium_init() < 0 ? error_set(error, ENOMEM, "out of memory")
+                                                  : prepare(&run, error);
+    if (r == 0) {
+        train_progress_begin(&run.progress, run.config->epochs, (int)run.state.epoch, given->quiet);
+        for (int e = (int)run.state.epoch + 1; e <= run.config->epochs && r == 0; e++)
+            r = run_epoch(&run, e, error);
+    }
+    finish(&run);
+    return r;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/train_sets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/eval_data.h"
+#include "model/model_internal.h"
+#include "model/text_file.h"
+
+enum { MAX_ALIASES = 64 };
+
+static int folds_of(const struct train_config_set *set, const char *key, const char *text,
+                    uint64_t *ret, struct error *error)
+{
+    *ret = 0;
+    if (text[0] == '\0')
+        return 0;
+    int r = eval_folds_parse(text, ret, error);
+    return r < 0 ? error_prefix(error, r, "[data %s] %s", set->name, key) : 0;
+}
+
+/* "a=b, c=d" in place. */
+static int split_aliases(char *text, const char **ret, int *ret_n, struct error *error)
+{
+    char *save = NULL;
+    *ret_n = 0;
+    for (char *one = strtok_r(text, ",", &save); one != NULL; one = strtok_r(NULL, ",", &save)) {
+        one += strspn(one, " \t");
+        for (size_t n = strlen(one); n > 0 && strchr(" \t", one[n - 1]) != NULL; n--)
+            one[n - 1] = '\0';
+        if (*ret_n == MAX_ALIASES)
+            return error_set(error, EINVAL, "[classes] aliases: more than %d", MAX_ALIASES);
+        ret[(*ret_n)++] = one;
+    }
+    return 0;
+}
+
+static int read_labels(const char *path, const char *const **ret, int *ret_n, struct error *error)
+{
+    char *text;
+    size_t n;
+    if (path[0] == '\0')
+        return 0;
+    int r = text_file_read(path, &text, &n, error);
+    if (r < 0)
+        return r;
+    r = labels_parse(text, n, path, ret, ret_n, error);
+    free(text);
+    return r;
+}
+
+int train_sets_read(struct train_data *ret, const struct train_config *config,
+                    const struct model_info *info, struct error *error)
+{
+    struct train_set sets[TRAIN_MAX_SETS];
+    char aliases[sizeof config->aliases];
+    const char *names[MAX_ALIASES];
+    struct train_data_config data = {.sets = sets,
+                                     .n_sets = config->n_sets,
+                                     .aliases = names,
+                                     .skip_unknown = config->skip_unknown,
+                                     .keep_unlabelled = config->keep_unlabelled,
+                                     .keep_going = config->keep_going,
+                                     .rate_hz = info->preprocess.sample_rate,
+                                     .least_samples = (size_t)info->preprocess.win_length};
+    int r = 0;
+    if (config->n_sets == 0)
+        return error_set(error, EINVAL,
+                         "train on what? Name a directory with --data, or a set in "
+                         "the configuration; see --help");
+    for (int i = 0; i < config->n_sets && r == 0; i++) {
+        const struct train_config_set *set = &config->sets[i];
+        sets[i] = (struct train_set){.dir = set->dir,
+                                     .teacher = set->teacher[0] != '\0' ? set->teacher : NULL};
+        r = folds_of(set, "train", set->train, &sets[i].train_folds, error);
+        if (r == 0)
+            r = folds_of(set, "valid", set->valid, &sets[i].valid_folds, error);
+        if (r == 0 && set->dir[0] == '\0')
+            r = error_set(error, EINVAL, "[data %s]: has no dir", set->name);
+    }
+    memcpy(aliases, config->aliases, sizeof aliases);
+    if (r == 0)
+        r = split_aliases(aliases, names, &data.n_aliases, error);
+    if (r == 0)
+        r = read_labels(config->labels, &data.labels, &data.n_labels, error);
+    if (r == 0)
+        r = train_data_read(ret, &data, error);
+    free((void *)data.labels);
+    return r;
+}

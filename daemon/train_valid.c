@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/train_valid.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "daemon/eval_figures.h"
+#include "daemon/eval_run.h"
+#include "daemon/stop.h"
+
+struct validation {
+    const struct train_valid_config *config;
+    const struct train_data *data;
+    int before; /* clips of the sets that are done */
+    int counted, correct, heard;
+    int *class_clips, *class_correct; /* [classes] */
+    struct eval_explanation sums;     /* over heard */
+};
+
+static void show(void *user, int clips, double share)
+{
+    const struct validation *v = user;
+    const int now = v->before + clips;
+    (void)share;
+    train_progress_validation(v->config->progress, now, v->data->n_valid,
+                              (double)now / v->data->n_valid);
+}
+
+static void add(struct validation *v, const struct eval_figures *f)
+{
+    v->counted += f->counted;
+    v->correct += f->correct;
+    v->heard += f->heard;
+    for (int c = 0; c < f->n_classes; c++) {
+        v->class_clips[c] += f->class_clips[c];
+        v->class_correct[c] += f->class_correct[c];
+    }
+    if (f->n_quantiles == 0)
+        return;
+    const struct eval_explanation *e = &f->explanations[0];
+    v->sums.fid_i += e->fid_i * f->heard;
+    v->sums.fa += e->fa * f->heard;
+    v->sums.ff += e->ff * f->heard;
+    v->sums.ai += e->ai * f->heard;
+    v->sums.ad += e->ad * f->heard;
+    v->sums.ag += e->ag * f->heard;
+    v->sums.empty += e->empty;
+}
+
+static int run_set(struct validation *v, const struct model *model, const struct eval_data *set,
+                   struct error *error)
+{
+    const struct train_valid_config *c = v->config;
+    const struct eval_config config = {.model = model,
+                                       .backend = c->backend,
+                                       .threads = c->threads,
+                                       .batch = 16,
+                                       .quantiles = &c->quantile,
+                                       .n_quantiles = c->explain ? 1 : 0,
+                                       .stop = &stop_signal,
+                                       .progress = show,
+                                       .user = v};
+    struct eval_results results = {0};
+    struct eval_figures figures = {0};
+    int r = eval_run(&config, set, &results, error);
+    if (r == 0)
+        r = eval_figures_make(&figures, set, &results, &c->quantile, v->data->n_classes, error);
+    if (r == 0)
+        add(v, &figures);
+    v->before += set->n;
+    eval_figures_finish(&figures);
+    eval_results_finish(&results);
+    return r;
+}
+
+static void conclude(const struct validation *v, struct train_epoch *ret)
+{
+    double sum = 0;
+    int classes = 0;
+    for (int c = 0; c < v->data->n_classes; c++)
+        if (v->class_clips[c] > 0) {
+            sum += (double)v->class_correct[c] / v->class_clips[c];
+            classes++;
+        }
+    ret->valid_accuracy = v->counted > 0 ? (double)v->correct / v->counted : (double)NAN;
+    ret->valid_class_accuracy = classes > 0 ? sum / classes : (double)NAN;
+    if (!v->config->explain || v->heard == 0)
+        return;
+    ret->fid_i = v->sums.fid_i / v->heard;
+    ret->fa = v->sums.fa / v->heard;
+    ret->ff = v->sums.ff / v->heard;
+    ret->ai = v->sums.ai / v->heard;
+    ret->ad = v->sums.ad / v->heard;
+    ret->ag = v->sums.ag / v->heard;
+    ret->empty = (double)v->sums.empty / v->heard;
+}
+
+int train_validate(const struct train_valid_config *config, const struct train_data *data,
+                   struct train_epoch *ret, struct error *error)
+{
+    struct validation v = {.config = config, .data = data};
+    struct model *model = NULL;
+    const size_t classes = (size_t)data->n_classes;
+    v.class_clips = calloc(classes, sizeof *v.class_clips);
+    v.class_correct = calloc(classes, sizeof *v.class_correct);
+    int r = v.class_clips == NULL || v.class_correct == NULL
+                ? error_set(error, ENOMEM, "out of memory")
+                : model_open(&model, config->dir, error);
+    for (int s = 0; s < data->n_sets && r == 0; s++)
+        if (data->valid[s].n > 0)
+            r = run_set(&v, model, &data->valid[s], error);
+    if (r == 0)
+        conclude(&v, ret);
+    model_close(model);
+    free(v.class_clips);
+    free(v.class_correct);
+    return r;
+}
