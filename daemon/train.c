@@ -11,6 +11,7 @@
 #include "daemon/spin.h"
 #include "daemon/stop.h"
 #include "daemon/train_config.h"
+#include "daemon/train_mpi.h"
 #include "daemon/train_run.h"
 
 static const struct option_spec specs[] = {
@@ -213,12 +214,15 @@ static int run(const struct options *options, const struct train_config *config,
                struct error *error)
 {
     const char *resume = options_value(options, "resume"), *out = options_value(options, "out");
-    const struct train_run_config given = {.config = config,
-                                           .dir = resume != NULL ? resume : out,
-                                           .resume = resume != NULL,
-                                           .quiet = options_value(options, "quiet") != NULL};
+    struct train_run_config given = {.config = config,
+                                     .dir = resume != NULL ? resume : out,
+                                     .resume = resume != NULL,
+                                     .quiet = options_value(options, "quiet") != NULL};
+    int r = train_mpi_begin(&given.ranks, error);
     stop_listen();
-    return train_run(&given, error);
+    if (r == 0)
+        r = train_run(&given, error);
+    return r;
 }
 
 int mode_train(int argc, char **argv)
@@ -242,9 +246,10 @@ int mode_train(int argc, char **argv)
     r = options_value(&options, "dry-run") != NULL ? print_config(config)
                                                    : run(&options, config, &error);
     free(config);
-    if (r < 0) {
+    if (r < 0)
         fprintf(stderr, "focald: %s\n", error.text);
+    train_mpi_end(r < 0 && r != -EINTR);
+    if (r < 0)
         stop_obey();
-    }
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -31,6 +31,8 @@
 #include "model/train/schedule.h"
 #include "model/train/state.h"
 
+enum { TRAIN_MAX_RANKS = 1024 };
+
 struct run {
     const struct train_run_config *given;
     const struct train_config *config;
@@ -120,6 +122,8 @@ static void fingerprint(const struct run *run, char *ret)
     crypto_hash_sha256_state h;
     crypto_hash_sha256_init(&h);
     crypto_hash_sha256_update(&h, (const unsigned char *)run->text, strlen(run->text) + 1);
+    const int step = run->config->batch * run->ranks;
+    crypto_hash_sha256_update(&h, (const unsigned char *)&step, sizeof step);
     for (int i = 0; i < run->data.n_classes; i++)
         crypto_hash_sha256_update(&h, (const unsigned char *)run->data.labels[i],
                                   strlen(run->data.labels[i]) + 1);
@@ -166,6 +170,14 @@ static int read_geometry(struct run *run, struct error *error)
     return r;
 }
 
+/* Waits until all processes are here. */
+static int meet(const struct run *run, struct error *error)
+{
+    const struct trainer_ranks *ranks = run->given->ranks;
+    float mine = 0, all[TRAIN_MAX_RANKS];
+    return ranks == NULL ? 0 : ranks->gather(ranks->user, &mine, 1, all, error);
+}
+
 static int read_data(struct run *run, struct error *error)
 {
     struct error why = {""};
@@ -173,20 +185,18 @@ static int read_data(struct run *run, struct error *error)
     int r = train_sets_read(&run->data, run->config, &run->info, error);
     if (r < 0)
         return r;
+    if (run->ranks > run->data.n)
+        return error_set(error, EINVAL, "%d processes share %d clips", run->ranks, run->data.n);
     if (run->leader && !run->given->quiet)
         fprintf(stderr, "focald: %d classes, %d clips train, %d validate\n", run->data.n_classes,
                 run->data.n, run->data.n_valid);
     path_in(run, "cache", path);
-    if (run->ranks > 1 && !run->leader) { /* made by the leader while the others wait */
-        float mine = 0, all[256];
-        r = run->given->ranks->gather(run->given->ranks->user, &mine, 1, all, error);
-        return r == 0 ? train_data_cache(&run->cache, &run->data, path, &why, error) : r;
-    }
-    r = train_data_cache(&run->cache, &run->data, path, &why, error);
-    if (r == 0 && run->ranks > 1) {
-        float mine = 0, all[256];
-        r = run->given->ranks->gather(run->given->ranks->user, &mine, 1, all, error);
-    }
+    if (run->leader) /* the others wait until it is made */
+        r = train_data_cache(&run->cache, &run->data, path, &why, error);
+    if (r == 0)
+        r = meet(run, error);
+    if (r == 0 && !run->leader)
+        r = train_data_cache(&run->cache, &run->data, path, &why, error);
     return r;
 }
 
@@ -306,10 +316,11 @@ static int resume(struct run *run, struct error *error)
         return r;
     fingerprint(run, now);
     if (strcmp(now, run->state.fingerprint) != 0)
-        return error_set(error, ESTALE,
-                         "%s: the clips, their labels or train.conf are not those the run began "
-                         "with; put them back, or begin a new run",
-                         run->given->dir);
+        return error_set(
+            error, ESTALE,
+            "%s: the clips, their labels, train.conf or the number of processes are not "
+            "those the run began with; put them back, or begin a new run",
+            run->given->dir);
     return trainer_restore(run->trainer, run->state.optimizer_step, run->state.weights,
                            run->state.m, run->state.v, run->state.average, error);
 }
@@ -386,6 +397,21 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     return 0;
 }
 
+/* A signal may have come to one process only, or sooner: all stop before the same step. */
+static int agree_to_stop(const struct run *run, bool *ret, struct error *error)
+{
+    const struct trainer_ranks *ranks = run->given->ranks;
+    float mine = stop_signal != 0, all[TRAIN_MAX_RANKS];
+    *ret = stop_signal != 0;
+    if (ranks == NULL)
+        return 0;
+    *ret = false;
+    int r = ranks->gather(ranks->user, &mine, 1, all, error);
+    for (int i = 0; i < run->ranks && r == 0; i++)
+        *ret = *ret || all[i] != 0;
+    return r;
+}
+
 static int learn(struct run *run, struct train_epoch *e, struct error *error)
 {
     const int n = train_batches_count(run->batches), step = run->config->batch * run->ranks;
@@ -394,10 +420,14 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     train_batches_epoch(run->batches, e->epoch);
     train_own_begin(run->own);
     for (int k = 0; k < n; k++) {
-        if (stop_signal != 0)
+        bool stop;
+        int r = agree_to_stop(run, &stop, error);
+        if (r < 0)
+            return r;
+        if (stop)
             return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", e->epoch,
                              run->given->dir);
-        int r = run_step(run, e->epoch, k, &sums, &e->rate, error);
+        r = run_step(run, e->epoch, k, &sums, &e->rate, error);
         if (r < 0)
             return r;
         const double clips = (double)sums.steps * step;
@@ -524,6 +554,9 @@ int train_run(const struct train_run_config *given, struct error *error)
                       .ranks = ranks != NULL ? ranks->ranks : 1,
                       .lock = -1,
                       .text = train_config_text(given->config)};
+    if (run.ranks > TRAIN_MAX_RANKS)
+        return error_set(error, EINVAL, "%d processes; allowed: up to %d", run.ranks,
+                         TRAIN_MAX_RANKS);
     int r = run.text == NULL || sodium_init() < 0 ? error_set(error, ENOMEM, "out of memory")
                                                   : prepare(&run, error);
     if (r == 0) {
