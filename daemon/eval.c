@@ -28,7 +28,7 @@
 enum { BATCH_DEFAULT = 8, SANITY_CLIPS = 64 };
 
 static const struct option_spec specs[] = {
-    {"data", 'd', "DIR", "labelled clips in ESC-50's layout: audio/, meta/esc50.csv", NULL, NULL},
+    {"data", 'd', "DIR", "labelled clips: ESC-50's layout, or a folder a class", NULL, NULL},
     {"model", 'm', "DIR", "the model (default: the one that came with focald)", "model", "dir"},
     {"folds", 'f', "LIST", "of the data, as in 4 or 1-3,6 (all)", NULL, NULL},
     {"quantile", 'q', "Q", "the mask keeps the map's cells from its Q-quantile on (0.9)",

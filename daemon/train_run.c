@@ -115,23 +115,29 @@ static int write_text(const struct run *run, const char *name, const char *text,
     return newfile_commit(&file, error);
 }
 
-/* What a resumed run must have in common with the one it continues. */
+static void hash_clip(crypto_hash_sha256_state *h, const char *path, int label)
+{
+    crypto_hash_sha256_update(h, (const unsigned char *)path, strlen(path) + 1);
+    crypto_hash_sha256_update(h, (const unsigned char *)&label, sizeof label);
+}
+
+/* What a resumed run must have in common with the one it continues: train.conf, the whole batch,
+ * the classes, the clips that train and those that validate. */
 static void fingerprint(const struct run *run, char *ret)
 {
+    const struct train_data *d = &run->data;
+    const int step = run->config->batch * run->ranks;
     unsigned char hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_state h;
     crypto_hash_sha256_init(&h);
-    crypto_hash_sha256_update(&h, (const unsigned char *)run->text, strlen(run->text) + 1);
-    const int step = run->config->batch * run->ranks;
-    crypto_hash_sha256_update(&h, (const unsigned char *)&step, sizeof step);
-    for (int i = 0; i < run->data.n_classes; i++)
-        crypto_hash_sha256_update(&h, (const unsigned char *)run->data.labels[i],
-                                  strlen(run->data.labels[i]) + 1);
-    for (int i = 0; i < run->data.n; i++) {
-        const struct train_clip *c = &run->data.clips[i];
-        crypto_hash_sha256_update(&h, (const unsigned char *)c->path, strlen(c->path) + 1);
-        crypto_hash_sha256_update(&h, (const unsigned char *)&c->label, sizeof c->label);
-    }
+    hash_clip(&h, run->text, step);
+    for (int i = 0; i < d->n_classes; i++)
+        hash_clip(&h, d->labels[i], i);
+    for (int i = 0; i < d->n; i++)
+        hash_clip(&h, d->clips[i].path, d->clips[i].label);
+    for (int s = 0; s < d->n_sets; s++)
+        for (int i = 0; i < d->valid[s].n; i++)
+            hash_clip(&h, d->valid[s].clips[i].path, d->valid[s].clips[i].label);
     crypto_hash_sha256_final(&h, hash);
     for (size_t i = 0; i < sizeof hash; i++)
         snprintf(ret + 2 * i, 3, "%02x", hash[i]);
@@ -425,8 +431,7 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
         if (r < 0)
             return r;
         if (stop)
-            return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", e->epoch,
-                             run->given->dir);
+            return -EINTR;
         r = run_step(run, e->epoch, k, &sums, &e->rate, error);
         if (r < 0)
             return r;
@@ -515,11 +520,15 @@ static int run_epoch(struct run *run, int number, struct error *error)
     if (run->leader)
         train_progress_epoch(&run->progress, number);
     int r = learn(run, &e, error);
-    if (r < 0 || !run->leader)
-        return r;
-    r = validate(run, &e, error);
+    if (r == 0 && run->leader)
+        r = validate(run, &e, error);
     e.seconds = now_s() - began;
-    return r == 0 ? keep_epoch(run, &e, error) : r;
+    if (r == 0 && run->leader)
+        r = keep_epoch(run, &e, error);
+    if (r == -EINTR)
+        return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", number,
+                         run->given->dir);
+    return r;
 }
 
 static void finish(struct run *run)

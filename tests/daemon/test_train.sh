@@ -1,0 +1,318 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# `focald train` as people use it: what it learns, what it leaves, how it stops and goes on, what is
+# wrong with a set. FOCALD, FOCALD_SOURCE: the program, its source.
+set -u
+python=/usr/bin/python3
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache"
+failures=0
+
+promise() {
+    (set -e; "$1") >"$work/log" 2>&1
+    if [ $? = 0 ]; then
+        echo "ok   $1"
+    else
+        echo "FAIL $1"
+        sed 's/^/     /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+
+status() {
+    wanted=$1
+    shift
+    got=0
+    "$@" || got=$?
+    [ "$got" = "$wanted" ] || { echo "exit status $got, not $wanted: $*"; return 1; }
+}
+
+# Three sounds, ten clips each: a folder a class, so that folds 1 to 5 have two of each.
+"$python" - "$work/set" <<'PY'
+import math, os, random, struct, sys, wave
+random.seed(4)
+rate = 16000
+def tone(n):
+    f, p = random.uniform(300, 500), random.uniform(0, 6)
+    return [0.5 * math.sin(2 * math.pi * f * i / rate + p) for i in range(n)]
+def noise(n):
+    return [random.uniform(-0.5, 0.5) for _ in range(n)]
+def clicks(n):
+    step = random.randint(1500, 2500)
+    return [0.9 if i % step < 8 else 0.0 for i in range(n)]
+for name, make in (('tone', tone), ('noise', noise), ('clicks', clicks)):
+    os.makedirs(f'{sys.argv[1]}/{name}')
+    for k in range(10):
+        x = make(random.randint(20000, 40000))
+        with wave.open(f'{sys.argv[1]}/{name}/{k}.wav', 'wb') as w:
+            w.setparams((1, 2, rate, 0, 'NONE', ''))
+            w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in x))
+PY
+
+cat >"$work/small.conf" <<'CONF'
+[network]
+image = 32
+embed_dim = 8
+depths = 1,1
+focal_levels = 2,2
+focal_windows = 3,3
+head_dim = 16
+[loss]
+margin = 0.1
+scale = 10
+[optimizer]
+rate = 3e-3
+warmup_epochs = 0.5
+average = 0.9
+[augment]
+mixup_probability = 0.2
+[masking]
+time_frames = 4
+frequency_bins = 4
+keep_probability = 0.1
+remove_probability = 0.1
+own_probability = 0.2
+[run]
+batch = 6
+threads = 1
+epochs = 6
+explain_every = 2
+CONF
+
+# start ARGUMENT…: a run in the background, whose process is $pid.
+start() {
+    "$FOCALD" train --quiet "$@" 2>"$work/background" &
+    pid=$!
+}
+
+train() {
+    "$FOCALD" train --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" "$@"
+}
+
+# The word of each line of the error, which is one.
+refused() {
+    [ "$(wc -l <"$work/err")" = 1 ] || { cat "$work/err"; return 1; }
+    for word in "$@"; do
+        grep -q -e "$word" "$work/err" || { cat "$work/err"; return 1; }
+    done
+}
+
+same_state() {
+    cmp "$1/state.safetensors" "$2/state.safetensors"
+    cmp "$1/last/model.safetensors" "$2/last/model.safetensors"
+    cmp "$1/best/model.safetensors" "$2/best/model.safetensors"
+}
+
+# waits until the run in $1 has logged $2 epochs
+await_epochs() {
+    for _ in $(seq 600); do
+        [ "$(cat "$1/log.jsonl" 2>/dev/null | wc -l)" -ge "$2" ] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+it_learns_and_eval_says_what_its_log_says() {
+    train --epochs 40 --out "$work/long"
+    for file in train.conf state.safetensors log.jsonl curves.png cache lock; do
+        [ -f "$work/long/$file" ]
+    done
+    "$FOCALD" eval --quiet --data "$work/set" --folds 5 --model "$work/long/best" \
+        --json "$work/best.json" >/dev/null
+    "$python" - "$work/long/log.jsonl" "$work/best.json" <<'PY'
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+best = [l for l in lines if l['best']][-1]
+j = json.load(open(sys.argv[2]))
+assert [l['epoch'] for l in lines] == list(range(1, 41))
+assert abs(best['valid_accuracy'] - j['accuracy']) < 1e-12, (best, j['accuracy'])
+assert best['fid_i'] is None or abs(best['fid_i'] - j['fid_i']) < 1e-12
+assert j['accuracy'] >= 5 / 6, j['accuracy']
+assert lines[-1]['class_loss'] < lines[0]['class_loss'] / 2
+PY
+}
+
+the_same_seed_gives_the_same_weights_and_another_others() {
+    train --out "$work/a"
+    train --out "$work/b"
+    train --seed 2 --out "$work/c"
+    same_state "$work/a" "$work/b"
+    ! cmp -s "$work/a/last/model.safetensors" "$work/c/last/model.safetensors"
+}
+
+# Stopped by a signal and killed, each in a later epoch than the one before, and resumed after each.
+a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been() {
+    start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
+        --out "$work/stopped"
+    await_epochs "$work/stopped" 1
+    kill -TERM $pid
+    status 143 wait $pid
+    grep -q -e '--resume' "$work/background"
+    start --resume "$work/stopped"
+    await_epochs "$work/stopped" 3
+    kill -KILL $pid
+    status 137 wait $pid
+    "$FOCALD" train --quiet --resume "$work/stopped"
+    same_state "$work/a" "$work/stopped"
+    [ "$(wc -l <"$work/stopped/log.jsonl")" = 6 ]
+    # once more: there is nothing left to do
+    "$FOCALD" train --quiet --resume "$work/stopped"
+    same_state "$work/a" "$work/stopped"
+}
+
+two_processes_give_the_weights_of_one_with_twice_the_batch() {
+    if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
+        echo "skipped: no Open MPI"
+        return 0
+    fi
+    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0 --epochs 2'
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    # $quiet: words
+    train $quiet --set run.batch=8 --out "$work/one"
+    mpirun -n 2 "$FOCALD" train --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" $quiet --set run.batch=4 --out "$work/two"
+    "$python" - "$work/one/last" "$work/two/last" <<'PY'
+import json, struct, sys
+def read(path):
+    b = open(path + '/model.safetensors', 'rb').read()
+    n = struct.unpack('<Q', b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    out = {}
+    for name, t in head.items():
+        if name != '__metadata__':
+            assert t['dtype'] == 'F32'
+            a, z = t['data_offsets']
+            out[name] = struct.unpack(f'<{(z - a) // 4}f', b[8 + n + a:8 + n + z])
+    return out
+one, two = read(sys.argv[1]), read(sys.argv[2])
+assert one.keys() == two.keys() and len(one) > 30
+# What is added to every position before a batch norm has no effect: the gradient of the last bias
+# is rounding noise, which Adam makes steps of, and the running mean follows it.
+noise = ('stages.1.layers.0.mlp.fc2.bias', 'classifier.blocks.0.norm.running_mean')
+for k in one:
+    if not k.endswith(noise):
+        worst = max(abs(x - y) for x, y in zip(one[k], two[k]))
+        assert worst < 1e-5, (k, worst)
+PY
+}
+
+what_is_wrong_is_told_in_one_line() {
+    cp -r "$work/set" "$work/bad"
+    mkdir "$work/bad/empty"
+    status 1 "$FOCALD" train -Q -d "$work/bad" -c "$work/small.conf" -o "$work/x" 2>"$work/err"
+    refused "empty"
+    rmdir "$work/bad/empty"
+    status 1 "$FOCALD" train -Q -d "$work/bad" --train-folds 1-4 --valid-folds 7 \
+        -c "$work/small.conf" -o "$work/x" 2>"$work/err"
+    refused "fold 7"
+    dd if="$work/bad/tone/1.wav" of="$work/bad/tone/0.wav" bs=244 count=1 2>/dev/null
+    status 1 "$FOCALD" train -Q -d "$work/bad" --train-folds 1-4 --valid-folds 5 \
+        -c "$work/small.conf" -o "$work/x" 2>"$work/err"
+    refused "tone/0.wav"
+    status 1 train --out "$work/a" 2>"$work/err"
+    refused "--resume"
+    status 2 train --set optimizer.rat=1 --out "$work/x" 2>"$work/err"
+    refused "did you mean" "rate"
+    status 2 train --recipe nothing --out "$work/x" 2>"$work/err"
+    refused "paper"
+    status 2 "$FOCALD" train --data "$work/set" 2>"$work/err"
+    refused "--out"
+    status 2 "$FOCALD" train --resume "$work/nowhere" 2>"$work/err"
+    refused "train.conf"
+}
+
+a_run_keeps_others_out_of_its_directory() {
+    start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
+        --epochs 1000 --out "$work/held"
+    await_epochs "$work/held" 1
+    status 1 "$FOCALD" train --quiet --resume "$work/held" 2>"$work/err" || { kill $pid; return 1; }
+    kill -TERM $pid
+    status 143 wait $pid
+    refused "another focald"
+}
+
+other_clips_than_it_began_with_are_refused() {
+    cp -r "$work/a" "$work/other"
+    mv "$work/set/tone/9.wav" "$work/9.wav"
+    status 1 "$FOCALD" train --quiet --resume "$work/other" 2>"$work/err"
+    mv "$work/9.wav" "$work/set/tone/9.wav"
+    refused "began with"
+}
+
+a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays() {
+    status 1 train --epochs 200 --set optimizer.rate=1 --set optimizer.schedule=constant \
+        --set optimizer.weight_decay=10 --set optimizer.max_norm=0 --out "$work/wild" 2>"$work/err"
+    refused "not finite" "epoch"
+}
+
+# No file may grow beyond 4 kB, which the cache, being there, need not: the model cannot be written.
+a_full_disk_loses_the_epoch_and_nothing_else() {
+    start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
+        --out "$work/full"
+    await_epochs "$work/full" 2
+    kill -KILL $pid
+    status 137 wait $pid
+    before=$(cksum <"$work/full/state.safetensors")
+    (ulimit -f 8; status 1 "$FOCALD" train --quiet --resume "$work/full" 2>"$work/err")
+    refused "File too large" "full/last"
+    [ "$before" = "$(cksum <"$work/full/state.safetensors")" ]
+    [ -z "$(find "$work/full" -name '.focald*' -o -name '*.new')" ]
+    "$FOCALD" train --quiet --resume "$work/full"
+    same_state "$work/a" "$work/full"
+}
+
+the_configuration_it_prints_gives_the_same_again() {
+    train --dry-run --out "$work/x" >"$work/1.conf"
+    "$FOCALD" train --config "$work/1.conf" --dry-run --out "$work/x" >"$work/2.conf"
+    cmp "$work/1.conf" "$work/2.conf"
+    "$FOCALD" train --recipe paper --dry-run --out "$work/x" >"$work/paper.conf"
+    for line in 'depths = 2,2,18,2' 'margin = 0.2' 'scale = 30' 'rate = 0.0002' 'base_rate = 1e-08' \
+        'step_size = 65000' 'weight_decay = 2e-06' 'max_norm = 5' 'drop_probability = 0.75' \
+        'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic'; do
+        grep -qxF "$line" "$work/paper.conf" || { echo "no $line"; return 1; }
+    done
+}
+
+the_manual_names_every_key_and_its_default() {
+    train --dry-run --out "$work/x" --recipe paper >/dev/null
+    "$FOCALD" train --dry-run --data "$work/set" >"$work/keys.conf"
+    "$python" - "$work/keys.conf" "$FOCALD_SOURCE/man/focald-train.1" <<'PY'
+import re, sys
+section, keys = '', {}
+for line in open(sys.argv[1]):
+    if line.startswith('['):
+        section = line.strip('[]\n').split()[0]
+    elif '=' in line:
+        key, value = line.rstrip('\n').split(' = ') if ' = ' in line else (line.split(' =')[0], '')
+        keys[section, key] = value if section != 'data' else ''
+section, told = '', {}
+for line in open(sys.argv[2]):
+    m = re.match(r'\.Sy \[(\w+)', line)
+    section = m.group(1) if m else section
+    m = re.match(r'\.It Cm (\w+)(?: \((.*)\))?$', line)
+    if m and section:
+        told[section, m.group(1)] = m.group(2) or ''
+def number(x):
+    try:
+        return float(x)
+    except ValueError:
+        return x
+assert keys.keys() == told.keys(), keys.keys() ^ told.keys()
+for k in keys:
+    assert number(keys[k]) == number(told[k]), (k, keys[k], told[k])
+PY
+}
+
+for p in it_learns_and_eval_says_what_its_log_says \
+    the_same_seed_gives_the_same_weights_and_another_others \
+    a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
+    two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
+    a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
+    a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
+    a_full_disk_loses_the_epoch_and_nothing_else the_configuration_it_prints_gives_the_same_again \
+    the_manual_names_every_key_and_its_default; do
+    promise $p
+done
+[ $failures = 0 ]
