@@ -26,6 +26,7 @@
 #include "daemon/train_progress.h"
 #include "daemon/train_sets.h"
 #include "daemon/train_valid.h"
+#include "model/import/newdir.h"
 #include "model/model_internal.h"
 #include "model/text_file.h"
 #include "model/train/schedule.h"
@@ -88,6 +89,9 @@ static int take_lock(struct run *run, struct error *error)
                          "%s: another focald trains in this directory; wait for it, "
                          "or give another directory",
                          dir);
+    newdir_sweep(dir);
+    path_in(run, "state.safetensors.new", path);
+    unlink(path);
     path_in(run, "state.safetensors", path);
     if (!run->given->resume && access(path, F_OK) == 0)
         return error_set(error, EEXIST,

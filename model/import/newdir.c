@@ -97,6 +97,20 @@ static void remove_flat(const char *path)
     rmdir(path);
 }
 
+void newdir_sweep(const char *parent)
+{
+    char path[PATH_MAX + 256];
+    DIR *d = opendir(parent);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+        if (strncmp(e->d_name, ".focald-", 8) == 0) {
+            snprintf(path, sizeof path, "%s/%s", parent, e->d_name);
+            if (unlink(path) < 0)
+                remove_flat(path);
+        }
+    if (d != NULL)
+        closedir(d);
+}
+
 /* The interface */
 
 int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,

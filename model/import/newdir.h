@@ -22,6 +22,8 @@ int newdir_begin(struct newdir *ret, const char *path, const char *source, bool 
 int newdir_commit(struct newdir *dir, struct error *error);
 /* People are told the name they gave: puts it in an error's text for the temporary one. */
 void newdir_name(const struct newdir *dir, struct error *error);
+/* Removes what killed processes left in `parent` unfinished; while nobody else writes there. */
+void newdir_sweep(const char *parent);
 /* Removes what was written. After commit, or a failed begin: nothing. */
 void newdir_abandon(struct newdir *dir);
 

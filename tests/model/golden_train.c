@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * train_steps: losses, cosines and gradients of the first step. */
+ * train_steps: losses, cosines and gradients of the first step, and what five steps come to. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,9 +10,11 @@
 #include "model/model_internal.h"
 #include "model/train/learner.h"
 #include "model/train/loss.h"
+#include "model/train/optimizer.h"
+#include "model/train/schedule.h"
 #include "tests/model/golden_run.h"
 
-enum { HEAD_DIM = 192, CLASSES = 50, MAX_BATCH = 64 };
+enum { HEAD_DIM = 192, CLASSES = 50, MAX_BATCH = 64, STEPS = 5 };
 
 struct run {
     struct golden_run g;
@@ -20,6 +22,7 @@ struct run {
     struct focalnet_values values;
     struct learner *learner;
     struct loss_target targets[MAX_BATCH];
+    float *initial; /* the parameters before the first step */
 };
 
 static int read_file(struct run *r, struct error *error)
@@ -55,23 +58,25 @@ static int open_weights(struct run *r, struct safetensors **ret, struct error *e
     return code;
 }
 
-static int make_learner(struct run *r, struct error *error)
+static int make_learner(struct run *r, bool train, struct weights *weights, struct learner **ret,
+                        struct error *error)
 {
     struct graph g;
     graph_init(&g);
+    r->g.config.focalnet.head.train = train;
     int code = focalnet_build(&r->g.config.focalnet, r->g.n, false, false, &g, &r->values, error);
     if (code < 0) {
         graph_finish(&g);
         return code;
     }
     const struct learner_config config = {.ops = r->g.with->ops, .threads = r->g.with->threads};
-    return learner_create(&r->learner, &g, &r->values.cosines, 1, r->g.weights, &config, error);
+    return learner_create(ret, &g, &r->values.cosines, 1, weights, &config, error);
 }
 
-static void fill(struct run *r)
+static void fill(struct run *r, struct learner *learner)
 {
     struct tensor_shape s;
-    float *to = learner_value(r->learner, r->values.input, &s);
+    float *to = learner_value(learner, r->values.input, &s);
     size_t area = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
     const float *from = golden_load(&r->g, "in.pixel_values", tensor_cells(s));
     for (size_t n = 0; n < (size_t)s.n && from != NULL; n++)
@@ -143,6 +148,169 @@ static int first_steps(struct run *r, struct error *error)
     return 0;
 }
 
+/* Five steps of one loss: the recipe's optimizer, a short cycle (golden/README). */
+
+static int make_optimizer(const struct run *r, struct optimizer *ret, struct error *error)
+{
+    const struct optimizer_options options = OPTIMIZER_PAPER;
+    size_t parameters;
+    int n = learner_ranges(r->learner), k = 0;
+    struct optimizer_range *ranges = calloc((size_t)n, sizeof *ranges);
+    if (ranges == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    learner_parameters(r->learner, &parameters);
+    for (int i = 0; i < n; i++) {
+        struct learner_range range = learner_range(r->learner, i);
+        if (range.trained)
+            ranges[k++] = (struct optimizer_range){range.from, range.cells, 1, false, true};
+    }
+    int code = optimizer_init(ret, &options, parameters, ranges, (size_t)k, error);
+    free(ranges);
+    return code;
+}
+
+/* [STEPS] of one loss */
+struct course {
+    float loss[STEPS], norm[STEPS], rate[STEPS];
+};
+
+static int take_steps(struct run *r, const struct loss_options *loss, struct optimizer *optimizer,
+                      struct course *ret, struct error *error)
+{
+    struct schedule_options schedule = SCHEDULE_PAPER;
+    schedule.step_size = 3;
+    for (int k = 0; k < STEPS; k++) {
+        double value;
+        int code = step(r, loss, &value, error);
+        if (code < 0)
+            return code;
+        const double rate = schedule_rate(&schedule, NULL, (uint64_t)k + 1);
+        const double norm = optimizer_norm(optimizer, learner_gradients(r->learner));
+        code = optimizer_step(optimizer, learner_parameters(r->learner, NULL),
+                              learner_gradients(r->learner), norm, rate, error);
+        if (code < 0)
+            return code;
+        learner_update_statistics(r->learner, 0.1f);
+        code = learner_repack(r->learner, error);
+        if (code < 0)
+            return code;
+        ret->loss[k] = (float)value;
+        ret->norm[k] = (float)norm;
+        ret->rate[k] = (float)rate;
+    }
+    return 0;
+}
+
+static void compare_course(struct run *r, const char *loss, const char *what, const float *ours,
+                           double limit)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", loss, what);
+    golden_compare(&r->g, name, ours, STEPS, limit);
+}
+
+/* The same batch, heard with the running statistics. */
+static int compare_evaluation(struct run *r, const char *loss, struct error *error)
+{
+    const int n = learner_ranges(r->learner);
+    struct weights_array *arrays = calloc((size_t)n, sizeof *arrays);
+    struct weights *weights = NULL;
+    struct learner *learner = NULL;
+    char name[64];
+    int code = arrays == NULL ? error_set(error, ENOMEM, "out of memory") : 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        struct learner_range range = learner_range(r->learner, i);
+        arrays[i] =
+            (struct weights_array){range.weight->name, range.weight->rank, range.weight->shape,
+                                   learner_parameters(r->learner, NULL) + range.from};
+    }
+    if (code == 0)
+        code = weights_from_arrays(&weights, arrays, n, error);
+    if (code == 0)
+        code = make_learner(r, false, weights, &learner, error);
+    if (code == 0) {
+        fill(r, learner);
+        code = learner_forward(learner, error);
+    }
+    if (code == 0) {
+        snprintf(name, sizeof name, "%s.eval_logits_after", loss);
+        golden_compare(&r->g, name, learner_value(learner, r->values.cosines, NULL),
+                       (size_t)(r->g.n * CLASSES), 5e-4);
+    }
+    learner_destroy(learner);
+    weights_destroy(weights);
+    free(arrays);
+    return code;
+}
+
+/* Adam makes steps of rounding noise, which the running mean follows. */
+static void compare_final(struct run *r)
+{
+    size_t cells = 0, beyond = 0;
+    double worst = 0;
+    char name[160];
+    for (int i = 0; i < learner_ranges(r->learner); i++) {
+        struct learner_range range = learner_range(r->learner, i);
+        if (is_noise(range.weight->name) || strstr(range.weight->name, ".running_mean") != NULL)
+            continue;
+        snprintf(name, sizeof name, "final.%s", range.weight->name);
+        const float *golden = golden_load(&r->g, name, range.cells);
+        if (golden == NULL) {
+            golden_tell(&r->g, name, NAN, 0, "there is none");
+            continue;
+        }
+        const float *ours = learner_parameters(r->learner, NULL) + range.from;
+        for (size_t k = 0; k < range.cells; k++) {
+            double difference = fabs((double)ours[k] - (double)golden[k]);
+            beyond += !(difference <= 2e-5);
+            worst = !(difference <= worst) ? difference : worst;
+        }
+        cells += range.cells;
+    }
+    golden_tell(&r->g, "final", (double)beyond / (double)cells, 1e-3, "share beyond 2e-5");
+    golden_tell(&r->g, "final", worst, 1.2e-3, "the largest");
+}
+
+static int all_steps(struct run *r, enum loss_kind kind, struct error *error)
+{
+    struct loss_options options = LOSS_PAPER;
+    struct optimizer optimizer = {.m = NULL};
+    struct course course;
+    size_t parameters;
+    float *now = learner_parameters(r->learner, &parameters);
+    options.kind = kind;
+    memcpy(now, r->initial, parameters * sizeof *now);
+    int code = learner_repack(r->learner, error);
+    if (code == 0)
+        code = make_optimizer(r, &optimizer, error);
+    if (code == 0)
+        code = take_steps(r, &options, &optimizer, &course, error);
+    optimizer_finish(&optimizer);
+    if (code < 0)
+        return code;
+    compare_course(r, loss_name(kind), "loss", course.loss, 1e-3);
+    compare_course(r, loss_name(kind), "grad_norm", course.norm, 1e-2);
+    compare_course(r, loss_name(kind), "lr", course.rate, 1e-10);
+    if (kind == LOSS_AM)
+        compare_final(r);
+    return compare_evaluation(r, loss_name(kind), error);
+}
+
+static int five_steps(struct run *r, struct error *error)
+{
+    static const enum loss_kind kinds[] = {LOSS_CE, LOSS_AAM, LOSS_AM};
+    size_t parameters;
+    const float *now = learner_parameters(r->learner, &parameters);
+    r->initial = malloc(parameters * sizeof *r->initial);
+    if (r->initial == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    memcpy(r->initial, now, parameters * sizeof *now);
+    int code = 0;
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && code == 0; i++)
+        code = all_steps(r, kinds[i], error);
+    return code;
+}
+
 int golden_train(const struct safetensors *file, const struct golden_backend *with,
                  golden_line_report report, void *user, struct error *error)
 {
@@ -154,14 +322,17 @@ int golden_train(const struct safetensors *file, const struct golden_backend *wi
     if (code == 0)
         code = golden_begin_weights(&r.g, error);
     if (code == 0)
-        code = make_learner(&r, error);
+        code = make_learner(&r, true, r.g.weights, &r.learner, error);
     if (code == 0) {
-        fill(&r);
+        fill(&r, r.learner);
         code = first_steps(&r, error);
     }
     if (code == 0)
+        code = five_steps(&r, error);
+    if (code == 0)
         golden_tell_rest(&r.g, "grad1.");
     learner_destroy(r.learner);
+    free(r.initial);
     golden_finish(&r.g);
     safetensors_close(weights);
     return code;

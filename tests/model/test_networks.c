@@ -108,13 +108,13 @@ static void the_cpu_reproduces_piq(void **state)
 static void the_reference_learns_as_the_published_code(void **state)
 {
     (void)state;
-    check_file(golden_train, golden("train_steps.safetensors"), &backend_ref, 107);
+    check_file(golden_train, golden("train_steps.safetensors"), &backend_ref, 121);
 }
 
 static void the_cpu_learns_as_the_published_code(void **state)
 {
     (void)state;
-    check_file(golden_train, golden("train_steps.safetensors"), &backend_cpu, 107);
+    check_file(golden_train, golden("train_steps.safetensors"), &backend_cpu, 121);
 }
 
 int main(void)
