@@ -14,8 +14,8 @@ struct newdir {
     bool replace;
 };
 
-/* source: what is read meanwhile, or NULL; neither may lie in the other. replace: a model of that name is
- * replaced; any other directory never is. Errors name the path. */
+/* source: what is read meanwhile, or NULL; neither may lie in the other. replace: a model of that
+ * name is replaced; any other directory never is. Errors name the path. */
 int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,
                  struct error *error);
 /* Renames, whatever was there before goes; on failure nothing is left. */

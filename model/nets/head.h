@@ -10,9 +10,9 @@ struct graph;
 
 /* The weights tell the sizes. */
 struct head_config {
-    int dim; /* 192 */
+    int dim;     /* 192 */
     int classes; /* 0: the network is built without a head */
-    bool train; /* batch norm by the batch's own statistics */
+    bool train;  /* batch norm by the batch's own statistics */
 };
 
 /* x: [N][1][1][channels] -> the value of the cosines: [N][1][1][classes]. */

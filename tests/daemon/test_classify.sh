@@ -2,39 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `focald classify` as people use it: JSON lines, files, what cannot be read, exit statuses.
 # FOCALD, FOCALD_DEMO: the program and the clips.
-set -u
-python=/usr/bin/python3
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache"
-failures=0
-
-# promise NAME COMMAND…: runs the function and tells how it went.
-promise() {
-    name=$1
-    shift
-    # not within `if`, where the shell ignores -e
-    (set -e; "$@") >"$work/log" 2>&1
-    if [ $? = 0 ]; then
-        echo "ok   $name"
-    else
-        echo "FAIL $name"
-        sed 's/^/     /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-
-# status WANTED COMMAND…: the exit status must be that.
-status() {
-    wanted=$1
-    shift
-    got=0
-    "$@" || got=$?
-    if [ "$got" != "$wanted" ]; then
-        echo "exit status $got, not $wanted: $*"
-        return 1
-    fi
-}
+. "$(dirname "$0")/promises.sh"
 
 # tone FILE SECONDS [nan]: a mono 16-bit WAV (nan: float with one NaN).
 tone() {

@@ -2,34 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `focald eval` as people use it: figures, files, what is wrong with a set, interruptions.
 # FOCALD, FOCALD_DEMO, FOCALD_SOURCE: the program, the clips, the source.
-set -u
-python=/usr/bin/python3
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache"
-failures=0
-
-# promise NAME: runs the function of that name and tells how it went.
-promise() {
-    # not within `if`, where the shell ignores -e
-    (set -e; "$1") >"$work/log" 2>&1
-    if [ $? = 0 ]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1"
-        sed 's/^/     /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-
-# status WANTED COMMAND…: the exit status must be that.
-status() {
-    wanted=$1
-    shift
-    got=0
-    "$@" || got=$?
-    [ "$got" = "$wanted" ] || { echo "exit status $got, not $wanted: $*"; return 1; }
-}
+. "$(dirname "$0")/promises.sh"
 
 # The demo clips as a set: two folds.
 mkdir -p "$work/set/audio" "$work/set/meta"

@@ -2,31 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `focald train` as people use it: what it learns, what it leaves, how it stops and goes on, what is
 # wrong with a set. FOCALD, FOCALD_SOURCE: the program, its source.
-set -u
-python=/usr/bin/python3
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache"
-failures=0
-
-promise() {
-    (set -e; "$1") >"$work/log" 2>&1
-    if [ $? = 0 ]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1"
-        sed 's/^/     /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-
-status() {
-    wanted=$1
-    shift
-    got=0
-    "$@" || got=$?
-    [ "$got" = "$wanted" ] || { echo "exit status $got, not $wanted: $*"; return 1; }
-}
+. "$(dirname "$0")/promises.sh"
 
 # Three sounds, ten clips each: a folder a class, so that folds 1 to 5 have two of each.
 "$python" - "$work/set" <<'PY'

@@ -60,7 +60,7 @@ static struct train_state empty(struct arrays *arrays)
                                 .weights = arrays->weights,
                                 .m = arrays->m,
                                 .v = arrays->v,
-                            .average = arrays->average,
+                                .average = arrays->average,
                                 .epoch = 77,
                                 .best_score = 7,
                                 .fingerprint = "as before"};
@@ -70,8 +70,8 @@ static bool same(const struct train_state *a, const struct train_state *b)
 {
     size_t bytes = PARAMETERS * sizeof(float);
     return memcmp(a->weights, b->weights, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 &&
-           memcmp(a->v, b->v, bytes) == 0 &&
-           memcmp(a->average, b->average, bytes) == 0 && a->optimizer_step == b->optimizer_step &&
+           memcmp(a->v, b->v, bytes) == 0 && memcmp(a->average, b->average, bytes) == 0 &&
+           a->optimizer_step == b->optimizer_step &&
            memcmp(&a->schedule, &b->schedule, sizeof a->schedule) == 0 && a->epoch == b->epoch &&
            memcmp(&a->best_score, &b->best_score, sizeof a->best_score) == 0 &&
            a->best_epoch == b->best_epoch && strcmp(a->fingerprint, b->fingerprint) == 0;
