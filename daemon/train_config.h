@@ -72,8 +72,8 @@ struct train_config {
 
 /* The defaults, which train from scratch on little data. */
 void train_config_default(struct train_config *ret);
-/* "paper": all of the paper's; the models that focald ships: "home", "esc50". -EINVAL: what there
- * is. */
+/* "paper": the paper's, but for its drop path; "home": from scratch on little data, for two cores.
+ * -EINVAL: what there is. */
 int train_config_recipe(struct train_config *config, const char *name, struct error *error);
 /* A file's keys over what is there. */
 int train_config_read(struct train_config *config, const char *path, struct error *error);
