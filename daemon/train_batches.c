@@ -2,6 +2,7 @@
 #include "daemon/train_batches.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +33,14 @@ struct worker {
     struct resize *shrink;
     float *samples, *other, *scratch; /* [window] */
     float *spectrum, *logspec;        /* [T][F][2], [T][F] */
+    float *gains;                     /* [F] of the equalizer */
     uint8_t *mask;                    /* [R][C] */
     float *masking;                   /* [2][R][C] */
 };
 
 struct train_batches {
     struct train_batches_config config;
+    int frames, bins;            /* T, F */
     size_t window, cells, plane; /* samples; T * F; R * C */
     int count;
     uint32_t *order; /* [clips] of the epoch */
@@ -124,6 +127,39 @@ static void add_background(struct worker *w, struct random *random)
         augment_background(w->samples, b->window, noise, n, (size_t)(place * (double)n), snr_db);
 }
 
+static void equalize(struct worker *w, struct random *random)
+{
+    const struct train_batches *b = w->batches;
+    if (!(b->config.changes.augment.equalizer_db > 0))
+        return;
+    augment_equalizer(&b->config.changes.augment, random, b->bins, w->gains);
+    for (int t = 0; t < b->frames; t++) {
+        float *frame = w->spectrum + (size_t)t * (size_t)b->bins * 2;
+        for (int f = 0; f < b->bins; f++) {
+            frame[2 * f] *= w->gains[f];
+            frame[2 * f + 1] *= w->gains[f];
+        }
+    }
+}
+
+static float stretch(struct random *random, double by)
+{
+    return by > 0 ? (float)exp(random_between(random, -log1p(by), log1p(by))) : 1;
+}
+
+static void aim(struct worker *w, struct random *random)
+{
+    const struct train_batches *b = w->batches;
+    const struct train_changes *c = &b->config.changes;
+    if (!(c->stretch_time > 0 || c->stretch_pitch > 0))
+        return;
+    const float time = stretch(random, c->stretch_time), pitch = stretch(random, c->stretch_pitch),
+                rows = (float)b->frames, cols = (float)b->bins;
+    const float top = (float)random_uniform(random) * rows * (1 - time);
+    const struct resize_box box = {top, top + rows * time, 0, cols * pitch};
+    resize_aim(w->shrink, &box);
+}
+
 static void make_image(struct worker *w, const struct augment_batch *shared, int epoch,
                        uint64_t place, struct train_batch *batch, size_t i)
 {
@@ -138,7 +174,9 @@ static void make_image(struct worker *w, const struct augment_batch *shared, int
     add_background(w, &random);
     augment_clip(&c->augment, shared, &random, w->samples, b->window, w->scratch);
     stft_signal(w->stft, w->samples, b->window, w->spectrum);
+    equalize(w, &random);
     spectrogram_log(w->spectrum, b->cells, 1, w->logspec);
+    aim(w, &random);
     resize_run(w->shrink, w->logspec, batch->planes + i * b->plane);
     batch->whole[i] =
         masking_clip(&c->masking, &random, b->config.info->image_rows, b->config.info->image_cols,
@@ -267,20 +305,32 @@ static int make_slot(struct train_batches *b, struct slot *slot, struct error *e
     return 0;
 }
 
-static int make_worker(struct train_batches *b, struct worker *w, struct error *error)
+/* Of the stretched window, with antialiasing always. */
+static int make_resize(const struct train_batches *b, struct resize **ret, struct error *error)
 {
     const struct model_info *info = b->config.info;
-    const struct stft_shape shape = analysis_shape(info);
+    const struct train_changes *c = &b->config.changes;
+    const double widest = 1 + fmax(c->stretch_time, c->stretch_pitch);
+    if (widest > 1)
+        return resize_create_aimed(ret, b->frames, b->bins, info->image_rows, info->image_cols,
+                                   (float)widest * 1.001f, error);
+    return resize_create(ret, b->frames, b->bins, info->image_rows, info->image_cols,
+                         info->preprocess.antialias, error);
+}
+
+static int make_worker(struct train_batches *b, struct worker *w, struct error *error)
+{
+    const struct stft_shape shape = analysis_shape(b->config.info);
     w->batches = b;
     int r = stft_create_repeatable(&w->stft, &shape, error);
     if (r == 0)
-        r = resize_create(&w->shrink, (int)stft_frames(&shape, b->window), stft_bins(&shape),
-                          info->image_rows, info->image_cols, info->preprocess.antialias, error);
+        r = make_resize(b, &w->shrink, error);
     w->samples = memory_zeroed(b->window, sizeof(float));
     w->other = memory_zeroed(b->window, sizeof(float));
     w->scratch = memory_zeroed(b->window, sizeof(float));
     w->spectrum = memory_zeroed(b->cells, 2 * sizeof(float));
     w->logspec = memory_zeroed(b->cells, sizeof(float));
+    w->gains = memory_zeroed((size_t)b->bins, sizeof(float));
     w->mask = memory_zeroed(b->plane, 1);
     w->masking = memory_zeroed(b->plane, 2 * sizeof(float));
     if (r == 0 &&
@@ -311,7 +361,9 @@ int train_batches_create(struct train_batches **ret, const struct train_batches_
     const int step = config->batch * config->ranks;
     b->config = *config;
     b->window = (size_t)config->info->preprocess.window_samples;
-    b->cells = stft_frames(&shape, b->window) * (size_t)stft_bins(&shape);
+    b->frames = (int)stft_frames(&shape, b->window);
+    b->bins = stft_bins(&shape);
+    b->cells = (size_t)b->frames * (size_t)b->bins;
     b->plane = (size_t)config->info->image_rows * (size_t)config->info->image_cols;
     b->count = (config->data->n + step - 1) / step;
     pthread_mutex_init(&b->lock, NULL);
@@ -343,6 +395,7 @@ static void free_worker(struct worker *w)
     free(w->scratch);
     free(w->spectrum);
     free(w->logspec);
+    free(w->gains);
     free(w->mask);
     free(w->masking);
 }

@@ -23,6 +23,9 @@ struct train_changes {
     struct masking_settings masking; /* on the image: frames are its rows, bins its columns */
     double mixup_probability, mixup_alpha;
     double background_probability, background_low_db, background_high_db; /* another clip's sound */
+    /* The image is of 1 / (1 + this) to 1 + this times the window's length, and of so much of its
+     * bins from 0 on: slower or faster, higher or lower; what lies beyond is silent. 0: not */
+    double stretch_time, stretch_pitch;
 };
 
 struct train_batches_config {

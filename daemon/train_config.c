@@ -91,6 +91,9 @@ static const struct key keys[] = {
     NUMBER("augment", "shift", shift_s, 0, 5, "2.5"),
     FLAG("augment", "shift_circular", shift_circular, "yes"),
     NUMBER("augment", "gain_db", gain_db, 0, 60, "6"),
+    NUMBER("augment", "equalizer_db", equalizer_db, 0, 60, "0"),
+    NUMBER("augment", "stretch_time", stretch_time, 0, 3, "0"),
+    NUMBER("augment", "stretch_pitch", stretch_pitch, 0, 3, "0"),
     NUMBER("augment", "background_probability", background_probability, 0, 1, "0"),
     NUMBER("augment", "background_low_db", background_low_db, -60, 100, "5"),
     NUMBER("augment", "background_high_db", background_high_db, -60, 100, "20"),
@@ -222,6 +225,9 @@ static const struct setting paper[] = {
     {"augment", "notches_high", "3"},
     {"augment", "shift", "0"},
     {"augment", "gain_db", "0"},
+    {"augment", "equalizer_db", "0"},
+    {"augment", "stretch_time", "0"},
+    {"augment", "stretch_pitch", "0"},
     {"augment", "background_probability", "0"},
     {"augment", "mixup_probability", "0"},
     {"masking", "time_bands", "0"},
@@ -402,7 +408,8 @@ int train_config_changes(const struct train_config *c, struct augment_settings *
                                          .chunk_samples_high = c->chunk_samples_high,
                                          .shift_samples = (int)(c->shift_s * 16000),
                                          .shift_circular = c->shift_circular,
-                                         .gain_db = c->gain_db};
+                                         .gain_db = c->gain_db,
+                                         .equalizer_db = c->equalizer_db};
     *masking = (struct masking_settings){
         .time_bands = c->time_bands,
         .time_frames = c->time_frames,

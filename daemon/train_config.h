@@ -56,7 +56,7 @@ struct train_config {
     int chunks_low, chunks_high, chunk_samples_low, chunk_samples_high, notches_low, notches_high;
     double shift_s;
     bool shift_circular;
-    double gain_db;
+    double gain_db, equalizer_db, stretch_time, stretch_pitch;
     double background_probability, background_low_db, background_high_db;
     double mixup_probability, mixup_alpha;
 

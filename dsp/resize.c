@@ -42,16 +42,20 @@ static void taps_plain(const struct axis *a, int i)
         a->weight[i * a->taps] = 1;
 }
 
-static void taps_antialias(const struct axis *a, int i)
+/* The whole axis is from = 0, scale = in / out. Cells beyond its ends are 0. */
+static void taps_antialias(const struct axis *a, int i, float from, float scale)
 {
-    float scale = (float)a->in / (float)a->out;
     float support = scale > 1 ? scale : 1;
-    float centre = scale * ((float)i + 0.5f);
+    float centre = from + scale * ((float)i + 0.5f);
     int low = (int)(centre - support + 0.5f), high = (int)(centre + support + 0.5f);
     low = low > 0 ? low : 0;
     high = high < a->in ? high : a->in;
     float *w = a->weight + (size_t)i * (size_t)a->taps;
     float total = 0;
+    a->first[i] = 0;
+    memset(w, 0, (size_t)a->taps * sizeof *w);
+    if (!(centre > 0 && centre < (float)a->in))
+        return;
     for (int k = 0; k < high - low; k++) {
         w[k] = fmaxf(0, 1 - fabsf(((float)(low + k) - centre + 0.5f) / support));
         total += w[k];
@@ -73,31 +77,43 @@ static void keep_inside(struct axis *a, int i)
     a->first[i] -= over;
 }
 
-static int axis_init(struct axis *a, int in, int out, bool antialias, struct error *error)
+static void axis_aim(struct axis *a, float from, float to)
 {
+    const float scale = (to - from) / (float)a->out;
+    for (int i = 0; i < a->out; i++) {
+        taps_antialias(a, i, from, scale);
+        keep_inside(a, i);
+    }
+}
+
+static int axis_init(struct axis *a, int in, int out, bool antialias, float widest,
+                     struct error *error)
+{
+    const float scale = widest * (float)in / (float)out;
     a->in = in;
     a->out = out;
     a->taps = 2;
-    if (antialias && in > out)
-        a->taps = 2 * (int)ceilf((float)in / (float)out) + 1;
+    if (antialias && scale > 1)
+        a->taps = 2 * (int)ceilf(scale) + 1;
     a->taps = a->taps < in ? a->taps : in;
     a->first = calloc((size_t)out, sizeof *a->first);
     /* one cell more: taps_plain and taps_antialias may write a zero weight past a short axis */
     a->weight = memory_zeroed((size_t)out * (size_t)a->taps + 2, sizeof *a->weight);
     if (a->first == NULL || a->weight == NULL)
         return error_set(error, ENOMEM, "resize: out of memory");
+    if (antialias) {
+        axis_aim(a, 0, (float)in);
+        return 0;
+    }
     for (int i = 0; i < out; i++) {
-        if (antialias)
-            taps_antialias(a, i);
-        else
-            taps_plain(a, i);
+        taps_plain(a, i);
         keep_inside(a, i);
     }
     return 0;
 }
 
-int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, int out_cols,
-                  bool antialias, struct error *error)
+static int create(struct resize **ret, int in_rows, int in_cols, int out_rows, int out_cols,
+                  bool antialias, float widest, struct error *error)
 {
     const int sizes[] = {in_rows, in_cols, out_rows, out_cols};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
@@ -109,9 +125,9 @@ int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, i
     if (r == NULL)
         return error_set(error, ENOMEM, "resize: out of memory");
     r->cols_first = in_rows < out_rows;
-    int code = axis_init(&r->rows, in_rows, out_rows, antialias, error);
+    int code = axis_init(&r->rows, in_rows, out_rows, antialias, widest, error);
     if (code == 0)
-        code = axis_init(&r->cols, in_cols, out_cols, antialias, error);
+        code = axis_init(&r->cols, in_cols, out_cols, antialias, widest, error);
     if (code == 0) {
         size_t cells =
             r->cols_first ? (size_t)in_rows * (size_t)out_cols : (size_t)out_rows * (size_t)in_cols;
@@ -125,6 +141,28 @@ int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, i
     }
     *ret = r;
     return 0;
+}
+
+int resize_create(struct resize **ret, int in_rows, int in_cols, int out_rows, int out_cols,
+                  bool antialias, struct error *error)
+{
+    return create(ret, in_rows, in_cols, out_rows, out_cols, antialias, 1, error);
+}
+
+int resize_create_aimed(struct resize **ret, int in_rows, int in_cols, int out_rows, int out_cols,
+                        float widest, struct error *error)
+{
+    if (!(widest >= 1 && widest <= 16))
+        return error_set(error, EINVAL,
+                         "resize: boxes of up to %g times the size; allowed: 1 to 16",
+                         (double)widest);
+    return create(ret, in_rows, in_cols, out_rows, out_cols, true, widest, error);
+}
+
+void resize_aim(struct resize *r, const struct resize_box *box)
+{
+    axis_aim(&r->rows, box->top, box->bottom);
+    axis_aim(&r->cols, box->left, box->right);
 }
 
 void resize_destroy(struct resize *r)

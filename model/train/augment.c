@@ -33,6 +33,8 @@ int augment_check(const struct augment_settings *settings, struct error *error)
         r = check_range("time shift", s->shift_samples, s->shift_samples, 0, 1e9, error);
     if (r == 0)
         r = check_range("gain", s->gain_db, s->gain_db, 0, 100, error);
+    if (r == 0)
+        r = check_range("equalizer", s->equalizer_db, s->equalizer_db, 0, 100, error);
     return r;
 }
 
@@ -209,4 +211,23 @@ void augment_clip(const struct augment_settings *settings, const struct augment_
     augment_filter(scratch, n, batch->filter, x);
     int chunks = (int)random_integer(random, s->chunks_low, s->chunks_high);
     augment_drop_chunks(random, chunks, s->chunk_samples_low, s->chunk_samples_high, x, n);
+}
+
+void augment_equalizer(const struct augment_settings *settings, struct random *random, int bins,
+                       float *ret)
+{
+    enum { LAST = AUGMENT_EQUALIZER_POINTS - 1 };
+    double points[AUGMENT_EQUALIZER_POINTS] = {0};
+    const double most = settings->equalizer_db;
+    for (int i = 0; i <= LAST && most > 0; i++)
+        points[i] = random_between(random, -most, most);
+    for (int f = 0; f < bins; f++) {
+        const double nyquist = bins > 1 ? (double)f / (bins - 1) : 0; /* as a fraction */
+        int i = (int)(LAST * sqrt(nyquist));
+        i = i < LAST ? i : LAST - 1;
+        const double from = (double)(i * i) / (LAST * LAST),
+                     to = (double)((i + 1) * (i + 1)) / (LAST * LAST),
+                     db = points[i] + (points[i + 1] - points[i]) * (nyquist - from) / (to - from);
+        ret[f] = (float)pow(10, db / 20);
+    }
 }

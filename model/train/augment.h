@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "model/train/random.h"
 
-enum { AUGMENT_TAPS = 101, AUGMENT_MAX_NOTCHES = 16 };
+enum { AUGMENT_TAPS = 101, AUGMENT_MAX_NOTCHES = 16, AUGMENT_EQUALIZER_POINTS = 6 };
 
 struct augment_settings {
     /* drop-frequency and drop-chunk, both or neither, decided once a batch */
@@ -29,6 +29,7 @@ struct augment_settings {
     int shift_samples;   /* by up to this, either way; 0: none */
     bool shift_circular; /* what leaves at one end comes in at the other; else zeros do */
     double gain_db;      /* up to this, up or down; 0: none */
+    double equalizer_db; /* the same, of each point of augment_equalizer's curve */
 };
 
 /* The paper's: the recipe's configuration, which has many short chunks. */
@@ -58,6 +59,13 @@ void augment_batch_draw(const struct augment_settings *settings, struct random *
 /* One clip, x: [n], by the settings: shift, gain, notches, chunks. scratch: [n], overwritten. */
 void augment_clip(const struct augment_settings *settings, const struct augment_batch *batch,
                   struct random *random, float *x, size_t n, float *scratch);
+
+/* What another microphone or room might have made of a clip: factors of the spectrum's magnitudes,
+ * F bins from 0 to the Nyquist frequency. Between points at the squares of 0, 1/5, 2/5 .. 1 of it,
+ * each up to equalizer_db up or down, a line in decibels. Draws nothing and gives ones where
+ * equalizer_db is 0. ret: [F] */
+void augment_equalizer(const struct augment_settings *settings, struct random *random, int bins,
+                       float *ret);
 
 /* The steps, each by itself */
 

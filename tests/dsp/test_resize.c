@@ -144,6 +144,79 @@ static void the_same_size_is_a_copy(void **state)
     }
 }
 
+/* Of an axis of which from..from + scale * out is taken: inside the input by the definition of
+ * antialiasing, 0 where an output cell's centre lies outside. */
+static double aimed_weight(int in, double from, double scale, int i, int k)
+{
+    double support = fmax(scale, 1), c = from + scale * (i + 0.5), total = 0, own = 0;
+    if (!(c > 0 && c < in))
+        return 0;
+    for (int tap = 0; tap < in; tap++) {
+        double w = fmax(0, 1 - fabs(tap - c + 0.5) / support);
+        total += w;
+        own = tap == k ? w : own;
+    }
+    return own / total;
+}
+
+static void a_box_is_resized_by_the_formula_and_silent_outside(void **state)
+{
+    (void)state;
+    enum { IN_R = 43, IN_C = 51, OUT_R = 12, OUT_C = 14 };
+    struct noise noise = noise_start();
+    struct resize *resize = NULL;
+    struct error e;
+    float in[IN_R * IN_C], out[OUT_R * OUT_C];
+    noise_fill(&noise, in, ARRAY_LEN(in));
+    assert_int_equal(resize_create_aimed(&resize, IN_R, IN_C, OUT_R, OUT_C, 2, &e), 0);
+    for (int round = 0; round < 200; round++) {
+        /* from a fifth of the size to twice it, anywhere */
+        const float high = (float)IN_R * (0.2f + 0.0001f * (float)noise_below(&noise, 18000)),
+                    wide = (float)IN_C * (0.2f + 0.0001f * (float)noise_below(&noise, 18000)),
+                    top = (float)noise_below(&noise, 60) - 30.25f,
+                    left = (float)noise_below(&noise, 60) - 30.25f;
+        const struct resize_box box = {top, top + high, left, left + wide};
+        const double row_scale = (double)(box.bottom - box.top) / OUT_R,
+                     col_scale = (double)(box.right - box.left) / OUT_C;
+        resize_aim(resize, &box);
+        resize_run(resize, in, out);
+        for (int r = 0; r < OUT_R; r++)
+            for (int c = 0; c < OUT_C; c++) {
+                double want = 0;
+                for (int k = 0; k < IN_R; k++)
+                    for (int m = 0; m < IN_C; m++)
+                        want += aimed_weight(IN_R, (double)box.top, row_scale, r, k) *
+                                aimed_weight(IN_C, (double)box.left, col_scale, c, m) *
+                                (double)in[k * IN_C + m];
+                /* positions are float32; a cell at an end may be one tap richer or poorer */
+                if (!(fabs((double)out[r * OUT_C + c] - want) <= 1e-4))
+                    fail_msg("box %g..%g, %g..%g, cell %d, %d: %g instead of %g", (double)box.top,
+                             (double)box.bottom, (double)box.left, (double)box.right, r, c,
+                             (double)out[r * OUT_C + c], want);
+            }
+    }
+    resize_destroy(resize);
+}
+
+static void the_whole_as_a_box_is_the_same_to_the_bit(void **state)
+{
+    (void)state;
+    struct noise noise = noise_start();
+    struct resize *plain = NULL, *aimed = NULL;
+    struct error e;
+    static float in[431 * 513], a[112 * 160], b[112 * 160];
+    noise_fill(&noise, in, ARRAY_LEN(in));
+    assert_int_equal(resize_create(&plain, 431, 513, 112, 160, true, &e), 0);
+    assert_int_equal(resize_create_aimed(&aimed, 431, 513, 112, 160, 1.5f, &e), 0);
+    resize_aim(aimed, &(struct resize_box){20, 91, -8, 700}); /* nothing is left of it */
+    resize_aim(aimed, &(struct resize_box){0, 431, 0, 513});
+    resize_run(plain, in, a);
+    resize_run(aimed, in, b);
+    assert_memory_equal(a, b, sizeof a);
+    resize_destroy(plain);
+    resize_destroy(aimed);
+}
+
 static void an_absurd_size_is_refused(void **state)
 {
     (void)state;
@@ -157,6 +230,10 @@ static void an_absurd_size_is_refused(void **state)
         assert_null(resize);
         assert_non_null(strstr(e.text, "8192"));
     }
+    struct resize *resize = NULL;
+    assert_true(resize_create_aimed(&resize, 4, 4, 2, 2, 0.5f, &e) < 0);
+    assert_true(resize_create_aimed(&resize, 4, 4, 2, 2, NAN, &e) < 0);
+    assert_null(resize);
     resize_destroy(NULL);
 }
 
@@ -166,6 +243,8 @@ int main(void)
         cmocka_unit_test(any_size_is_resized_by_the_formulae),
         cmocka_unit_test(a_plane_of_one_value_keeps_it),
         cmocka_unit_test(the_same_size_is_a_copy),
+        cmocka_unit_test(a_box_is_resized_by_the_formula_and_silent_outside),
+        cmocka_unit_test(the_whole_as_a_box_is_the_same_to_the_bit),
         cmocka_unit_test(an_absurd_size_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

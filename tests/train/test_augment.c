@@ -228,6 +228,40 @@ static void gain_and_mix_are_what_they_say(void **state)
     assert_near("mix", (double)a[2], -0.25, 1e-6);
 }
 
+static void an_equalizer_is_lines_in_decibels_between_its_points(void **state)
+{
+    enum { BINS = 26 }; /* so that the points are bins: squares of fifths, times 25 */
+    const struct augment_settings off = AUGMENT_PAPER;
+    struct augment_settings on = AUGMENT_PAPER;
+    float gains[BINS];
+    double lowest = 0, highest = 0;
+    on.equalizer_db = 9;
+    for (uint64_t i = 0; i < 2000; i++) {
+        double db[BINS];
+        struct random r;
+        random_stream(&r, SEED, 3, i);
+        augment_equalizer(&on, &r, BINS, gains);
+        for (int f = 0; f < BINS; f++)
+            db[f] = 20 * log10((double)gains[f]);
+        for (int k = 0; k < AUGMENT_EQUALIZER_POINTS - 1; k++) {
+            const int a = k * k, b = (k + 1) * (k + 1);
+            for (int f = a; f <= b; f++)
+                assert_near("line", db[f], db[a] + (db[b] - db[a]) * (f - a) / (b - a), 1e-5);
+            lowest = fmin(lowest, db[a]);
+            highest = fmax(highest, db[a]);
+        }
+    }
+    /* uniform: of 10 000 points the outermost lie this near to the limits */
+    assert_true(lowest >= -9.00001 && highest <= 9.00001 && lowest < -8.9 && highest > 8.9);
+    struct random r, same;
+    random_stream(&r, SEED, 3, 0);
+    same = r;
+    augment_equalizer(&off, &r, BINS, gains);
+    assert_memory_equal(&r, &same, sizeof r);
+    for (int f = 0; f < BINS; f++)
+        assert_true(gains[f] == 1);
+}
+
 static void the_papers_settings_drop_in_three_batches_of_four(void **state)
 {
     const struct augment_settings paper = AUGMENT_PAPER;
@@ -273,7 +307,7 @@ static void the_same_stream_gives_the_same_clip(void **state)
 
 static void what_makes_no_sense_is_refused(void **state)
 {
-    for (int k = 0; k < 9; k++) {
+    for (int k = 0; k < 10; k++) {
         struct augment_settings s = AUGMENT_PAPER;
         struct error error = {""};
         s.drop_probability = k == 0 ? 1.5 : k == 1 ? (double)NAN : s.drop_probability;
@@ -284,6 +318,7 @@ static void what_makes_no_sense_is_refused(void **state)
         s.chunk_samples_high = k == 6 ? 0 : s.chunk_samples_high;
         s.shift_samples = k == 7 ? -1 : 0;
         s.gain_db = k == 8 ? (double)INFINITY : 0;
+        s.equalizer_db = k == 9 ? -1 : 0;
         assert_int_equal(augment_check(&s, &error), -EINVAL);
         assert_line(&error, "augmentation: ", NULL);
     }
@@ -301,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_shift_moves_every_sample),
         cmocka_unit_test(a_background_lies_as_far_below_as_it_was_asked_to),
         cmocka_unit_test(gain_and_mix_are_what_they_say),
+        cmocka_unit_test(an_equalizer_is_lines_in_decibels_between_its_points),
         cmocka_unit_test(the_papers_settings_drop_in_three_batches_of_four),
         cmocka_unit_test(the_same_stream_gives_the_same_clip),
         cmocka_unit_test(what_makes_no_sense_is_refused),
