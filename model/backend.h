@@ -21,7 +21,8 @@ struct step_spec {
     size_t in_stride[GRAPH_MAX_INPUTS];
     bool gelu;     /* LINEAR: GELU of the result */
     bool relu;     /* CONV_TRANSPOSED: ReLU of the result */
-    bool residual; /* LINEAR: added to what is in `residual` (see step_memory) */
+    bool residual; /* LINEAR, LAYER_NORM_GRAD: added to what is in `residual` (see step_memory) */
+    bool weights_too; /* LAYER_NORM_GRAD, FOCAL_GRAD: what …_WEIGHTS gives, into `weights_out` */
 };
 
 struct step {             /* each backend's begins with it */
@@ -33,12 +34,13 @@ struct step {             /* each backend's begins with it */
 struct step_memory {
     const float *in[GRAPH_MAX_INPUTS];
     const float *residual; /* may be `out` itself */
-    float *out;
+    float *out, *weights_out;
     void *packed, *scratch;
 };
 
 struct backend_ops {
     const char *name;
+    bool joins_backward; /* it does what step_spec says of …_GRAD */
     /* threads >= 1. */
     int (*open)(struct backend **ret, int threads, struct error *error);
     void (*close)(struct backend *backend); /* takes NULL; after the last step */

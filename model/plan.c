@@ -28,6 +28,7 @@ struct plan_step {
     int value;    /* it produces this one: its own, or the last of those fused into it */
     int scale;    /* CHANNEL_SCALE node folded into the weights, or -1 */
     int residual; /* value it is added to, or -1 */
+    int weights;  /* …_GRAD: the …_GRAD_WEIGHTS node whose value it produces too, or -1 */
     bool gelu, relu;
     struct step *step;
     size_t packed_offset;
@@ -69,6 +70,19 @@ static int only_reader(const struct plan *p, int i, enum graph_op op)
     return p->reader[i];
 }
 
+/* The sum of an earlier value and of `last`, which only it reads, becomes part of the step. */
+static bool fuse_add(struct plan *p, struct plan_step *s, int last, bool *done)
+{
+    int add = only_reader(p, last, GRAPH_ADD);
+    if (add < 0 || p->graph.nodes[add].in[1] != last || p->graph.nodes[add].in[0] > s->node ||
+        p->graph.nodes[p->graph.nodes[add].in[0]].op == GRAPH_SLICE) /* its rows are not dense */
+        return false;
+    s->residual = p->graph.nodes[add].in[0];
+    s->value = add;
+    done[add] = true;
+    return true;
+}
+
 /* linear → gelu, linear → [channel scale →] add become one step. done marks what is taken. */
 static void fuse_linear(struct plan *p, struct plan_step *s, bool *done)
 {
@@ -80,17 +94,29 @@ static void fuse_linear(struct plan *p, struct plan_step *s, bool *done)
         return;
     }
     int scale = only_reader(p, s->node, GRAPH_CHANNEL_SCALE);
-    int last = scale >= 0 ? scale : s->node;
-    int add = only_reader(p, last, GRAPH_ADD);
-    if (add < 0 || p->graph.nodes[add].in[1] != last || p->graph.nodes[add].in[0] > s->node ||
-        p->graph.nodes[p->graph.nodes[add].in[0]].op == GRAPH_SLICE) /* its rows are not dense */
-        return;
-    s->residual = p->graph.nodes[add].in[0];
-    s->value = add;
-    s->scale = scale;
-    done[add] = true;
-    if (scale >= 0)
+    if (fuse_add(p, s, scale >= 0 ? scale : s->node, done) && scale >= 0) {
+        s->scale = scale;
         done[scale] = true;
+    }
+}
+
+/* The gradients of an operator's input and of its weights become one step, and the sum with what
+ * the input's gradient was before. */
+static void fuse_grad(struct plan *p, struct plan_step *s, bool *done)
+{
+    const struct graph_node *node = &p->graph.nodes[s->node];
+    const enum graph_op weights =
+        node->op == GRAPH_FOCAL_GRAD ? GRAPH_FOCAL_GRAD_WEIGHTS : GRAPH_LAYER_NORM_GRAD_WEIGHTS;
+    for (int i = s->node + 1; i < p->graph.n_nodes && s->weights < 0; i++) {
+        const struct graph_node *other = &p->graph.nodes[i];
+        if (other->op == weights && other->in[0] == node->in[0] && other->in[1] == node->in[1] &&
+            other->weights[0] == node->weights[0])
+            s->weights = i;
+    }
+    if (s->weights >= 0)
+        done[s->weights] = true;
+    if (node->op == GRAPH_LAYER_NORM_GRAD)
+        fuse_add(p, s, s->node, done);
 }
 
 static void fuse_relu(struct plan *p, struct plan_step *s, bool *done)
@@ -113,11 +139,15 @@ static int make_steps(struct plan *p, struct error *error)
         if (done[i] || op == GRAPH_INPUT || op == GRAPH_SLICE)
             continue;
         struct plan_step *s = &p->steps[p->n_steps++];
-        *s = (struct plan_step){.node = i, .value = i, .scale = -1, .residual = -1, .scratch = -1};
+        *s = (struct plan_step){
+            .node = i, .value = i, .scale = -1, .residual = -1, .weights = -1, .scratch = -1};
         if (op == GRAPH_LINEAR)
             fuse_linear(p, s, done);
         if (op == GRAPH_CONV_TRANSPOSED)
             fuse_relu(p, s, done);
+        if (p->config.ops->joins_backward &&
+            (op == GRAPH_LAYER_NORM_GRAD || op == GRAPH_FOCAL_GRAD))
+            fuse_grad(p, s, done);
     }
     free(done);
     return 0;
@@ -215,6 +245,10 @@ static void assign_storages(struct plan *p)
             size_t bytes = tensor_cells(p->graph.nodes[s->value].shape) * sizeof(float);
             place_value(p, s->value, add_storage(p, bytes, k, output ? end : k));
         }
+        if (s->weights >= 0) {
+            size_t bytes = tensor_cells(p->graph.nodes[s->weights].shape) * sizeof(float);
+            place_value(p, s->weights, add_storage(p, bytes, k, end));
+        }
         if (s->step->scratch_bytes > 0)
             s->scratch = add_storage(p, s->step->scratch_bytes, k, k);
     }
@@ -281,7 +315,8 @@ static int create_steps(struct plan *p, struct error *error)
                                  .out = p->graph.nodes[s->value].shape,
                                  .gelu = s->gelu,
                                  .relu = s->relu,
-                                 .residual = s->residual >= 0};
+                                 .residual = s->residual >= 0,
+                                 .weights_too = s->weights >= 0};
         for (int i = 0; i < node->n_in; i++) {
             const struct graph_node *in = &p->graph.nodes[node->in[i]];
             spec.in[i] = in->shape;
@@ -473,6 +508,8 @@ int plan_bind(struct plan *p, void *arena, struct error *error)
             m.in[i] = value_data(p, node->in[i]);
         if (s->residual >= 0)
             m.residual = value_data(p, s->residual);
+        if (s->weights >= 0)
+            m.weights_out = value_data(p, s->weights);
         if (s->scratch >= 0)
             m.scratch = p->arena + p->storages[s->scratch].offset;
         int r = p->config.ops->step_bind(s->step, &m, error);

@@ -195,7 +195,9 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
-        s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
+        s->step.scratch_bytes = node->op == GRAPH_LAYER_NORM_GRAD
+                                    ? loop_sums_scratch(2 * (size_t)spec->in[0].c)
+                                    : ref_scratch(spec) * sizeof(float);
     }
     if (r < 0) {
         cpu_step_destroy(&s->step);
@@ -308,6 +310,20 @@ static int run_primitive(struct cpu_step *s, struct error *error)
     return onednn_run(s->primitive, error);
 }
 
+static void run_norm_grad(const struct cpu_step *s, float *y, float *d_weights)
+{
+    const struct step_spec *spec = &s->spec;
+    const struct step_memory *m = &s->memory;
+    const struct loop_norm_grad norm = {.g_stride = spec->in_stride[0],
+                                        .x_stride = spec->in_stride[1],
+                                        .rows = positions(spec->in[0]),
+                                        .c = (size_t)spec->in[0].c,
+                                        .scale = s->weights[0],
+                                        .eps = spec->node->eps};
+    loop_layer_norm_grad(&norm, m->in[0], m->in[1], spec->residual ? m->residual : NULL, m->scratch,
+                         y, d_weights);
+}
+
 static int cpu_step_run(struct step *step, struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
@@ -340,23 +356,21 @@ static int cpu_step_run(struct step *step, struct error *error)
     case GRAPH_CONV_TRANSPOSED_GRAD:
         return cpu_patches_product_run(s->patches_product, error);
     case GRAPH_LAYER_NORM_GRAD:
-        loop_layer_norm_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
-                             s->weights[0], spec->node->eps, m->out);
+        run_norm_grad(s, m->out, m->weights_out);
         return 0;
     case GRAPH_LAYER_NORM_GRAD_WEIGHTS:
-        loop_layer_norm_grad_weights(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1],
-                                     positions(spec->in[0]), (size_t)spec->in[0].c, spec->node->eps,
-                                     m->scratch, m->out);
+        run_norm_grad(s, NULL, m->out);
         return 0;
     case GRAPH_GELU_GRAD:
         loop_gelu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
         return 0;
     case GRAPH_FOCAL_GRAD:
-        loop_focal_grad(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch, m->out);
+        loop_focal_grad(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch, m->out,
+                        m->weights_out);
         return 0;
     case GRAPH_FOCAL_GRAD_WEIGHTS:
-        loop_focal_grad_weights(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch,
-                                m->out);
+        loop_focal_grad(&s->focal, m->in[1], m->in[0], spec->in_stride[0], m->scratch, NULL,
+                        m->out);
         return 0;
     case GRAPH_SIGMOID:
         loop_sigmoid(m->in[0], spec->in_stride[0], rows, c, m->out);
@@ -389,6 +403,7 @@ static int cpu_step_run(struct step *step, struct error *error)
 
 const struct backend_ops backend_cpu = {
     .name = "cpu",
+    .joins_backward = true,
     .open = cpu_open,
     .close = cpu_close,
     .step_create = cpu_step_create,

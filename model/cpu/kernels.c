@@ -66,12 +66,7 @@ static inline void accumulate(const struct block *b, int level, size_t p, vec v)
     const struct loop_focal *s = b->spec;
     float gate = b->x[p * s->stride + 2 * (size_t)s->c + (size_t)level];
     float *y = b->y + p * (size_t)s->c;
-    if (b->width == LANES) {
-        *(vec *)y = level == 0 ? v * gate : load(y) + v * gate;
-        return;
-    }
-    for (int i = 0; i < b->width; i++)
-        y[i] = level == 0 ? v[i] * gate : y[i] + v[i] * gate;
+    store_lanes(y, level == 0 ? v * gate : load_lanes(y, b->width) + v * gate, b->width);
 }
 
 /* One level: plane -> next (unless NULL), accumulated in y. Returns the sum over the image, by

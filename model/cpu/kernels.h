@@ -36,15 +36,18 @@ struct loop_kernels {
                   float *y);
 };
 
+struct norm_row {
+    const float *g, *x, *before; /* before: or NULL */
+};
+
 struct grad_kernels {
     /* y = g * gelu'(x): [n]; y may be g */
     void (*gelu)(const float *g, const float *x, size_t n, float *y);
     void (*add_row)(const float *x, size_t n, float *sum);
-    /* Of one row: y: [n] the gradient of x. */
-    void (*norm)(const float *g, const float *x, size_t n, const float *scale, float eps, float *y);
-    /* scale, shift: [n] += the row's part. */
-    void (*norm_weights)(const float *g, const float *x, size_t n, float eps, float *scale,
-                         float *shift);
+    /* y: [n] the gradient of x, added to `before` (which it may be), or NULL; d_scale, d_shift: [n]
+     * += the row's part, or both NULL. */
+    void (*norm)(const struct norm_row *row, size_t n, const float *scale, float eps, float *y,
+                 float *d_scale, float *d_shift);
     /* Channels [channel, channel + FOCAL_BLOCK) of one image. scratch: see loops_grad.c, planes
      * zero. dx: [h*w][2c + levels + 1] gets the block's channels of ctx, or NULL; gates:
      * [h*w][levels + 1] the block's part, or NULL; kernels: all levels' [k*k][FOCAL_BLOCK] += the

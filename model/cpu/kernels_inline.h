@@ -17,6 +17,8 @@
 enum { LANES = 16, COLUMNS = 7 }; /* seven sums and a tap fill the registers of AVX2 */
 
 typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float vec8 __attribute__((vector_size(32), aligned(4), may_alias)); /* of its lanes */
+typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 #define NAME_(prefix, suffix) prefix##suffix
 #define NAME(prefix, suffix) NAME_(prefix, suffix)
@@ -62,18 +64,28 @@ static inline vec load(const float *x)
     return *(const vec *)x;
 }
 
+static inline vec8 load_half(const float *x)
+{
+    return *(const vec8 *)x;
+}
+
+static inline float half_sum(vec8 v)
+{
+    vec4 q = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
 static inline float lanes_sum(vec v)
 {
-    float sum = 0;
-    for (int i = 0; i < LANES; i++)
-        sum += v[i];
-    return sum;
+    return half_sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                    __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 
 /* Four sums at a time: an addition takes as long as four of them need to start. */
 static inline float sum_of(const float *x, size_t n)
 {
     vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    vec8 h = {0};
     size_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         s0 += load(x + i);
@@ -81,7 +93,11 @@ static inline float sum_of(const float *x, size_t n)
         s2 += load(x + i + 2 * LANES);
         s3 += load(x + i + 3 * LANES);
     }
-    float sum = lanes_sum(s0 + s1 + (s2 + s3));
+    for (; i + LANES <= n; i += LANES)
+        s0 += load(x + i);
+    for (; i + LANES / 2 <= n; i += LANES / 2)
+        h += load_half(x + i);
+    float sum = lanes_sum(s0 + s1 + (s2 + s3)) + half_sum(h);
     for (; i < n; i++)
         sum += x[i];
     return sum;
@@ -100,7 +116,16 @@ static inline float squares_of(const float *x, size_t n, float mean)
         s2 += d2 * d2;
         s3 += d3 * d3;
     }
-    float sum = lanes_sum(s0 + s1 + (s2 + s3));
+    for (; i + LANES <= n; i += LANES) {
+        vec d = load(x + i) - mean;
+        s0 += d * d;
+    }
+    vec8 h = {0};
+    for (; i + LANES / 2 <= n; i += LANES / 2) {
+        vec8 d = load_half(x + i) - mean;
+        h += d * d;
+    }
+    float sum = lanes_sum(s0 + s1 + (s2 + s3)) + half_sum(h);
     for (; i < n; i++)
         sum += (x[i] - mean) * (x[i] - mean);
     return sum;
@@ -140,21 +165,44 @@ static inline float *cell(const struct block *b, float *plane, size_t row, size_
     return plane + ((row + b->plane.border) * b->plane.cols + col + b->plane.border) * LANES;
 }
 
+/* The first `width` lanes; the others are zero. */
+static inline vec load_lanes(const float *from, int width)
+{
+    if (width == LANES)
+        return load(from);
+    float lanes[LANES] = {0};
+    int i = 0;
+    if (width >= LANES / 2) {
+        *(vec8 *)lanes = load_half(from);
+        i = LANES / 2;
+    }
+    for (; i < width; i++)
+        lanes[i] = from[i];
+    return load(lanes);
+}
+
+static inline void store_lanes(float *to, vec v, int width)
+{
+    if (width == LANES) {
+        *(vec *)to = v;
+        return;
+    }
+    int i = 0;
+    if (width >= LANES / 2) {
+        *(vec8 *)to = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+        i = LANES / 2;
+    }
+    for (; i < width; i++)
+        to[i] = v[i];
+}
+
 /* Channels that there are not are zero. */
 static inline void copy_context(const struct block *b, const float *from, float *plane)
 {
     const struct loop_focal *s = b->spec;
     for (size_t row = 0; row < (size_t)s->h; row++)
-        for (size_t col = 0; col < (size_t)s->w; col++) {
-            float *to = cell(b, plane, row, col);
-            if (b->width == LANES) {
-                *(vec *)to = load(from);
-            } else {
-                memset(to, 0, LANES * sizeof(float));
-                memcpy(to, from, (size_t)b->width * sizeof(float));
-            }
-            from += s->stride;
-        }
+        for (size_t col = 0; col < (size_t)s->w; col++, from += s->stride)
+            *(vec *)cell(b, plane, row, col) = load_lanes(from, b->width);
 }
 
 /* COLUMNS neighbours of a k x k depth-wise convolution. in: the first one's first tap; kernel:

@@ -62,11 +62,16 @@ void loop_gather(const struct loop_gather *spec, const float *x, int first_row, 
 
 void loop_gelu_grad(const float *g, size_t g_stride, const float *x, size_t x_stride, size_t rows,
                     size_t c, float *y);
-void loop_layer_norm_grad(const float *g, size_t g_stride, const float *x, size_t x_stride,
-                          size_t rows, size_t c, const float *scale, float eps, float *y);
-/* y: [2][c] of scale and shift; scratch: loop_sums_scratch(2 * c) bytes. */
-void loop_layer_norm_grad_weights(const float *g, size_t g_stride, const float *x, size_t x_stride,
-                                  size_t rows, size_t c, float eps, void *scratch, float *y);
+/* y: [rows][c] the gradient of x, added to before: [rows][c] (which y may be) unless NULL.
+ * d_weights: [2][c] of scale and shift. Either may be NULL. scratch: loop_sums_scratch(2 * c)
+ * bytes. */
+struct loop_norm_grad {
+    size_t g_stride, x_stride, rows, c;
+    const float *scale;
+    float eps;
+};
+void loop_layer_norm_grad(const struct loop_norm_grad *spec, const float *g, const float *x,
+                          const float *before, void *scratch, float *y, float *d_weights);
 /* y: [c] the sum of rows; scratch: loop_sums_scratch(c) bytes. */
 void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, void *scratch,
                       float *y);
@@ -83,13 +88,11 @@ void loop_patches(const struct loop_patches *spec, const float *x, size_t first,
                   float *y);
 
 /* spec: of the forward pass; g: [n][h][w][g_stride]. dx: [n][h][w][2c + levels + 1], zero for q;
- * scratch: loop_focal_grad_scratch() bytes. */
+ * d_kernels: as published, level after level: [C][k*k]. Either may be NULL. scratch:
+ * loop_focal_grad_scratch() bytes. */
 size_t loop_focal_grad_scratch(const struct loop_focal *spec, int threads);
 void loop_focal_grad(const struct loop_focal *spec, const float *x, const float *g, size_t g_stride,
-                     void *scratch, float *dx);
-/* y: the kernels' gradients as published, level after level: [C][k*k]. */
-void loop_focal_grad_weights(const struct loop_focal *spec, const float *x, const float *g,
-                             size_t g_stride, void *scratch, float *y);
+                     void *scratch, float *dx, float *d_kernels);
 
 /* "avx512", "avx2" or "generic". */
 const char *loop_simd(void);

@@ -15,13 +15,6 @@ void loop_gelu_grad(const float *g, size_t g_stride, const float *x, size_t x_st
     FOR_ROWS(r, rows, c, k->gelu(g + r * g_stride, x + r * x_stride, c, y + r * c));
 }
 
-void loop_layer_norm_grad(const float *g, size_t g_stride, const float *x, size_t x_stride,
-                          size_t rows, size_t c, const float *scale, float eps, float *y)
-{
-    const struct grad_kernels *k = grad_kernels_now();
-    FOR_ROWS(r, rows, c, k->norm(g + r * g_stride, x + r * x_stride, c, scale, eps, y + r * c));
-}
-
 /* Rows [*ret_from, *ret_to) of part i. */
 static void part(size_t rows, size_t i, size_t *ret_from, size_t *ret_to)
 {
@@ -42,21 +35,28 @@ static void add_parts(const float *parts, size_t c, float *y)
         grad_kernels_now()->add_row(parts + i * c, c, y);
 }
 
-void loop_layer_norm_grad_weights(const float *g, size_t g_stride, const float *x, size_t x_stride,
-                                  size_t rows, size_t c, float eps, void *scratch, float *y)
+void loop_layer_norm_grad(const struct loop_norm_grad *s, const float *g, const float *x,
+                          const float *before, void *scratch, float *y, float *d_weights)
 {
     const struct grad_kernels *k = grad_kernels_now();
     float *parts = scratch;
-    memset(parts, 0, loop_sums_scratch(2 * c));
+    if (d_weights != NULL)
+        memset(parts, 0, loop_sums_scratch(2 * s->c));
 #pragma omp parallel for
     for (size_t i = 0; i < PARTS; i++) {
+        float *d_scale = d_weights != NULL ? parts + i * 2 * s->c : NULL;
+        float *d_shift = d_weights != NULL ? d_scale + s->c : NULL;
         size_t from, to;
-        part(rows, i, &from, &to);
-        for (size_t r = from; r < to; r++)
-            k->norm_weights(g + r * g_stride, x + r * x_stride, c, eps, parts + i * 2 * c,
-                            parts + i * 2 * c + c);
+        part(s->rows, i, &from, &to);
+        for (size_t r = from; r < to; r++) {
+            const struct norm_row row = {g + r * s->g_stride, x + r * s->x_stride,
+                                         before != NULL ? before + r * s->c : NULL};
+            k->norm(&row, s->c, s->scale, s->eps, y != NULL ? y + r * s->c : NULL, d_scale,
+                    d_shift);
+        }
     }
-    add_parts(parts, 2 * c, y);
+    if (d_weights != NULL)
+        add_parts(parts, 2 * s->c, d_weights);
 }
 
 void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, void *scratch,
@@ -100,8 +100,9 @@ void loop_patches(const struct loop_patches *s, const float *x, size_t first, si
               (int)(i % area) / s->out_w, (int)(i % area) % s->out_w, y + (i - first) * floats);
 }
 
-/* Focal context. Scratch: for each thread ctx [levels + 1], d and e as planes, z [levels][h*w] and
- * a kernel, of FOCAL_BLOCK floats a cell; then for each image and block what it adds to a sum. */
+/* Focal context. Scratch: for each thread ctx [levels + 1], d and e as planes, g [h*w], slopes
+ * [levels][h*w] and a kernel, of FOCAL_BLOCK floats a cell; then for each image and block what it
+ * adds to sums: gates [h*w][levels + 1], all kernels [k*k][FOCAL_BLOCK]. */
 
 static size_t blocks_of(const struct loop_focal *s)
 {
@@ -120,45 +121,26 @@ static size_t thread_floats(const struct loop_focal *s)
 {
     struct focal_plane plane = focal_plane_of(s);
     size_t area = (size_t)s->h * (size_t)s->w, levels = (size_t)s->levels;
-    return ((levels + 3) * plane.rows * plane.cols + levels * area + all_taps(s)) * FOCAL_BLOCK;
+    return ((levels + 3) * plane.rows * plane.cols + (levels + 1) * area + all_taps(s)) *
+           FOCAL_BLOCK;
 }
 
-/* Of one block: gates [h*w][levels + 1], or all kernels. */
-static size_t block_floats(const struct loop_focal *s)
+static size_t gates_floats(const struct loop_focal *s)
 {
     size_t gates = (size_t)s->h * (size_t)s->w * (size_t)(s->levels + 1);
-    size_t kernels = all_taps(s) * FOCAL_BLOCK;
-    return gates > kernels ? gates : kernels;
+    return (gates + FOCAL_BLOCK - 1) / FOCAL_BLOCK * FOCAL_BLOCK;
+}
+
+/* Of one image and block. */
+static size_t part_floats(const struct loop_focal *s)
+{
+    return gates_floats(s) + all_taps(s) * FOCAL_BLOCK;
 }
 
 size_t loop_focal_grad_scratch(const struct loop_focal *s, int threads)
 {
-    return (thread_floats(s) * (size_t)threads + block_floats(s) * blocks_of(s) * (size_t)s->n) *
+    return (thread_floats(s) * (size_t)threads + part_floats(s) * blocks_of(s) * (size_t)s->n) *
            sizeof(float);
-}
-
-/* All blocks of all images; dx: with their gates' parts, or NULL: with their kernels'. */
-static void run_blocks(const struct loop_focal *s, const float *x, const float *g, size_t g_stride,
-                       float *scratch, float *parts, float *dx)
-{
-    const struct grad_kernels *k = grad_kernels_now();
-    const size_t area = (size_t)s->h * (size_t)s->w, blocks = blocks_of(s);
-    const size_t wide = 2 * (size_t)s->c + (size_t)s->levels + 1;
-    memset(parts, 0, block_floats(s) * blocks * (size_t)s->n * sizeof(float));
-#pragma omp parallel
-    {
-        float *own = scratch + (size_t)omp_get_thread_num() * thread_floats(s);
-        memset(own, 0, thread_floats(s) * sizeof(float)); /* for the borders, which stay zero */
-#pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < (size_t)s->n * blocks; i++) {
-            size_t image = i / blocks;
-            int channel = (int)(i % blocks) * FOCAL_BLOCK;
-            float *own_part = parts + i * block_floats(s);
-            k->focal(s, x + image * area * s->stride, g + image * area * g_stride, g_stride,
-                     channel, own, dx != NULL ? dx + image * area * wide : NULL,
-                     dx != NULL ? own_part : NULL, dx != NULL ? NULL : own_part);
-        }
-    }
 }
 
 /* The parts lie behind what the threads work in. */
@@ -167,45 +149,70 @@ static float *parts_of(const struct loop_focal *s, void *scratch)
     return (float *)scratch + thread_floats(s) * (size_t)omp_get_max_threads();
 }
 
-void loop_focal_grad(const struct loop_focal *s, const float *x, const float *g, size_t g_stride,
-                     void *scratch, float *dx)
+/* Sums the gates' parts over blocks; no gradient reaches q. */
+static void add_gates(const struct loop_focal *s, const float *parts, float *dx)
 {
     const size_t area = (size_t)s->h * (size_t)s->w, blocks = blocks_of(s);
     const size_t c = (size_t)s->c, gates = (size_t)s->levels + 1, wide = 2 * c + gates;
-    float *parts = parts_of(s, scratch);
-    run_blocks(s, x, g, g_stride, scratch, parts, dx);
 #pragma omp parallel for
     for (size_t i = 0; i < (size_t)s->n * area; i++) {
-        const float *part = parts + i / area * blocks * block_floats(s) + i % area * gates;
+        const float *part = parts + i / area * blocks * part_floats(s) + i % area * gates;
         float *to = dx + i * wide;
         memset(to, 0, c * sizeof(float));
         for (size_t l = 0; l < gates; l++) {
             float sum = 0;
             for (size_t b = 0; b < blocks; b++)
-                sum += part[b * block_floats(s) + l];
+                sum += part[b * part_floats(s) + l];
             to[2 * c + l] = sum;
         }
     }
 }
 
-void loop_focal_grad_weights(const struct loop_focal *s, const float *x, const float *g,
-                             size_t g_stride, void *scratch, float *y)
+/* Sums the kernels' parts over images: to [C][k*k], level after level. */
+static void add_kernels(const struct loop_focal *s, float *parts, float *y)
 {
-    const size_t blocks = blocks_of(s);
-    float *parts = parts_of(s, scratch);
-    run_blocks(s, x, g, g_stride, scratch, parts, NULL);
+    const size_t blocks = blocks_of(s), floats = all_taps(s) * FOCAL_BLOCK;
+    parts += gates_floats(s);
+#pragma omp parallel for
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t n = 1; n < (size_t)s->n; n++)
+            grad_kernels_now()->add_row(parts + (n * blocks + b) * part_floats(s), floats,
+                                        parts + b * part_floats(s));
     size_t before = 0;
     for (int l = 0; l < s->levels; l++) {
         size_t kk = (size_t)((s->window + 2 * l) * (s->window + 2 * l));
         for (size_t c = 0; c < (size_t)s->c; c++)
-            for (size_t t = 0; t < kk; t++) {
-                const float *part = parts + c / FOCAL_BLOCK * block_floats(s) +
-                                    (before + t) * FOCAL_BLOCK + c % FOCAL_BLOCK;
-                float sum = 0;
-                for (size_t n = 0; n < (size_t)s->n; n++)
-                    sum += part[n * blocks * block_floats(s)];
-                *y++ = sum;
-            }
+            for (size_t t = 0; t < kk; t++)
+                *y++ = parts[c / FOCAL_BLOCK * part_floats(s) + (before + t) * FOCAL_BLOCK +
+                             c % FOCAL_BLOCK];
         before += kk;
     }
+}
+
+void loop_focal_grad(const struct loop_focal *s, const float *x, const float *g, size_t g_stride,
+                     void *scratch, float *dx, float *d_kernels)
+{
+    const struct grad_kernels *k = grad_kernels_now();
+    const size_t area = (size_t)s->h * (size_t)s->w, blocks = blocks_of(s);
+    const size_t wide = 2 * (size_t)s->c + (size_t)s->levels + 1;
+    float *parts = parts_of(s, scratch);
+#pragma omp parallel
+    {
+        float *own = (float *)scratch + (size_t)omp_get_thread_num() * thread_floats(s);
+        memset(own, 0, thread_floats(s) * sizeof(float)); /* for the borders, which stay zero */
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < (size_t)s->n * blocks; i++) {
+            size_t image = i / blocks;
+            float *gates = parts + i * part_floats(s), *kernels = gates + gates_floats(s);
+            memset(kernels, 0, all_taps(s) * FOCAL_BLOCK * sizeof(float));
+            k->focal(s, x + image * area * s->stride, g + image * area * g_stride, g_stride,
+                     (int)(i % blocks) * FOCAL_BLOCK, own,
+                     dx != NULL ? dx + image * area * wide : NULL, dx != NULL ? gates : NULL,
+                     d_kernels != NULL ? kernels : NULL);
+        }
+    }
+    if (dx != NULL)
+        add_gates(s, parts, dx);
+    if (d_kernels != NULL)
+        add_kernels(s, parts, d_kernels);
 }
