@@ -43,8 +43,9 @@ struct train_config {
     double scale;                   /* preprocess.json's */
 
     char loss[16];
-    double margin, loss_scale, smoothing;
+    double margin, loss_scale, smoothing, class_gradient;
     double embedding_weight, scores_weight;
+    bool standardise;
 
     char optimizer[16], schedule[16];
     double rate, base_rate, weight_decay, max_norm, average, beta2;

@@ -332,6 +332,8 @@ int train_data_read(struct train_data *ret, const struct train_data_config *conf
         r = check_counts(&d, config, error);
     if (r == 0)
         r = ask_teachers(&d, config, error);
+    if (r == 0 && config->standardise && d.taught != NULL)
+        train_teacher_standardise(d.embeddings, d.taught, d.n, d.embedding_width);
     if (r < 0) {
         train_data_finish(&d);
         return r;

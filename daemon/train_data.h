@@ -28,6 +28,7 @@ struct train_data_config {
     bool skip_unknown;    /* clips of classes that are not among labels are left out */
     bool keep_unlabelled; /* they train, label -1, where a teacher speaks of them; implies
                              skip_unknown for the others, and for validation */
+    bool standardise;     /* teachers' embeddings, over the clips that train */
     bool keep_going;      /* clips that cannot be read, or are too short, are left out */
     int rate_hz;          /* what the cache will be resampled to */
     size_t least_samples; /* a clip must have, at this rate: one frame of the spectrogram */

@@ -255,6 +255,7 @@ static int make_trainer(struct run *run, struct error *error)
                                 .scores_width = run->data.scores_width,
                                 .embedding_weight = c->embedding_weight,
                                 .scores_weight = c->scores_weight,
+                                .class_gradient = c->class_gradient,
                                 .average = c->average,
                                 .from = run->from_weights,
                                 .seed = (uint64_t)c->seed,
@@ -264,6 +265,10 @@ static int make_trainer(struct run *run, struct error *error)
                                 .user = run,
                                 .ranks = run->given->ranks};
     const uint64_t steps = (uint64_t)train_batches_count(run->batches);
+    if (c->class_gradient <= 0 && run->data.taught == NULL)
+        return error_set(error, EINVAL,
+                         "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
+                         "a set a teacher, or make it positive");
     int r = train_config_options(c, steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }

@@ -63,6 +63,7 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
                                      .skip_unknown = config->skip_unknown,
                                      .keep_unlabelled = config->keep_unlabelled,
                                      .keep_going = config->keep_going,
+                                     .standardise = config->standardise,
                                      .rate_hz = info->preprocess.sample_rate,
                                      .least_samples = (size_t)info->preprocess.win_length};
     int r = 0;

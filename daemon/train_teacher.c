@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -82,6 +81,29 @@ int train_teacher_read(struct train_teacher *ret, const char *path, int rows, st
     }
     *ret = t;
     return 0;
+}
+
+void train_teacher_standardise(float *embeddings, const bool *taught, int rows, int width)
+{
+    const size_t w = (size_t)width;
+    for (size_t k = 0; k < w; k++) {
+        double sum = 0, squares = 0;
+        int n = 0;
+        for (size_t i = 0; i < (size_t)rows; i++)
+            if (taught[i]) {
+                sum += (double)embeddings[i * w + k];
+                n++;
+            }
+        const double mean = n > 0 ? sum / n : 0;
+        for (size_t i = 0; i < (size_t)rows; i++)
+            if (taught[i])
+                squares += pow((double)embeddings[i * w + k] - mean, 2);
+        const double deviation = n > 0 ? sqrt(squares / n) : 0;
+        for (size_t i = 0; i < (size_t)rows; i++)
+            if (taught[i])
+                embeddings[i * w + k] =
+                    deviation > 0 ? (float)(((double)embeddings[i * w + k] - mean) / deviation) : 0;
+    }
 }
 
 void train_teacher_finish(struct train_teacher *teacher)

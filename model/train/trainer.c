@@ -27,15 +27,15 @@ struct trainer {
     struct part parts[PARTS];
     int taken;
     struct net_values net;
-    int head_input;
-    int heads[HEAD_COUNT];       /* values; -1: there is none */
-    int total;                   /* N */
-    struct loss_target *targets; /* [N] */
-    float *told, *told_all;      /* [B], [N] of `told_width` floats */
-    int told_width;              /* two labels, weight, taught, E, S */
-    float *embeddings, *scores;  /* [N][E], [N][S] */
-    double *rows;                /* [N] */
-    int *names;                  /* [n_names] part * 2^16 + range */
+    int class_input, teacher_input; /* the embeddings, twice: their gradients are weighed apart */
+    int heads[HEAD_COUNT];          /* values; -1: there is none */
+    int total;                      /* N */
+    struct loss_target *targets;    /* [N] */
+    float *told, *told_all;         /* [B], [N] of `told_width` floats */
+    int told_width;                 /* two labels, weight, taught, E, S */
+    float *embeddings, *scores;     /* [N][E], [N][S] */
+    double *rows;                   /* [N] */
+    int *names;                     /* [n_names] part * 2^16 + range */
     int n_names;
 };
 
@@ -92,6 +92,11 @@ static int make_backbone(struct trainer *t, struct error *error)
     return make_part(t, BACKBONE, &g, &t->net.embedding, 1, error);
 }
 
+static bool is_taught(const struct trainer *t)
+{
+    return t->config.embedding_width > 0 || t->config.scores_width > 0;
+}
+
 static int copying_head(struct graph *g, int x, int width, const char *name)
 {
     int64_t in = graph_channels(g, x);
@@ -111,14 +116,17 @@ static int make_heads(struct trainer *t, struct error *error)
     shape.n = t->total;
     head.train = true;
     graph_init(&g);
-    t->head_input = graph_input(&g, shape);
-    t->heads[HEAD_CLASSES] = graph_output(&g, head_build(&g, t->head_input, &head));
-    t->heads[HEAD_EMBEDDING] = t->heads[HEAD_SCORES] = -1;
+    t->class_input = graph_input(&g, shape);
+    t->heads[HEAD_CLASSES] = graph_output(&g, head_build(&g, t->class_input, &head));
+    t->heads[HEAD_EMBEDDING] = t->heads[HEAD_SCORES] = t->teacher_input = -1;
+    if (is_taught(t))
+        t->teacher_input = graph_input(&g, shape);
     if (t->config.embedding_width > 0)
         t->heads[HEAD_EMBEDDING] =
-            copying_head(&g, t->head_input, t->config.embedding_width, "embedding");
+            copying_head(&g, t->teacher_input, t->config.embedding_width, "embedding");
     if (t->config.scores_width > 0)
-        t->heads[HEAD_SCORES] = copying_head(&g, t->head_input, t->config.scores_width, "scores");
+        t->heads[HEAD_SCORES] =
+            copying_head(&g, t->teacher_input, t->config.scores_width, "scores");
     for (int i = 0; i < HEAD_COUNT; i++)
         if (t->heads[i] >= 0)
             outputs[n++] = t->heads[i];
@@ -272,11 +280,18 @@ static int share_embeddings(struct trainer *t, struct error *error)
     const struct trainer_ranks *ranks = t->config.ranks;
     struct tensor_shape s;
     const float *mine = learner_value(t->parts[BACKBONE].learner, t->net.embedding, &s);
-    float *all = learner_value(t->parts[HEADS].learner, t->head_input, NULL);
+    const struct learner *heads = t->parts[HEADS].learner;
+    float *all = learner_value(heads, t->class_input, NULL);
+    const size_t cells = tensor_cells(s);
+    int r = 0;
     if (ranks != NULL)
-        return ranks->gather(ranks->user, mine, tensor_cells(s), all, error);
-    memcpy(all, mine, tensor_cells(s) * sizeof *mine);
-    return 0;
+        r = ranks->gather(ranks->user, mine, cells, all, error);
+    else
+        memcpy(all, mine, cells * sizeof *mine);
+    if (r == 0 && is_taught(t))
+        memcpy(learner_value(heads, t->teacher_input, NULL), all,
+               cells * (size_t)(t->total / t->config.batch) * sizeof *all);
+    return r;
 }
 
 /* A row of which nothing is known pulls nowhere. */
@@ -382,11 +397,14 @@ static int backward(struct trainer *t, struct error *error)
     if (r < 0)
         return r;
     learner_value(backbone, t->net.embedding, &s);
-    const size_t mine = tensor_cells(s);
-    memcpy(learner_seed(backbone, 0),
-           learner_input_gradient(heads, t->head_input) +
-               (ranks != NULL ? (size_t)ranks->rank * mine : 0),
-           mine * sizeof(float));
+    const size_t mine = tensor_cells(s), from = ranks != NULL ? (size_t)ranks->rank * mine : 0;
+    const float *of_classes = learner_input_gradient(heads, t->class_input) + from,
+                *of_teacher =
+                    is_taught(t) ? learner_input_gradient(heads, t->teacher_input) + from : NULL;
+    const float weight = (float)t->config.class_gradient;
+    float *seed = learner_seed(backbone, 0);
+    for (size_t i = 0; i < mine; i++)
+        seed[i] = weight * of_classes[i] + (of_teacher != NULL ? of_teacher[i] : 0);
     r = learner_backward(backbone, error);
     if (r == 0 && ranks != NULL) {
         size_t n;

@@ -42,6 +42,9 @@ struct trainer_config {
     int batch;                         /* B */
     int embedding_width, scores_width; /* E, S; 0: no teacher */
     double embedding_weight, scores_weight;
+    /* Of the classes' gradient, what the backbone gets; 0: it learns from the teacher alone, and
+     * the classifier learns to read what it has learnt. */
+    double class_gradient;
     struct loss_options loss;
     struct optimizer_options optimizer;
     double average;       /* of the weights, as trainer_weight gives them; 0: none, the weights */

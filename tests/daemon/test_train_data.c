@@ -392,6 +392,37 @@ static void a_teacher_s_rows_go_with_the_clips_they_are_of(void **state)
     }
 }
 
+/* Columns of 1, 2, 3 .. and of one value; the set without a teacher stays out of the mean. */
+static void a_standardised_teacher_says_how_far_from_the_mean_each_clip_is(void **state)
+{
+    make_sets();
+    struct teacher t = good_teacher(5);
+    for (int i = 0; i < 5 * E; i++)
+        t.embedding[i] = i % E == 0 ? (float)(i / E) : 7;
+    struct place path = write_teacher("kitchen.safetensors", &t);
+    const struct train_set sets[] = {{farm.path, FOLD1 | FOLD2, FOLD4, NULL},
+                                     {kitchen.path, FOLD2 | 1 << 6, FOLD4, path.path}};
+    struct train_data_config config = config_of(sets, 2);
+    config.standardise = true;
+    struct train_data data = read_well(&config);
+    double sum = 0, squares = 0;
+    int n = 0;
+    for (int i = 0; i < data.n; i++)
+        if (data.taught[i]) {
+            sum += data.clips[i].row;
+            squares += data.clips[i].row * data.clips[i].row;
+            n++;
+        }
+    assert_true(n >= 2);
+    const double mean = sum / n, deviation = sqrt(squares / n - mean * mean);
+    for (int i = 0; i < data.n; i++)
+        for (int k = 0; k < E; k++) {
+            double want = k == 0 && data.taught[i] ? (data.clips[i].row - mean) / deviation : 0;
+            assert_true(fabs((double)data.embeddings[i * E + k] - want) <= 1e-6);
+        }
+    train_data_finish(&data);
+}
+
 static void clips_without_a_label_train_only_where_a_teacher_speaks_of_them(void **state)
 {
     make_sets();
@@ -589,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_clip_that_both_trains_and_validates_is_refused_by_any_name),
         cmocka_unit_test(a_clip_shorter_than_a_frame_is_named_or_left_out),
         cmocka_unit_test(a_teacher_s_rows_go_with_the_clips_they_are_of),
+        cmocka_unit_test(a_standardised_teacher_says_how_far_from_the_mean_each_clip_is),
         cmocka_unit_test(clips_without_a_label_train_only_where_a_teacher_speaks_of_them),
         cmocka_unit_test(a_teacher_that_does_not_fit_its_set_is_refused),
         cmocka_unit_test(clips_are_cached_whole_and_as_eval_hears_them),
