@@ -20,7 +20,7 @@
 enum { RATE = 16000, WINDOW = 80000, MAX_CLIPS = 16 };
 
 static struct model *model;
-static json_t *expected; /* model/pretrained/home/expected.json */
+static json_t *expected; /* tests/data/baseline/expected.json */
 static char source[512];
 
 /* What a classifier gave, copied. */
@@ -482,12 +482,12 @@ static int open_all(void **state)
     char path[600];
     const char *root = getenv("FOCALD_SOURCE");
     snprintf(source, sizeof source, "%s", root != NULL ? root : ".");
-    snprintf(path, sizeof path, "%s/model/pretrained/home", source);
+    snprintf(path, sizeof path, "%s/tests/data/baseline", source);
     if (model_open(&model, path, &error) != 0) {
         print_error("%s\n", error.text);
         return -1;
     }
-    snprintf(path, sizeof path, "%s/model/pretrained/home/expected.json", source);
+    snprintf(path, sizeof path, "%s/tests/data/baseline/expected.json", source);
     expected = json_load_file(path, 0, NULL);
     return expected != NULL ? 0 : -1;
 }

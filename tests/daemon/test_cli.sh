@@ -33,7 +33,7 @@ accept() {
 
 model() {
     rm -rf "$dir/model"
-    cp -r "$root/model/pretrained/home" "$dir/model"
+    cp -r "$root/tests/data/baseline" "$dir/model"
     chmod -R u+w "$dir/model"
 }
 

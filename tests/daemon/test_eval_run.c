@@ -63,7 +63,7 @@ static int begin(void **state)
     const char *source = getenv("FOCALD_SOURCE");
     if (source == NULL)
         source = ".";
-    snprintf(path, sizeof path, "%s/model/pretrained/home", source);
+    snprintf(path, sizeof path, "%s/tests/data/baseline", source);
     snprintf(demo_dir, sizeof demo_dir, "%s/daemon/demo", source);
     if (model_open(&model, path, &error) < 0)
         fail_msg("%s", error.text);

@@ -416,7 +416,7 @@ static void assert_round_trip(const char *model)
 
 static void export_and_import_give_the_shipped_model_again(void **state)
 {
-    assert_round_trip(in_source("model/pretrained/home").path);
+    assert_round_trip(in_source("tests/data/baseline").path);
 }
 
 static void every_type_of_storage_survives_both_ways(void **state)

@@ -450,7 +450,7 @@ static void a_full_disk_leaves_nothing(void **state)
 static void a_signal_leaves_all_or_nothing(void **state)
 {
     static const int signals[] = {SIGTERM, SIGINT};
-    struct place src = in_source("model/pretrained/home"), dest = in_scratch("signalled");
+    struct place src = in_source("tests/data/baseline"), dest = in_scratch("signalled");
     int cut_off = 0;
     for (int i = 0; i < 30; i++) {
         char *arguments[] = {getenv("FOCALD"), "import", src.path, dest.path, NULL};

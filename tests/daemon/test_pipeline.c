@@ -71,7 +71,7 @@ static int setup(void **state)
     snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
-    snprintf(model, sizeof model, "%s/model/pretrained/home", getenv("FOCALD_SOURCE"));
+    snprintf(model, sizeof model, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
     if (model_open(&b->model, model, &error) < 0)
         fail_msg("%s", error.text);
     struct publisher_config config = {.ipc_dir = b->dir,
@@ -207,7 +207,7 @@ static void values_and_model_change_while_it_runs(void **state)
     struct writer writers[STREAMS];
     struct error error = {""};
     char path[512];
-    snprintf(path, sizeof path, "%s/model/pretrained/home", getenv("FOCALD_SOURCE"));
+    snprintf(path, sizeof path, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
     start_writers(b, writers);
     for (int i = 0; !all_ended(b); i++) {
         struct config_live changed = live, got;

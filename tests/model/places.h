@@ -27,7 +27,7 @@ struct place {
 };
 
 /* FOCALD_SOURCE_ROOT, or the one that the build knows, or the nearest directory upwards that holds
- * the default model. */
+ * the tests' model. */
 static inline struct place in_source(const char *path)
 {
     static const char *const roots[] = {".", "..", "../..", "../../.."};
@@ -37,7 +37,7 @@ static inline struct place in_source(const char *path)
     root = root != NULL ? root : SOURCE_ROOT;
 #endif
     for (size_t i = 0; root == NULL && i < sizeof roots / sizeof *roots; i++) {
-        snprintf(p.path, sizeof p.path, "%s/model/pretrained/home/config.json", roots[i]);
+        snprintf(p.path, sizeof p.path, "%s/tests/data/baseline/config.json", roots[i]);
         if (access(p.path, R_OK) == 0)
             root = roots[i];
     }

@@ -150,7 +150,7 @@ static void check_model(const char *path, enum interpreter interpreter)
 static void a_run_of_the_shipped_model_allocates_nothing(void **state)
 {
     (void)state;
-    struct place place = in_source("model/pretrained/home");
+    struct place place = in_source("tests/data/baseline");
     check_model(place.path, INTERPRETER_AUTO);
 }
 

@@ -27,7 +27,7 @@ static void a_focalnet_falls_from_its_classifier_to_its_embeddings(void **state)
         {"focalnet.encoder.stages.0.downsample.projection.weight", 4},
         {"focalnet.embeddings.patch_embeddings.projection.weight", 5},
     };
-    struct model *model = open_model(in_source("model/pretrained/home").path);
+    struct model *model = open_model(in_source("tests/data/baseline").path);
     char name[32];
     assert_int_equal(cascade_parts(model), 6);
     cascade_name(model, 0, name, sizeof name);
@@ -73,7 +73,7 @@ static bool is_one_of(float value, const float *x, size_t n)
 
 static void random_weights_are_drawn_from_their_own(void **state)
 {
-    struct model *model = open_model(in_source("model/pretrained/home").path);
+    struct model *model = open_model(in_source("tests/data/baseline").path);
     struct error error = {""};
     struct weights *weights;
     const int64_t classes = model_info(model)->n_classes;

@@ -30,7 +30,7 @@ static int copy_model(void **state)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char source[256];
         size_t n;
-        snprintf(source, sizeof source, "model/pretrained/home/%s", files[i]);
+        snprintf(source, sizeof source, "tests/data/baseline/%s", files[i]);
         char *bytes = read_bytes(in_source(source).path, &n);
         struct place to = in_model(files[i]);
         remove(to.path);
@@ -66,7 +66,7 @@ static struct model *open_or_fail(const char *dir)
 /* What the weights file and the small files say, counted here by other means. */
 static void the_shipped_model_opens_and_is_described_rightly(void **state)
 {
-    struct model *m = open_or_fail(in_source("model/pretrained/home").path);
+    struct model *m = open_or_fail(in_source("tests/data/baseline").path);
     const struct model_info *info = model_info(m);
     assert_string_equal(info->name, "home");
     assert_string_equal(info->architecture, "focalnet");
@@ -368,7 +368,7 @@ static void labels_must_be_one_text_a_class(void **state)
     char *text = read_bytes(in_model("labels.txt").path, &n), wanted[200];
     struct place p = in_model("labels.txt");
     write_bytes(p.path, text, (size_t)(strchr(text, '\n') + 1 - text)); /* only the first */
-    struct model *m = open_or_fail(in_source("model/pretrained/home").path);
+    struct model *m = open_or_fail(in_source("tests/data/baseline").path);
     int classes = model_info(m)->n_classes;
     model_close(m);
     snprintf(wanted, sizeof wanted,

@@ -14,7 +14,7 @@ static int open_model(void **state)
 {
     (void)state;
     struct error error;
-    struct place place = in_source("model/pretrained/home");
+    struct place place = in_source("tests/data/baseline");
     if (model_open(&model, place.path, &error) == 0)
         return 0;
     print_error("%s\n", error.text);
