@@ -42,6 +42,7 @@ static const struct key keys[] = {
     {"data", "teacher", KIND_TEXT, SET(teacher), 0, 0, NULL, "", NULL, 0},
     TEXT("classes", "aliases", aliases, ""),
     TEXT("classes", "labels", labels, ""),
+    TEXT("classes", "leave_out", leave_out, ""),
     FLAG("classes", "skip_unknown", skip_unknown, "no"),
     FLAG("classes", "keep_unlabelled", keep_unlabelled, "no"),
     FLAG("classes", "keep_going", keep_going, "no"),
@@ -119,6 +120,16 @@ static const struct key keys[] = {
     NUMBER("run", "fidelity_weight", fidelity_weight, 0, 1, "0"),
     CHOICE("run", "backend", backend, "auto cpu ref", "auto"),
 };
+
+/* Keys that a run may be older than: it is the same run while they have their defaults. */
+static bool is_younger(const struct key *k)
+{
+    static const char *const younger[][2] = {{"classes", "leave_out"}};
+    for (size_t i = 0; i < ARRAY_LEN(younger); i++)
+        if (strcmp(k->section, younger[i][0]) == 0 && strcmp(k->key, younger[i][1]) == 0)
+            return true;
+    return false;
+}
 
 static bool is_set_key(const struct key *k)
 {
@@ -265,7 +276,7 @@ int train_config_recipe(struct train_config *config, const char *name, struct er
 
 /* Texts */
 
-char *train_config_text(const struct train_config *c)
+static char *make_text(const struct train_config *c, bool younger)
 {
     char *text = NULL, value[PATH_MAX + 16];
     size_t size;
@@ -288,6 +299,8 @@ char *train_config_text(const struct train_config *c)
             fprintf(to, "\n[%s]\n", keys[i].section);
         section = keys[i].section;
         key_text(&keys[i], c, value, sizeof value);
+        if (!younger && is_younger(&keys[i]) && strcmp(value, keys[i].fallback) == 0)
+            continue;
         fprintf(to, "%s = %s\n", keys[i].key, value);
     }
     bool whole = ferror(to) == 0;
@@ -296,6 +309,16 @@ char *train_config_text(const struct train_config *c)
         return NULL;
     }
     return text;
+}
+
+char *train_config_text(const struct train_config *c)
+{
+    return make_text(c, true);
+}
+
+char *train_config_identity(const struct train_config *c)
+{
+    return make_text(c, false);
 }
 
 /* "2,2,18,2" */
