@@ -2,7 +2,6 @@
 #include "daemon/reject_report.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,7 +206,7 @@ static json_t *share_of(int part, int of)
 }
 
 /* Objects take over the references given to them; a value that could not be made makes NULL. */
-static json_t *counts_json(const struct reject_counts *n)
+json_t *reject_counts_json(const struct reject_counts *n)
 {
     return json_pack("{s:i, s:o, s:o, s:o, s:i, s:i, s:o}", "known", n->known, "accuracy",
                      share_of(n->right, n->known), "recall", share_of(n->right_named, n->known),
@@ -223,7 +222,7 @@ static json_t *scores_json(const struct reject_report *r)
         const struct reject_choice *c = &r->choices[s];
         if (c->reject.score == REJECT_NONE)
             continue;
-        json_t *o = reject_json(&c->reject), *counts = counts_json(&c->counts);
+        json_t *o = reject_json(&c->reject), *counts = reject_counts_json(&c->counts);
         json_object_update(o, counts);
         json_decref(counts);
         json_object_set_new(o, "false_names_bound", json_real(c->bound));
@@ -238,7 +237,7 @@ static json_t *runs_json(const struct reject_report *r)
     json_t *list = json_array();
     for (int i = 0; i < r->pool->n_runs; i++) {
         const struct reject_run *run = &r->pool->runs[i];
-        json_t *o = counts_json(&r->runs[i]), *left_out = json_array();
+        json_t *o = reject_counts_json(&r->runs[i]), *left_out = json_array();
         for (int c = run->n_classes - run->n_left_out; c < run->n_classes; c++)
             json_array_append_new(left_out, json_string(run->classes[c]));
         json_object_set_new(o, "run", json_string(run->dir));
@@ -254,7 +253,7 @@ static json_t *classes_json(const struct reject_report *r)
 {
     json_t *o = json_object();
     for (int c = 0; c < r->pool->n_classes; c++)
-        json_object_set_new(o, r->pool->classes[c], counts_json(&r->classes[c]));
+        json_object_set_new(o, r->pool->classes[c], reject_counts_json(&r->classes[c]));
     return o;
 }
 

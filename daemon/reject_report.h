@@ -3,6 +3,7 @@
 #ifndef FOCALD_DAEMON_REJECT_REPORT_H
 #define FOCALD_DAEMON_REJECT_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -27,5 +28,8 @@ void reject_report_finish(struct reject_report *report); /* also of a zeroed str
 void reject_print_table(FILE *to, const struct reject_report *report);
 /* The same bytes for the same figures. Returns -errno. */
 int reject_print_json(FILE *to, const struct reject_report *report);
+
+/* known, accuracy, recall, named_wrong, unknown, named_unknown, false_names. */
+json_t *reject_counts_json(const struct reject_counts *counts);
 
 #endif

@@ -65,6 +65,7 @@ static const struct key keys[] = {
     FLAG("network", "antialias", antialias, "yes"),
     FLAG("network", "float16", half, "no"),
     NUMBER("network", "scale", scale, 1, 1000, "15"),
+    TEXT("network", "reject", reject, ""),
     CHOICE("loss", "kind", loss, "am aam ce", "am"),
     NUMBER("loss", "margin", margin, 0, 1, "0.1"),
     NUMBER("loss", "scale", loss_scale, 0.1, 1000, "15"),
@@ -124,7 +125,7 @@ static const struct key keys[] = {
 /* Keys that a run may be older than: it is the same run while they have their defaults. */
 static bool is_younger(const struct key *k)
 {
-    static const char *const younger[][2] = {{"classes", "leave_out"}};
+    static const char *const younger[][2] = {{"classes", "leave_out"}, {"network", "reject"}};
     for (size_t i = 0; i < ARRAY_LEN(younger); i++)
         if (strcmp(k->section, younger[i][0]) == 0 && strcmp(k->key, younger[i][1]) == 0)
             return true;
@@ -373,12 +374,29 @@ char *train_config_geometry(const struct train_config *c)
     return dumped(strcmp(c->kind, "vit") == 0 ? vit_object(c) : focalnet_object(c));
 }
 
+/* "cosine 0.5" as preprocess.json has it; what is no number is left for its check to refuse. */
+static json_t *reject_object(const char *text)
+{
+    const int n = (int)strcspn(text, " \t");
+    const char *number = text + n + strspn(text + n, " \t");
+    char *end;
+    const double below = strtod(number, &end);
+    const bool good = end != number && *end == '\0';
+    return json_pack("{s:o, s:o}", "score", json_stringn(text, (size_t)n), "below",
+                     good ? json_real(below) : json_string(number));
+}
+
 char *train_config_preprocess(const struct train_config *c)
 {
-    return dumped(json_pack("{s:i, s:f, s:i, s:i, s:i, s:s, s:s, s:b, s:s, s:f}", "sample_rate",
-                            16000, "window_s", 5.0, "n_fft", 1024, "win_length", 372, "hop_length",
-                            186, "normalize", "max", "resize", "bilinear", "antialias",
-                            c->antialias, "head", "cosine", "scale", c->scale));
+    json_t *o = json_pack("{s:i, s:f, s:i, s:i, s:i, s:s, s:s, s:b, s:s, s:f}", "sample_rate",
+                          16000, "window_s", 5.0, "n_fft", 1024, "win_length", 372, "hop_length",
+                          186, "normalize", "max", "resize", "bilinear", "antialias", c->antialias,
+                          "head", "cosine", "scale", c->scale);
+    if (c->reject[0] != '\0') {
+        json_t *reject = reject_object(c->reject);
+        json_object_set_new(o, "reject", reject != NULL ? reject : json_string("not UTF-8"));
+    }
+    return dumped(o);
 }
 
 /* What the parts take */

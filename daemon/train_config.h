@@ -42,6 +42,7 @@ struct train_config {
     double layer_decay;             /* of the learning rate, from part to part towards the input */
     bool antialias, half;           /* half: the model's files hold float16 */
     double scale;                   /* preprocess.json's */
+    char reject[64];                /* likewise: "cosine 0.5", "" where it is not known */
 
     char loss[16];
     double margin, loss_scale, smoothing;

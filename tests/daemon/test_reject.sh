@@ -95,7 +95,7 @@ classes_that_are_left_out_are_not_learnt() {
     train --quiet --set classes.leave_out=clicks --out "$work/clicks"
     train --quiet --set classes.leave_out='sweep, high_tone' --out "$work/two"
     printf 'clicks\nlow tone\nnoise\n' | cmp - "$work/two/best/labels.txt"
-    train --quiet --out "$work/all"
+    train --quiet --epochs 24 --out "$work/all"
     # a list of labels, in its order, without them; an alias of one is one of them
     printf 'sweep\nnoise\nclicks\n' >"$work/labels.txt"
     train --labels "$work/labels.txt" --set classes.skip_unknown=yes --alias 'low tone=Clicks' \
@@ -194,7 +194,8 @@ other_sets_serve_as_unknown_sounds() {
     mkdir -p "$work/other/foreign" "$work/other/Noise"
     cp "$work/set/sweep/1.wav" "$work/other/foreign/1.wav"
     cp "$work/set/clicks/2.wav" "$work/other/foreign/2.wav"
-    cp "$work/set/noise/3.wav" "$work/other/Noise/3.wav"
+    cp "$work/set/noise"/* "$work/other/Noise/"
+    ln -s "$work/set/low tone" "$work/set/high tone" "$work/other/"
     status 1 reject "$work/all" 2>"$work/err"
     one_line "$work/all" leave_out -- --data
     # of a run only the unknown ones count beside its validation clips, of a model all
@@ -206,9 +207,88 @@ other_sets_serve_as_unknown_sounds() {
 import json, sys
 run, model, alias = (json.load(open(f'{sys.argv[1]}/{x}.json')) for x in ('run', 'model', 'alias'))
 counts = lambda j: (j['runs'][0]['known'], j['runs'][0]['unknown'])
-assert counts(run) == (20, 2) and counts(model) == (1, 2) and counts(alias) == (1, 1)
+assert counts(run) == (20, 2) and counts(model) == (30, 2) and counts(alias) == (6, 1)
 assert model['classes']['foreign']['unknown'] == 2 and alias['classes']['thing']['unknown'] == 1
 PY
+}
+
+# By their own ways classify and eval name what was counted: with the threshold in each run's model,
+# as many of its known clips and of its unknown ones.
+classify_and_eval_agree_with_what_was_promised() {
+    cp -r "$work/all/best" "$work/agreed"
+    reject --false-names 0.25 --model "$work/agreed" --json "$work/r.json" \
+        "$work/noise" "$work/clicks" "$work/two" >"$work/table"
+    for run in noise clicks two; do
+        cp -r "$work/$run" "$work/agreed-$run"
+        cp "$work/agreed/preprocess.json" "$work/agreed-$run/best/"
+        "$FOCALD" classify --quiet --json --threads 1 --model "$work/agreed-$run/best" \
+            "$work/set"/*/[3489].wav >"$work/agreed-$run/lines"
+        "$FOCALD" classify --quiet --threads 1 --model "$work/agreed-$run/best" \
+            "$work/set"/*/[3489].wav >"$work/agreed-$run/text"
+        "$FOCALD" eval --quiet --accuracy-only --threads 1 --model "$work/agreed-$run/best" \
+            --data "$work/set" --folds 4-5 --unknown "$work/set" --unknown-folds 4-5 \
+            --json "$work/agreed-$run/eval.json" --csv "$work/agreed-$run/eval.csv" \
+            --per-class >"$work/table"
+        grep -q ' is unknown$' "$work/table"
+    done
+    "$python" - "$work" <<'PY'
+import csv, json, os, sys
+work = sys.argv[1]
+r = json.load(open(work + '/r.json'))
+for run, want in zip(('noise', 'clicks', 'two'), r['runs']):
+    at = f'{work}/agreed-{run}/'
+    labels = open(at + 'best/labels.txt').read().split('\n')
+    clips = [json.loads(l) for l in open(at + 'lines')]
+    truth = [os.path.basename(os.path.dirname(c['file'])) for c in clips]
+    known = [(c, t) for c, t in zip(clips, truth) if t in labels]
+    unknown = [c for c, t in zip(clips, truth) if t not in labels]
+    assert (len(known), len(unknown)) == (want['known'], want['unknown'])
+    assert all((c['label'] is None) == c['unknown'] for c in clips)
+    assert all((c['score'] < r['reject']['below']) == c['unknown'] for c in clips)
+    assert all(len(c['top']) == len(labels) - 1 for c in clips)
+    named_right = sum(c['label'] == t for c, t in known)
+    assert abs(named_right / len(known) - want['recall']) < 1e-9, (run, named_right)
+    assert sum(not c['unknown'] for c in unknown) == want['named_unknown'], run
+    text = open(at + 'text').read().splitlines()
+    assert len(text) == len(clips)
+    assert all((' unknown ' in l and 'nearest to' in l) == c['unknown'] for l, c in zip(text, clips))
+    e = json.load(open(at + 'eval.json'))
+    for key in ('known', 'unknown', 'named_unknown'):
+        assert e['reject'][key] == want[key], (run, key, e['reject'], want)
+    for key in ('accuracy', 'recall', 'named_wrong', 'false_names'):
+        assert abs(e['reject'][key] - want[key]) < 1e-9, (run, key, e['reject'], want)
+    assert {k: e['reject'][k] for k in ('score', 'below')} == r['reject']
+    rows = list(csv.DictReader(open(at + 'eval.csv')))
+    assert sum(x['correct'] == '1' and x['unknown'] == '0' for x in rows) == named_right
+    assert abs(sum(v['recall'] * v['clips'] for v in e['per_class'].values()) - named_right) < 1e-9
+PY
+    "$FOCALD" classify --quiet --json --reject off --model "$work/agreed-noise/best" \
+        "$work/set/noise/3.wav" | grep -q '"label":"[a-z ]*","unknown":false,"score":null'
+    status 1 "$FOCALD" classify --reject loud "$work/set/noise/3.wav" 2>"$work/err"
+    one_line auto off loud
+    status 1 "$FOCALD" eval --quiet --data "$work/set" --unknown "$work/set" --accuracy-only \
+        --model "$work/two/best" 2>"$work/err"
+    one_line 'no threshold' reject
+    status 1 "$FOCALD" eval --quiet --data "$work/set" --unknown "$work/set" --accuracy-only \
+        --model "$work/agreed" 2>"$work/err"
+    one_line 'knows all classes'
+    status 2 "$FOCALD" eval --quiet --data "$work/set" --unknown-folds 4 2>"$work/err"
+    one_line unknown-folds
+}
+
+# The threshold goes along: out, in, and into a training that is told of it.
+export_import_and_train_carry_the_threshold() {
+    "$FOCALD" export "$work/agreed" "$work/exported"
+    "$FOCALD" import "$work/exported" "$work/imported"
+    cmp "$work/agreed/preprocess.json" "$work/imported/preprocess.json"
+    train --quiet --epochs 1 --set 'network.reject=margin 0.25' --out "$work/told"
+    "$python" -c "
+import json
+assert json.load(open('$work/told/last/preprocess.json'))['reject'] == {'score': 'margin', 'below': 0.25}"
+    for wrong in margin 'margin x' 'loud 0.5' 'cosine 3'; do
+        status 1 train --quiet --set "network.reject=$wrong" --out "$work/x" 2>"$work/err"
+        one_line '\[network\]' reject
+    done
 }
 
 what_does_not_go_together_is_one_line() {
@@ -250,7 +330,8 @@ for p in classes_that_are_left_out_are_not_learnt what_is_left_out_may_still_cop
     a_class_to_leave_out_that_there_is_not_is_told runs_that_are_older_than_the_key_go_on \
     the_table_and_the_json_agree_and_count_every_clip \
     the_threshold_goes_into_a_model_whole_and_beside_what_is_there \
-    other_sets_serve_as_unknown_sounds what_does_not_go_together_is_one_line; do
+    other_sets_serve_as_unknown_sounds classify_and_eval_agree_with_what_was_promised \
+    export_import_and_train_carry_the_threshold what_does_not_go_together_is_one_line; do
     promise $p
 done
 [ $failures = 0 ]
