@@ -172,7 +172,9 @@ static int read_train(struct reading *r, const char *dir, struct error *error)
     if (r->train == NULL)
         return no_memory(error);
     train_config_default(r->train);
-    return train_config_read(r->train, path, error);
+    int code = train_config_read(r->train, path, error);
+    r->train->keep_going = r->train->keep_going || r->config->keep_going;
+    return code;
 }
 
 static int no_clips(const struct reading *r, const char *what, struct error *error)
