@@ -6,6 +6,7 @@
 #include "daemon/classifier.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct job { /* a clip that is not done */
     int open;  /* windows not finished */
     bool all_added;
     double weight; /* samples in windows that are not silent */
+    double score;  /* of these, each counting by its samples */
     struct job *next;
 };
 
@@ -250,6 +252,12 @@ static int finish_window(struct classifier *c, const struct slot *slot,
     w->p = c->p[w->best];
     w->p_paper = c->p_paper[w->best];
     w->cosine = result->cosines[w->best];
+    w->score =
+        c->config.reject.score != REJECT_NONE
+            ? reject_score(c->config.reject.score, result->cosines, n, c->info->preprocess.scale)
+            : NAN;
+    w->unknown = reject_is_unknown(&c->config.reject, w->score);
+    job->score += (double)w->score * (double)w->count;
     const float *map = result->maps[c->info->n_maps - 1];
     w->map = malloc(c->map_cells * sizeof(float));
     if (w->map == NULL)
@@ -271,6 +279,7 @@ static void finish_silence(struct classifier *c, const struct slot *slot)
 {
     slot->job->out.windows[slot->window].silence = true;
     slot->job->out.windows[slot->window].best = -1;
+    slot->job->out.windows[slot->window].score = NAN;
     if (c->config.picture)
         add_to_picture(c, slot->job, slot, NULL);
     slot->job->open--;
@@ -287,6 +296,9 @@ static void give_done(struct classifier *c)
             job->out.p[i] /= (float)job->weight;
             job->out.p_paper[i] /= (float)job->weight;
         }
+        job->out.score = job->out.silence ? NAN : (float)(job->score / job->weight);
+        job->out.unknown =
+            !job->out.silence && reject_is_unknown(&c->config.reject, job->out.score);
         c->config.done(c->config.user, &job->out);
         c->oldest = job->next;
         if (c->oldest == NULL)

@@ -19,6 +19,8 @@ struct classified_window {
                             which is filled up with zeros or is a little longer */
     bool silence;        /* under the gate: no network was run */
     int best;            /* index into the model's labels; -1 in silence */
+    bool unknown;        /* its score is under the threshold: best is but the nearest */
+    float score;         /* of config.reject; NaN in silence or without a threshold */
     float p, p_paper, cosine;
     float *map; /* [rows][cols] of the last stage; NULL in silence */
 };
@@ -30,6 +32,8 @@ struct classified_clip {
     /* Means over the windows that are not silent, each counting by the samples it holds. */
     bool silence;            /* all of them are */
     float *p, *p_paper;      /* [n_classes] */
+    bool unknown;            /* the mean score is under the threshold */
+    float score;             /* as of a window */
     float *interpreted;      /* [clip.n] the interpretation as sound; NULL unless wanted */
     struct picture *picture; /* NULL unless wanted */
     void *user;              /* from classifier_add */
@@ -40,9 +44,10 @@ struct classifier_config {
     const char *backend;       /* "auto" */
     int threads, batch;        /* 0: all cores; 1 ... 64 */
     double quantile;
-    float gate;              /* linear */
-    size_t hop;              /* samples between the windows' beginnings; 0: a window's length */
-    bool interpret, picture; /* make them */
+    float gate;                 /* linear */
+    struct model_reject reject; /* what is unknown */
+    size_t hop;                 /* samples between the windows' beginnings; 0: a window's length */
+    bool interpret, picture;    /* make them */
     /* A clip is done. It is freed after the call. */
     void (*done)(void *user, struct classified_clip *clip);
     void *user;

@@ -16,6 +16,7 @@
 #include "daemon/modes.h"
 #include "daemon/open_model.h"
 #include "daemon/options.h"
+#include "daemon/reject_live.h"
 #include "daemon/wisdom.h"
 
 enum { BATCH_DEFAULT = 4, NAME_WIDTH_MAX = 40, PROGRESS_FILES = 2 };
@@ -29,6 +30,8 @@ static const struct option_spec specs[] = {
     {"top-k", 'k', "N", "how many labels to tell, 1 to 20 (5)", "analysis", "top_k"},
     {"silence-gate", 0, "DB", "below this peak a window is silence (-60 dBFS)", "analysis",
      "silence_gate"},
+    {"reject", 0, "T", "what is unknown: auto (the model's threshold), off, or a number", "model",
+     "reject"},
     {"hop", 0, "S", "seconds from a window's beginning to the next one's (a window's length)", NULL,
      NULL},
     {"batch", 0, "N", "windows run at once, 1 to 64 (4)", NULL, NULL},
@@ -51,9 +54,11 @@ static const struct option_usage usage = {
     .more =
         "Per clip, --json gives: file, label, p (softmax of the scaled cosines, for people),\n"
         "p_paper (of the cosines themselves, as in the paper), top [label, p, p_paper], windows\n"
-        "[start_s, end_s, label, p, p_paper, silence], duration_s, rate_hz and channels of the\n"
-        "file, bad_samples (NaN or infinite, taken as zero), model and hash; with --out also wav\n"
-        "and png. A silent clip or window has the label null.\n"
+        "[start_s, end_s, label, p, p_paper, silence, unknown], unknown, score, duration_s, "
+        "rate_hz\n"
+        "and channels of the file, bad_samples (NaN or infinite, taken as zero), model and hash;\n"
+        "with --out also wav and png. A silent or unknown clip or window has the label null; what\n"
+        "an unknown one might be stands in top.\n"
         "STEM.wav is what the network heard: the clip's spectrogram times the mask of its\n"
         "modulation map, as mono float sound, as long as the clip at the model's rate. STEM.png\n"
         "shows spectrogram, map and what the mask keeps. Nothing is left half-written, and no\n"
@@ -201,6 +206,7 @@ static int start(struct classify *c, struct error *error)
         .quantile = c->config->live.quantile,
         .gate = powf(10, (float)c->config->live.silence_gate_db / 20),
         .hop = (size_t)lround(hop),
+        .reject = reject_in_use(&c->config->live, info),
         .interpret = c->out != NULL,
         .picture = c->out != NULL,
         .done = clip_done,

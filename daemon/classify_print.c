@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -51,13 +52,13 @@ static json_t *windows_json(const struct classified_clip *clip, const struct mod
     int rate = clip->clip.rate_hz;
     for (int i = 0; i < clip->n_windows; i++) {
         const struct classified_window *w = &clip->windows[i];
-        json_array_append_new(windows, json_pack("{s:o, s:o, s:s?, s:o, s:o, s:b}", "start_s",
-                                                 seconds(w->first, rate), "end_s",
-                                                 seconds(w->first + w->count, rate), "label",
-                                                 w->silence ? NULL : info->labels[w->best], "p",
-                                                 w->silence ? json_null() : number(w->p), "p_paper",
-                                                 w->silence ? json_null() : number(w->p_paper),
-                                                 "silence", (int)w->silence));
+        json_array_append_new(
+            windows, json_pack("{s:o, s:o, s:s?, s:o, s:o, s:b, s:b}", "start_s",
+                               seconds(w->first, rate), "end_s", seconds(w->first + w->count, rate),
+                               "label", w->silence || w->unknown ? NULL : info->labels[w->best],
+                               "p", w->silence ? json_null() : number(w->p), "p_paper",
+                               w->silence ? json_null() : number(w->p_paper), "silence",
+                               (int)w->silence, "unknown", (int)w->unknown));
     }
     return windows;
 }
@@ -83,10 +84,12 @@ int classify_print_json(FILE *to, const char *file, const struct classified_clip
     utf8_clean(file, name, sizeof name);
     int best = top->n > 0 ? top->index[0] : -1;
     json_t *line = json_pack(
-        "{s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:s, s:s}", "file", name, "label",
-        best < 0 ? NULL : info->labels[best], "p", best < 0 ? json_null() : number(clip->p[best]),
-        "p_paper", best < 0 ? json_null() : number(clip->p_paper[best]), "top",
-        top_json(clip, info, top), "windows", windows_json(clip, info), "duration_s",
+        "{s:s, s:s?, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:s, s:s}", "file", name,
+        "label", best < 0 || clip->unknown ? NULL : info->labels[best], "unknown",
+        (int)clip->unknown, "score", isnan(clip->score) ? json_null() : number(clip->score), "p",
+        best < 0 ? json_null() : number(clip->p[best]), "p_paper",
+        best < 0 ? json_null() : number(clip->p_paper[best]), "top", top_json(clip, info, top),
+        "windows", windows_json(clip, info), "duration_s",
         seconds(clip->clip.n, clip->clip.rate_hz), "rate_hz", clip->clip.file_rate_hz, "channels",
         clip->clip.file_channels, "bad_samples", (json_int_t)clip->clip.bad, "model", info->name,
         "hash", info->hash);
@@ -120,11 +123,12 @@ static void append(char *ret, size_t size, const char *format, ...)
     va_end(args);
 }
 
+/* Those from number `first` of the top on. */
 static void others_text(const struct classified_clip *clip, const struct model_info *info,
-                        const struct classify_top *top, char *ret, size_t size)
+                        const struct classify_top *top, int first, char *ret, size_t size)
 {
-    for (int i = 1; i < top->n; i++)
-        append(ret, size, "%s%s %.0f %%", i > 1 ? ", " : "", info->labels[top->index[i]],
+    for (int i = first; i < top->n; i++)
+        append(ret, size, "%s%s %.0f %%", i > first ? ", " : "", info->labels[top->index[i]],
                100 * (double)clip->p[top->index[i]]);
 }
 
@@ -157,17 +161,19 @@ void classify_print_line(FILE *to, const char *file, int width, const struct cla
         fprintf(to, "silence\n");
         return;
     }
-    others_text(clip, info, top, others, sizeof others);
-    int best = top->index[0];
-    fprintf(to, "%-18s %3.0f %%%s%s\n", info->labels[best], 100 * (double)clip->p[best],
-            others[0] != '\0' ? "   then " : "", others);
+    others_text(clip, info, top, clip->unknown ? 0 : 1, others, sizeof others);
+    if (clip->unknown)
+        fprintf(to, "%-18s %5s   nearest to %s\n", "unknown", "", others);
+    else
+        fprintf(to, "%-18s %3.0f %%%s%s\n", info->labels[top->index[0]],
+                100 * (double)clip->p[top->index[0]], others[0] != '\0' ? "   then " : "", others);
     for (int i = 0; i < clip->n_windows && clip->n_windows > 1; i++) {
         const struct classified_window *w = &clip->windows[i];
         double rate = clip->clip.rate_hz;
         fprintf(to, "%10.1f s to %.1f s  ", (double)w->first / rate,
                 (double)(w->first + w->count) / rate);
-        if (w->silence)
-            fprintf(to, "silence\n");
+        if (w->silence || w->unknown)
+            fprintf(to, "%s\n", w->silence ? "silence" : "unknown");
         else
             fprintf(to, "%s %.0f %%\n", info->labels[w->best], 100 * (double)w->p);
     }
@@ -181,6 +187,8 @@ void classify_title(const char *file, const struct classified_clip *clip,
     const char *name = slash != NULL ? slash + 1 : file;
     if (top->n == 0)
         snprintf(ret, size, "%s: silence", name);
+    else if (clip->unknown)
+        snprintf(ret, size, "%s: unknown", name);
     else
         snprintf(ret, size, "%s: %s, %.0f %%", name, info->labels[top->index[0]],
                  100 * (double)clip->p[top->index[0]]);
@@ -190,9 +198,9 @@ void classify_subtitle(const struct classified_clip *clip, const struct model_in
                        const struct classify_top *top, double quantile, char *ret, size_t size)
 {
     ret[0] = '\0';
-    if (top->n > 1) {
-        append(ret, size, "then ");
-        others_text(clip, info, top, ret, size);
+    if (top->n > (clip->unknown ? 0 : 1)) {
+        append(ret, size, clip->unknown ? "nearest to " : "then ");
+        others_text(clip, info, top, clip->unknown ? 0 : 1, ret, size);
         append(ret, size, "   ·   ");
     }
     if (info->interpreter == INTERPRETER_PIQ)

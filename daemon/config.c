@@ -25,6 +25,7 @@ static const struct key keys[] = {
      "auto", NULL, AT_RELOAD},
     {"model", "backend", KIND_CHOICE, FIELD(backend), 0, 0, "auto cpu", "auto", NULL, AT_RESTART},
     {"model", "threads", KIND_INTEGER, FIELD(threads), 0, 1024, NULL, "0", NULL, AT_RESTART},
+    {"model", "reject", KIND_REJECT, FIELD(live.reject), -1, 20, NULL, "auto", "reject", LIVE},
     {"analysis", "quantile", KIND_NUMBER, FIELD(live.quantile), 0, 1, NULL, "0.9", "quantile",
      LIVE},
     {"analysis", "hop", KIND_HOP, FIELD(live.hop_frames), 1, 430, NULL, "43 frames", "hop", LIVE},

@@ -26,6 +26,7 @@ struct config_stream {
 
 /* What control may change while running, kept apart so that it can be copied as a whole. */
 struct config_live {
+    double reject;          /* [model] reject = auto (NaN) | off (-infinity) | a threshold */
     double quantile;        /* [analysis] quantile = 0.9; 0 … 1 */
     int hop_frames;         /* [analysis] hop = 43 frames, or "0.5 s", rounded to whole frames */
     double silence_gate_db; /* [analysis] silence_gate = -60 dBFS */

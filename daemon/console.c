@@ -49,9 +49,11 @@ void console_label(const char *name, const struct pipeline_report *report,
                  isfinite(l->peak_dbfs) ? (double)l->peak_dbfs : -120.0);
         bar[0] = '\0';
     } else {
+        const bool unknown = l->unknown; /* the rest are candidates */
         append_bar(bar, sizeof bar, l->top[0].p, 12);
-        int n = snprintf(line, sizeof line, "%s  %-10.10s %3.0f %%  %s", clock, name,
-                         (double)l->top[0].p * 100, labels[l->top[0].index]);
+        int n = snprintf(line, sizeof line, "%s  %-10.10s %3.0f %%  %s%s%s", clock, name,
+                         (double)l->top[0].p * 100, unknown ? "unknown, " : "",
+                         labels[l->top[0].index], unknown ? "?" : "");
         for (int i = 1; i < l->n_top && i < 4 && n > 0 && n < (int)sizeof line; i++)
             n += snprintf(line + n, sizeof line - (size_t)n, "%s%s %.0f %%", i == 1 ? "   (" : ", ",
                           labels[l->top[i].index], (double)l->top[i].p * 100);

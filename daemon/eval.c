@@ -16,11 +16,13 @@
 #include "daemon/eval_print.h"
 #include "daemon/eval_progress.h"
 #include "daemon/eval_quantiles.h"
+#include "daemon/eval_reject.h"
 #include "daemon/eval_run.h"
 #include "daemon/eval_sanity.h"
 #include "daemon/modes.h"
 #include "daemon/open_model.h"
 #include "daemon/options.h"
+#include "daemon/reject_live.h"
 #include "daemon/spin.h"
 #include "daemon/stop.h"
 #include "daemon/wisdom.h"
@@ -40,6 +42,11 @@ static const struct option_spec specs[] = {
     {"alias", 0, "NAME=CLASS", "a class of the data is that of the model; repeatable", NULL, NULL},
     {"skip-unknown", 0, NULL, "leave out clips of classes that the model does not know", NULL,
      NULL},
+    {"unknown", 'u', "DIR", "labelled clips, maybe the same: how many it names that it should not",
+     NULL, NULL},
+    {"unknown-folds", 0, "LIST", "of these (all)", NULL, NULL},
+    {"reject", 0, "T", "what is unknown: auto (the model's threshold), off, or a number", "model",
+     "reject"},
     {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
     {"per-class", 'p', NULL, "print every class", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
@@ -87,6 +94,10 @@ struct eval {
     struct eval_data data;
     struct eval_results results;
     struct eval_figures figures;
+    struct eval_data unknown; /* with --unknown */
+    uint64_t unknown_folds;
+    struct eval_results unknown_results;
+    struct eval_reject reject;
     struct eval_progress progress;
     json_t *sanity_result;
 };
@@ -136,15 +147,23 @@ static int parse_data(struct eval *e)
         fprintf(stderr, "focald: eval on what? Name a directory with --data; see --help\n");
         return -EINVAL;
     }
-    e->data_config = (struct eval_data_config){.dir = e->dir,
-                                               .aliases = e->aliases,
-                                               .skip_unknown = given(e, "skip-unknown"),
-                                               .keep_going = given(e, "keep-going")};
+    e->data_config =
+        (struct eval_data_config){.dir = e->dir,
+                                  .aliases = e->aliases,
+                                  .skip_unknown = given(e, "skip-unknown") || given(e, "unknown"),
+                                  .keep_going = given(e, "keep-going")};
     for (int i = 0; i < e->options.n_given; i++)
         if (strcmp(e->options.given[i].spec->name, "alias") == 0)
             e->aliases[e->data_config.n_aliases++] = e->options.given[i].value;
     const char *folds = options_value(&e->options, "folds");
     if (folds != NULL && eval_folds_parse(folds, &e->data_config.folds, &error) < 0)
+        return mistake(&error);
+    folds = options_value(&e->options, "unknown-folds");
+    if (folds != NULL && !given(e, "unknown")) {
+        fprintf(stderr, "focald: --unknown-folds: of what? Name a directory with --unknown\n");
+        return -EINVAL;
+    }
+    if (folds != NULL && eval_folds_parse(folds, &e->unknown_folds, &error) < 0)
         return mistake(&error);
     return 0;
 }
@@ -193,6 +212,27 @@ static int choose_quantiles(struct eval *e, struct error *error)
     return eval_quantiles_make(&e->quantiles, e->config->live.quantile, sweep, error);
 }
 
+/* The clips that have no class of the model's. */
+static int read_unknown(struct eval *e, struct error *error)
+{
+    struct eval_data_config config = e->data_config;
+    config.dir = options_value(&e->options, "unknown");
+    config.folds = e->unknown_folds;
+    config.only_unknown = true;
+    if (config.dir == NULL)
+        return 0;
+    if (reject_in_use(&e->config->live, model_info(e->model)).score == REJECT_NONE)
+        return error_set(error, EINVAL,
+                         "--unknown: model %s has no threshold, it names everything; focald reject "
+                         "chooses one, --reject names one",
+                         model_info(e->model)->name);
+    int r = eval_data_read(&e->unknown, &config, model_info(e->model), error);
+    if (r == 0 && e->unknown.n == 0)
+        r = error_set(error, EINVAL, "--unknown: model %s knows all classes of %s",
+                      model_info(e->model)->name, config.dir);
+    return r;
+}
+
 static int start(struct eval *e, struct error *error)
 {
     int r = open_model(&e->model, e->config, error);
@@ -200,6 +240,8 @@ static int start(struct eval *e, struct error *error)
         r = choose_quantiles(e, error);
     if (r == 0)
         r = eval_data_read(&e->data, &e->data_config, model_info(e->model), error);
+    if (r == 0)
+        r = read_unknown(e, error);
     if (r == 0)
         r = eval_outputs_begin(&e->outputs, options_value(&e->options, "json"),
                                options_value(&e->options, "csv"), e->pictures, error);
@@ -245,6 +287,34 @@ static int run_clips(struct eval *e, struct error *error)
     return r;
 }
 
+/* What the threshold makes of all that, and of sounds of other classes. */
+static int run_unknown(struct eval *e, struct error *error)
+{
+    const struct eval_config config = {.model = e->model,
+                                       .backend = e->config->backend,
+                                       .threads = e->config->threads,
+                                       .batch = e->batch,
+                                       .keep_going = e->data_config.keep_going,
+                                       .stop = &stop_signal,
+                                       .failed = clip_failed,
+                                       .progress = show_progress,
+                                       .user = e};
+    const struct model_reject reject = reject_in_use(&e->config->live, model_info(e->model));
+    const bool unknown = e->unknown.n > 0;
+    int r = 0;
+    if (reject.score == REJECT_NONE)
+        return 0;
+    if (unknown) {
+        eval_progress_begin(&e->progress, "unknown clips", e->unknown.n, e->quiet);
+        r = eval_run(&config, &e->unknown, &e->unknown_results, error);
+        eval_progress_wipe(&e->progress);
+    }
+    return r < 0 ? r
+                 : eval_reject_make(&e->reject, &reject, &e->data, &e->results,
+                                    unknown ? &e->unknown : NULL, &e->unknown_results,
+                                    model_info(e->model)->n_classes, error);
+}
+
 static int run_sanity(struct eval *e, struct error *error)
 {
     struct sanity_config config = {.model = e->model,
@@ -288,6 +358,7 @@ static int write_all(struct eval *e, struct error *error)
                                  .data = &e->data,
                                  .results = &e->results,
                                  .figures = &e->figures,
+                                 .reject = &e->reject,
                                  .sweep = e->quantiles.sweep,
                                  .n_sweep = e->quantiles.n_sweep,
                                  .among_data = e->among_data,
@@ -305,6 +376,9 @@ static void finish(struct eval *e)
     eval_figures_finish(&e->figures);
     eval_results_finish(&e->results);
     eval_data_finish(&e->data);
+    eval_reject_finish(&e->reject);
+    eval_results_finish(&e->unknown_results);
+    eval_data_finish(&e->unknown);
     eval_quantiles_finish(&e->quantiles);
     json_decref(e->sanity_result);
     model_close(e->model);
@@ -335,6 +409,8 @@ int mode_eval(int argc, char **argv)
         r = start(e, &error);
     if (r == 0)
         r = run_clips(e, &error);
+    if (r == 0)
+        r = run_unknown(e, &error);
     if (r == 0)
         r = run_sanity(e, &error);
     if (r == 0)

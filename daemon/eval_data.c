@@ -85,8 +85,7 @@ int eval_class_find(const struct model_info *info, const char *name)
     return -1;
 }
 
-/* What the category is called: by an alias if there is one, or itself. */
-static const char *name_of(const struct eval_data_config *config, const char *category)
+const char *eval_class_name(const struct eval_data_config *config, const char *category)
 {
     for (int i = 0; i < config->n_aliases; i++) {
         const char *equal = strchr(config->aliases[i], '=');
@@ -94,6 +93,14 @@ static const char *name_of(const struct eval_data_config *config, const char *ca
             return equal + 1;
     }
     return category;
+}
+
+static bool is_left_out(const struct eval_data_config *config, const char *name)
+{
+    for (int i = 0; i < config->n_left_out; i++)
+        if (eval_names_equal(config->left_out[i], name))
+            return true;
+    return false;
 }
 
 /* info NULL: there is no model yet. */
@@ -204,8 +211,13 @@ static int choose_clips(struct eval_data *data, const struct eval_data_config *c
         const struct eval_row *from = &data->listing.rows[row];
         if (!(data->folds >> from->fold & 1))
             continue;
-        int label = eval_class_find(info, name_of(config, from->category));
-        if (label < 0 && !config->keep_unknown)
+        const char *name = eval_class_name(config, from->category);
+        const int label = eval_class_find(info, name);
+        const bool left_out = label < 0 && is_left_out(config, name);
+        data->n_left_out += left_out;
+        if (config->only_unknown ? label >= 0 : left_out && !config->keep_unknown)
+            continue;
+        if (label < 0 && !config->keep_unknown && !config->only_unknown)
             count_unknown(&unknown, from->category);
         else if (add_clip(data, row, label) < 0)
             return error_set(error, ENOMEM, "%s: out of memory", data->listing.where);
@@ -213,7 +225,7 @@ static int choose_clips(struct eval_data *data, const struct eval_data_config *c
     data->skipped_unknown = unknown.n_clips;
     if (unknown.n_clips > 0 && !config->skip_unknown)
         return tell_unknown(&unknown, data->listing.where, info, error);
-    if (data->n == 0 && !config->one_of_many)
+    if (data->n == 0 && !config->one_of_many && !config->only_unknown)
         return error_set(error, EINVAL,
                          "%s: no clip of these folds is of a class that model %s has",
                          data->listing.where, info->name);
@@ -328,7 +340,7 @@ static int list_classes(const struct eval_listing *listing, const struct eval_da
                         char **classes, int *n, struct error *error)
 {
     for (int row = 0; row < listing->n; row++) {
-        const char *name = name_of(config, listing->rows[row].category);
+        const char *name = eval_class_name(config, listing->rows[row].category);
         if (*n > 0 && strcmp(classes[*n - 1], name) == 0)
             continue;
         if (!text_is_label(name))

@@ -16,7 +16,7 @@ struct eval_clip {
     const char *file; /* as the table names it, or CLASS/FILE */
     char *path;
     int fold;
-    int label; /* the model's class; -1: it has none (only with keep_unknown) */
+    int label; /* the model's class; -1: it has none (only with keep_unknown, only_unknown) */
     int line;  /* of the table; 0: there is none */
     int row;   /* of the table, from 0, or of the folders' files in order */
 };
@@ -28,9 +28,13 @@ struct eval_data_config {
     int n_aliases;
     bool skip_unknown; /* clips of a class that the model does not know are left out */
     bool keep_unknown; /* or left in */
-    bool keep_going;   /* files that are missing are left in, to be counted as failed */
-    bool one_of_many;  /* of the sets of a training: no clip of the model's classes need be in it,
-                          and an alias may name a class that the model does not have */
+    bool only_unknown; /* or all there is: the others are left out, and there may be none */
+    const char *const *left_out; /* [n_left_out] classes that the model does not know by
+                                    intention: left out, or in, without skip_unknown */
+    int n_left_out;
+    bool keep_going;  /* files that are missing are left in, to be counted as failed */
+    bool one_of_many; /* of the sets of a training: no clip of the model's classes need be in it,
+                         and an alias may name a class that the model does not have */
 };
 
 struct eval_data {
@@ -39,6 +43,7 @@ struct eval_data {
     int rows;            /* of the set, of all folds and classes */
     uint64_t folds;      /* those that were chosen */
     int skipped_unknown; /* clips of the folds left out */
+    int n_left_out;      /* those of the classes that are left out */
     bool *present;       /* [classes of the model] occurs among clips */
     struct eval_listing listing;
 };
@@ -65,6 +70,8 @@ void eval_classes_unite(char **classes, int *n);
 
 /* '_', '-' and ' ' and the case of ASCII letters are equal. */
 bool eval_names_equal(const char *a, const char *b);
+/* What a set's category is called: by an alias of the configuration, or as it is. */
+const char *eval_class_name(const struct eval_data_config *config, const char *category);
 /* The model's class of that name, or -1. */
 int eval_class_find(const struct model_info *info, const char *name);
 

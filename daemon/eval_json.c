@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "daemon/eval_csv.h"
+#include "daemon/reject_report.h"
+#include "daemon/reject_write.h"
 #include "daemon/utf8.h"
 
 static int put(json_t *to, const char *key, json_t *value)
@@ -45,15 +47,34 @@ static int put_explanation(json_t *to, const struct eval_explanation *e, bool qu
     return r | put(to, "empty_masks", json_integer(e->empty));
 }
 
+static json_t *class_json(const struct eval_report *r, int c)
+{
+    const int clips = r->figures->class_clips[c], correct = r->figures->class_correct[c];
+    json_t *o = json_pack("{s:i, s:i, s:f}", "clips", clips, "correct", correct, "accuracy",
+                          (double)correct / clips);
+    if (o != NULL && r->reject->reject.score != REJECT_NONE)
+        put(o, "recall", json_real((double)r->reject->right_named[c] / clips));
+    return o;
+}
+
+/* The threshold and what it leaves; null without one. */
+static json_t *reject_part(const struct eval_report *r)
+{
+    json_t *o = reject_json(&r->reject->reject);
+    if (!json_is_object(o))
+        return o;
+    json_t *counts = reject_counts_json(&r->reject->counts);
+    json_object_update(o, counts);
+    json_decref(counts);
+    return o;
+}
+
 static json_t *per_class(const struct eval_report *r)
 {
     json_t *all = json_object();
     for (int c = 0; c < r->info->n_classes; c++) {
-        int clips = r->figures->class_clips[c], correct = r->figures->class_correct[c];
-        if (clips > 0)
-            put(all, r->info->labels[c],
-                json_pack("{s:i, s:i, s:f}", "clips", clips, "correct", correct, "accuracy",
-                          (double)correct / clips));
+        if (r->figures->class_clips[c] > 0)
+            put(all, r->info->labels[c], class_json(r, c));
     }
     return all;
 }
@@ -130,6 +151,7 @@ static json_t *report_json(const struct eval_report *r)
     bad |= put(o, "bad_samples", json_integer((json_int_t)f->bad_samples));
     bad |= put(o, "accuracy", json_real(f->accuracy));
     bad |= put(o, "class_accuracy", json_real(f->class_accuracy));
+    bad |= put(o, "reject", reject_part(r));
     if (f->n_quantiles > 0)
         bad |= put_explanation(o, &f->explanations[0], r->info->interpreter != INTERPRETER_PIQ);
     if (r->n_sweep > 0)
@@ -180,6 +202,16 @@ static void print_explained(FILE *to, const struct eval_report *r, int i, int q)
         fprintf(to, ",%.9g,%.9g", e->sps, e->comp);
 }
 
+static void print_score(FILE *to, const struct eval_report *r, const struct eval_outcome *out)
+{
+    const struct model_reject *reject = &r->reject->reject;
+    if (out->state != EVAL_DONE || reject->score == REJECT_NONE)
+        fprintf(to, ",,");
+    else
+        fprintf(to, ",%.9g,%d", (double)out->scores[reject->score],
+                (int)reject_is_unknown(reject, out->scores[reject->score]));
+}
+
 /* q: the quantile, or -1 for a clip that none explains. */
 static void print_line(FILE *to, const struct eval_report *r, int i, int q)
 {
@@ -200,13 +232,15 @@ static void print_line(FILE *to, const struct eval_report *r, int i, int q)
         print_explained(to, r, i, q);
     else
         fprintf(to, ",,,,,,,,,,,,");
+    print_score(to, r, out);
     fputc('\n', to);
 }
 
 void eval_print_csv(FILE *to, const struct eval_report *r)
 {
     fprintf(to, "file,fold,label,state,predicted,correct,explained,p,p_label,quantile,p_maskin,"
-                "p_maskout,predicted_maskin,fid_i,fa,ai,ad,ad_double_softmax,ag,kept,sps,comp\n");
+                "p_maskout,predicted_maskin,fid_i,fa,ai,ad,ad_double_softmax,ag,kept,sps,comp,"
+                "score,unknown\n");
     for (int i = 0; i < r->results->n; i++) {
         bool heard = r->results->clips[i].state == EVAL_DONE && r->figures->n_quantiles > 0;
         if (!heard || r->n_sweep == 0) {

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "daemon/reject_write.h"
+
 enum { MOST_CONFUSIONS = 10, NAME_MIN = 12, NAME_MAX = 28, BAR = 20 };
 
 static const char *last_name(const char *path)
@@ -84,6 +86,23 @@ static void print_accuracy(FILE *to, const struct eval_report *r)
             f->correct, f->counted, among);
     fprintf(to, "  a class, mean   %7.2f %%   of the %d classes that occur\n",
             100 * f->class_accuracy, f->n_present);
+}
+
+static double percent(int part, int of)
+{
+    return of > 0 ? 100.0 * part / of : 0;
+}
+
+static void print_reject(FILE *to, const struct eval_report *r)
+{
+    const struct reject_counts *n = &r->reject->counts;
+    fprintf(to, "\n%s below %.9g is unknown\n", reject_score_name(r->reject->reject.score),
+            reject_shortest(r->reject->reject.below));
+    fprintf(to, "  recall          %7.2f %%   named and right, %.2f %% named and wrong\n",
+            percent(n->right_named, n->known), percent(n->wrong_named, n->known));
+    if (r->reject->has_unknown)
+        fprintf(to, "  false names     %7.2f %%   %d of %d clips of classes it does not know\n",
+                percent(n->named_unknown, n->unknown), n->named_unknown, n->unknown);
 }
 
 static void print_explanation(FILE *to, const struct eval_report *r)
@@ -192,6 +211,8 @@ void eval_print_table(FILE *to, const struct eval_report *r)
 {
     print_head(to, r);
     print_accuracy(to, r);
+    if (r->reject->reject.score != REJECT_NONE)
+        print_reject(to, r);
     if (r->figures->n_quantiles > 0)
         print_explanation(to, r);
     if (r->n_sweep > 0)

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "daemon/eval_data.h"
 #include "daemon/eval_figures.h"
+#include "daemon/eval_reject.h"
 #include "daemon/eval_run.h"
 
 struct eval_report {
@@ -18,6 +19,7 @@ struct eval_report {
     const struct eval_data *data;
     const struct eval_results *results;
     const struct eval_figures *figures;
+    const struct eval_reject *reject;
     const int
         *sweep; /* [n_sweep] of figures->explanations; the one that is asked for is the first */
     int n_sweep;

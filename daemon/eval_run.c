@@ -8,6 +8,7 @@
 #include "daemon/eval_run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -152,7 +153,11 @@ static void take_clean(struct run *run, struct chunk *chunk, int k,
     out->best = metrics_argmax(p, run->info->n_classes);
     out->predicted = argmax_allowed(run, p);
     out->p = p[out->best];
-    out->p_label = p[run->data->clips[chunk->first + k].label];
+    const int label = run->data->clips[chunk->first + k].label;
+    out->p_label = label >= 0 ? p[label] : NAN;
+    for (int s = 0; s < REJECT_COUNT; s++)
+        out->scores[s] = reject_score((enum reject_score)s, output->cosines, run->info->n_classes,
+                                      run->info->preprocess.scale);
     out->state = EVAL_DONE;
 }
 

@@ -26,8 +26,10 @@ struct eval_outcome { /* of a clip */
     enum eval_state state;
     int best;         /* argmax over all classes: what is explained; -1 unless DONE */
     int predicted;    /* argmax over the classes allowed; -1 unless DONE */
-    float p, p_label; /* of best and of the clip's own class, softmax of the unscaled cosines */
-    uint64_t bad;     /* samples that were NaN or infinite */
+    float p, p_label; /* of best and of the clip's own class (NaN: it has none), softmax of the
+                         unscaled cosines */
+    float scores[REJECT_COUNT]; /* how sure it is, by each score of reject.h */
+    uint64_t bad;               /* samples that were NaN or infinite */
 };
 
 struct eval_explained { /* of a clip at a quantile; means of these are the figures */

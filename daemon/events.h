@@ -28,8 +28,9 @@ struct events_limits {
 int events_create(struct events **ret, int n_classes, struct error *error);
 void events_destroy(struct events *events); /* takes NULL */
 
-/* One window: p: [n_classes] (NULL: silence, every event ends), its new samples [from, to), and the
- * wall clock of `from`. Calls tell() for each onset and end, in order of label. */
+/* One window: p: [n_classes] (NULL: silence, or a sound that is unknown: every event ends), its new
+ * samples [from, to), and the wall clock of `from`. Calls tell() for each onset and end, in order
+ * of label. */
 void events_step(struct events *events, const struct events_limits *limits, const float *p,
                  uint64_t from, uint64_t to, int64_t t_from_wall_ns,
                  void (*tell)(void *user, const struct event *event), void *user);

@@ -2,6 +2,8 @@
 #include "daemon/info.h"
 
 #include "daemon/analysis.h"
+#include "daemon/reject_live.h"
+#include "daemon/reject_write.h"
 
 json_t *info_model(const struct model_info *info)
 {
@@ -44,11 +46,13 @@ static json_t *info_live(const struct config_live *live, const struct model_info
                          double audio_delay_s)
 {
     const struct model_preprocess *p = &info->preprocess;
-    return json_pack("{s:f, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f}", "quantile", live->quantile,
-                     "hop_frames", live->hop_frames, "hop_samples",
-                     live->hop_frames * p->hop_length, "silence_gate_dbfs", live->silence_gate_db,
-                     "top_k", live->top_k, "event_on", live->event_on, "event_off", live->event_off,
-                     "event_min_s", live->event_min_s, "audio_delay_s", audio_delay_s);
+    const struct model_reject reject = reject_in_use(live, info);
+    return json_pack("{s:o, s:f, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f}", "reject",
+                     reject_json(&reject), "quantile", live->quantile, "hop_frames",
+                     live->hop_frames, "hop_samples", live->hop_frames * p->hop_length,
+                     "silence_gate_dbfs", live->silence_gate_db, "top_k", live->top_k, "event_on",
+                     live->event_on, "event_off", live->event_off, "event_min_s", live->event_min_s,
+                     "audio_delay_s", audio_delay_s);
 }
 
 json_t *info_stream(const struct model_info *info, const struct config_live *live,

@@ -109,6 +109,9 @@ void key_allowed(const struct key *k, char *ret, size_t size)
     case KIND_DELAY:
         snprintf(ret, size, "\"hop\", or a time from %g s to %g s", k->from, k->to);
         return;
+    case KIND_REJECT:
+        snprintf(ret, size, "\"auto\", \"off\", or a number from %g to %g", k->from, k->to);
+        return;
     }
 }
 
@@ -154,6 +157,12 @@ bool key_set(const struct key *k, void *base, const char *text)
             return true;
         }
         return parse_seconds(text, &value) && set_number(k, field, value);
+    case KIND_REJECT:
+        if (strcmp(text, "auto") == 0 || strcmp(text, "off") == 0) {
+            *(double *)field = text[0] == 'a' ? (double)NAN : (double)-INFINITY;
+            return true;
+        }
+        return parse_plain(text, "", &value) && set_number(k, field, value);
     }
     return false;
 }
@@ -189,6 +198,12 @@ void key_text(const struct key *k, const void *base, char *ret, size_t size)
             snprintf(ret, size, "hop");
         else
             snprintf(ret, size, "%.9g s", *(const double *)field);
+        return;
+    case KIND_REJECT:
+        if (isfinite(*(const double *)field))
+            snprintf(ret, size, "%.9g", *(const double *)field);
+        else
+            snprintf(ret, size, "%s", isnan(*(const double *)field) ? "auto" : "off");
         return;
     }
 }

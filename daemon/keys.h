@@ -19,6 +19,7 @@ enum key_kind {
     KIND_DBFS,    /* "-60 dBFS", "-60" */
     KIND_HOP,     /* int: "43 frames", "0.5 s" */
     KIND_DELAY,   /* "hop" (-1), or seconds */
+    KIND_REJECT,  /* "auto" (NaN), "off" (-infinity), or a number */
 };
 
 struct key {

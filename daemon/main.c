@@ -19,6 +19,7 @@ static const struct {
     {"import", mode_import, "make a model of a published checkpoint"},
     {"export", mode_export, "write a model in Hugging Face's layout"},
     {"eval", mode_eval, "measure a model on labelled clips, and how well its maps explain it"},
+    {"reject", mode_reject, "choose below what a sound is unknown, and tell what that leaves"},
     {"bench", mode_bench, "measure this machine: network, pipeline, latency"},
 };
 

@@ -9,6 +9,7 @@ int mode_classify(int argc, char **argv);
 int mode_import(int argc, char **argv);
 int mode_export(int argc, char **argv);
 int mode_eval(int argc, char **argv);
+int mode_reject(int argc, char **argv);
 int mode_train(int argc, char **argv);
 int mode_bench(int argc, char **argv);
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "daemon/events.h"
 #include "daemon/masked_audio.h"
+#include "daemon/reject_live.h"
 #include "model/interpret/mask.h"
 
 /* Frames a spec, input or audio message carries at most: after skipped windows the rest comes in
@@ -172,6 +173,7 @@ static void fill_label(struct output *o, struct label_message *l)
     const struct model_info *info = o->config.info;
     *l = (struct label_message){
         .silence = w->result == NULL,
+        .score = NAN,
         .n_classes = info->n_classes,
         .peak_dbfs = dbfs(w->before->peak),
         .rms_dbfs = dbfs(w->before->rms),
@@ -188,6 +190,12 @@ static void fill_label(struct output *o, struct label_message *l)
     softmax_scaled(w->result->cosines, info->n_classes, info->preprocess.scale, o->p);
     softmax_scaled(w->result->cosines, info->n_classes, 1, o->p_paper);
     fill_top(o, w->result->cosines, w->live->top_k, l);
+    const struct model_reject reject = reject_in_use(w->live, info);
+    if (reject.score == REJECT_NONE)
+        return;
+    l->score =
+        reject_score(reject.score, w->result->cosines, info->n_classes, info->preprocess.scale);
+    l->unknown = reject_is_unknown(&reject, l->score);
 }
 
 static void publish_label(struct output *o, const struct label_message *l)
@@ -378,7 +386,8 @@ void output_publish(struct output *o, const struct output_window *w,
         step_events(o, NULL, o->last_end, o->last_end, w->live);
     o->last_end = end;
     uint64_t from = fresh < end - w->window->first ? end - fresh : w->window->first;
-    step_events(o, w->result != NULL ? o->p : NULL, from, end, w->live);
+    const bool named = !ret_label->silence && !ret_label->unknown;
+    step_events(o, named ? o->p : NULL, from, end, w->live);
     if (wants(o, TOPIC_MAP))
         publish_maps(o);
     if (wants(o, TOPIC_MASK))

@@ -142,7 +142,8 @@ static bool same_model(const struct model_info *a, const struct model_info *b)
         a->image_rows != b->image_rows || a->image_cols != b->image_cols ||
         p->sample_rate != q->sample_rate || p->window_samples != q->window_samples ||
         p->n_fft != q->n_fft || p->win_length != q->win_length || p->hop_length != q->hop_length ||
-        p->antialias != q->antialias || p->scale != q->scale)
+        p->antialias != q->antialias || p->scale != q->scale ||
+        p->reject.score != q->reject.score || p->reject.below != q->reject.below)
         return false;
     for (int i = 0; i < a->n_classes; i++)
         if (strcmp(a->labels[i], b->labels[i]) != 0)
@@ -336,6 +337,8 @@ static const struct option_spec run_options[] = {
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
     {"threads", 't', "N", "of the network; 0 is all cores", "model", "threads"},
+    {"reject", 0, "T", "what is unknown: auto (the model's threshold), off, or a number", "model",
+     "reject"},
     {"quantile", 'q', "Q", "of the modulation map that the mask keeps, 0 to 1", "analysis",
      "quantile"},
     {"hop", 0, "TIME", "between windows, as in \"0.5 s\" or \"43 frames\"", "analysis", "hop"},

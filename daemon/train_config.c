@@ -42,6 +42,7 @@ static const struct key keys[] = {
     {"data", "teacher", KIND_TEXT, SET(teacher), 0, 0, NULL, "", NULL, 0},
     TEXT("classes", "aliases", aliases, ""),
     TEXT("classes", "labels", labels, ""),
+    TEXT("classes", "leave_out", leave_out, ""),
     FLAG("classes", "skip_unknown", skip_unknown, "no"),
     FLAG("classes", "keep_unlabelled", keep_unlabelled, "no"),
     FLAG("classes", "keep_going", keep_going, "no"),
@@ -64,6 +65,7 @@ static const struct key keys[] = {
     FLAG("network", "antialias", antialias, "yes"),
     FLAG("network", "float16", half, "no"),
     NUMBER("network", "scale", scale, 1, 1000, "15"),
+    TEXT("network", "reject", reject, ""),
     CHOICE("loss", "kind", loss, "am aam ce", "am"),
     NUMBER("loss", "margin", margin, 0, 1, "0.1"),
     NUMBER("loss", "scale", loss_scale, 0.1, 1000, "15"),
@@ -124,6 +126,16 @@ static const struct key keys[] = {
     NUMBER("run", "fidelity_weight", fidelity_weight, 0, 1, "0"),
     CHOICE("run", "backend", backend, "auto cpu ref", "auto"),
 };
+
+/* Keys that a run may be older than: it is the same run while they have their defaults. */
+static bool is_younger(const struct key *k)
+{
+    static const char *const younger[][2] = {{"classes", "leave_out"}, {"network", "reject"}};
+    for (size_t i = 0; i < ARRAY_LEN(younger); i++)
+        if (strcmp(k->section, younger[i][0]) == 0 && strcmp(k->key, younger[i][1]) == 0)
+            return true;
+    return false;
+}
 
 static bool is_set_key(const struct key *k)
 {
@@ -274,7 +286,7 @@ int train_config_recipe(struct train_config *config, const char *name, struct er
 
 /* Texts */
 
-char *train_config_text(const struct train_config *c)
+static char *make_text(const struct train_config *c, bool younger)
 {
     char *text = NULL, value[PATH_MAX + 16];
     size_t size;
@@ -297,6 +309,8 @@ char *train_config_text(const struct train_config *c)
             fprintf(to, "\n[%s]\n", keys[i].section);
         section = keys[i].section;
         key_text(&keys[i], c, value, sizeof value);
+        if (!younger && is_younger(&keys[i]) && strcmp(value, keys[i].fallback) == 0)
+            continue;
         fprintf(to, "%s = %s\n", keys[i].key, value);
     }
     bool whole = ferror(to) == 0;
@@ -305,6 +319,16 @@ char *train_config_text(const struct train_config *c)
         return NULL;
     }
     return text;
+}
+
+char *train_config_text(const struct train_config *c)
+{
+    return make_text(c, true);
+}
+
+char *train_config_identity(const struct train_config *c)
+{
+    return make_text(c, false);
 }
 
 /* "2,2,18,2" */
@@ -359,12 +383,29 @@ char *train_config_geometry(const struct train_config *c)
     return dumped(strcmp(c->kind, "vit") == 0 ? vit_object(c) : focalnet_object(c));
 }
 
+/* "cosine 0.5" as preprocess.json has it; what is no number is left for its check to refuse. */
+static json_t *reject_object(const char *text)
+{
+    const int n = (int)strcspn(text, " \t");
+    const char *number = text + n + strspn(text + n, " \t");
+    char *end;
+    const double below = strtod(number, &end);
+    const bool good = end != number && *end == '\0';
+    return json_pack("{s:o, s:o}", "score", json_stringn(text, (size_t)n), "below",
+                     good ? json_real(below) : json_string(number));
+}
+
 char *train_config_preprocess(const struct train_config *c)
 {
-    return dumped(json_pack("{s:i, s:f, s:i, s:i, s:i, s:s, s:s, s:b, s:s, s:f}", "sample_rate",
-                            16000, "window_s", 5.0, "n_fft", 1024, "win_length", 372, "hop_length",
-                            186, "normalize", "max", "resize", "bilinear", "antialias",
-                            c->antialias, "head", "cosine", "scale", c->scale));
+    json_t *o = json_pack("{s:i, s:f, s:i, s:i, s:i, s:s, s:s, s:b, s:s, s:f}", "sample_rate",
+                          16000, "window_s", 5.0, "n_fft", 1024, "win_length", 372, "hop_length",
+                          186, "normalize", "max", "resize", "bilinear", "antialias", c->antialias,
+                          "head", "cosine", "scale", c->scale);
+    if (c->reject[0] != '\0') {
+        json_t *reject = reject_object(c->reject);
+        json_object_set_new(o, "reject", reject != NULL ? reject : json_string("not UTF-8"));
+    }
+    return dumped(o);
 }
 
 /* What the parts take */

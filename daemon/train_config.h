@@ -28,8 +28,9 @@ struct train_config_set {
 struct train_config {
     struct train_config_set sets[TRAIN_MAX_SETS];
     int n_sets;
-    char aliases[TRAIN_TEXT * 4]; /* "bird=chirping_birds, …" */
-    char labels[PATH_MAX];        /* a labels.txt: only these classes, in this order */
+    char aliases[TRAIN_TEXT * 4];   /* "bird=chirping_birds, …" */
+    char labels[PATH_MAX];          /* a labels.txt: only these classes, in this order */
+    char leave_out[TRAIN_TEXT * 4]; /* "cat, dog": of these classes the model is not to know */
     bool skip_unknown, keep_unlabelled, keep_going;
 
     char kind[16], from[PATH_MAX], config[PATH_MAX]; /* config: a config.json */
@@ -41,6 +42,7 @@ struct train_config {
     double layer_decay;             /* of the learning rate, from part to part towards the input */
     bool antialias, half;           /* half: the model's files hold float16 */
     double scale;                   /* preprocess.json's */
+    char reject[64];                /* likewise: "cosine 0.5", "" where it is not known */
 
     char loss[16];
     double margin, loss_scale, smoothing, class_gradient;
@@ -83,6 +85,9 @@ int train_config_set(struct train_config *config, const char *where, const char 
                      const char *key, const char *value, struct error *error);
 /* As a file that gives the same again. From malloc; NULL when memory is exhausted. */
 char *train_config_text(const struct train_config *config);
+/* The same without keys that are younger than runs that may go on, where they change nothing: what
+ * a run is known again by. */
+char *train_config_identity(const struct train_config *config);
 
 /* config.json's text for the geometry, from malloc; NULL when memory is exhausted. */
 char *train_config_geometry(const struct train_config *config);

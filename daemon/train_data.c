@@ -28,6 +28,8 @@ static struct eval_data_config set_config(const struct train_data_config *config
                                      .n_aliases = config->n_aliases,
                                      .skip_unknown =
                                          config->skip_unknown || config->keep_unlabelled,
+                                     .left_out = config->left_out,
+                                     .n_left_out = config->n_left_out,
                                      .keep_going = config->keep_going,
                                      .one_of_many = true};
 }
@@ -81,6 +83,26 @@ static int add_classes(struct train_data *d, const struct train_data_config *con
     return 0;
 }
 
+/* The classes that are left out are no more; each must have been one. */
+static int leave_out(struct train_data *d, const struct train_data_config *config,
+                     struct error *error)
+{
+    for (int i = 0; i < config->n_left_out; i++) {
+        int at = 0;
+        while (at < d->n_classes && !eval_names_equal(d->labels[at], config->left_out[i]))
+            at++;
+        if (at == d->n_classes)
+            return error_set(error, EINVAL,
+                             "[classes] leave_out: %.60s is no class of the sets, or stands twice",
+                             config->left_out[i]);
+        free(d->labels[at]);
+        d->n_classes--;
+        memmove(&d->labels[at], &d->labels[at + 1],
+                (size_t)(d->n_classes - at) * sizeof *d->labels);
+    }
+    return 0;
+}
+
 static int find_labels(struct train_data *d, const struct train_data_config *config,
                        struct error *error)
 {
@@ -88,6 +110,8 @@ static int find_labels(struct train_data *d, const struct train_data_config *con
     for (int s = 0; s < config->n_sets && config->labels == NULL && r == 0; s++)
         if ((config->sets[s].train_folds | config->sets[s].valid_folds) != 0)
             r = add_classes(d, config, s, error);
+    if (r == 0)
+        r = leave_out(d, config, error);
     if (r == 0 && (d->n_classes < 2 || d->n_classes > MODEL_MAX_CLASSES))
         r = error_set(error, EINVAL, "the training data has %d class%s; allowed: 2 to %d",
                       d->n_classes, d->n_classes == 1 ? "" : "es", MODEL_MAX_CLASSES);
@@ -126,6 +150,7 @@ static int read_set(struct train_data *d, const struct train_data_config *config
                               &d->left_out, error);
     count_present(&d->train[set], d->n_classes);
     count_present(&d->valid[set], d->n_classes);
+    d->unknown_valid += d->valid[set].n_left_out;
     d->skipped_unknown += d->train[set].skipped_unknown + d->valid[set].skipped_unknown;
     return r;
 }

@@ -25,6 +25,10 @@ struct train_data_config {
     int n_aliases;
     const char *const *labels; /* [n_labels], in this order; NULL: all classes of the sets */
     int n_labels;
+    const char *const *left_out; /* [n_left_out] of the classes, which the model is not to know:
+                                    their clips validate nothing, and train only as
+                                    keep_unlabelled says */
+    int n_left_out;
     bool skip_unknown;    /* clips of classes that are not among labels are left out */
     bool keep_unlabelled; /* they train, label -1, where a teacher speaks of them; implies
                              skip_unknown for the others, and for validation */
@@ -53,6 +57,7 @@ struct train_data {
     int n_valid;         /* clips of all of them */
     int left_out;        /* by keep_going */
     int skipped_unknown; /* of the training and the validation folds */
+    int unknown_valid;   /* clips of the validation folds of classes that are left out */
     int rate_hz;
     size_t least_samples;
 
@@ -66,8 +71,9 @@ struct train_data {
 };
 
 /* Every error is one line that names what is wrong. -EINVAL: a class of the list has no training
- * clip, no clip trains or none validates, one does both, one is too short or no sound; all of
- * eval_data_read's and train_teacher_read's. Opens every file for its header. */
+ * clip, one that is left out is none of them, no clip trains or none validates, one does both, one
+ * is too short or no sound; all of eval_data_read's and train_teacher_read's. Opens every file for
+ * its header. */
 int train_data_read(struct train_data *ret, const struct train_data_config *config,
                     struct error *error);
 void train_data_finish(struct train_data *data); /* also of a zeroed struct */

@@ -41,6 +41,7 @@ struct run {
     int rank, ranks;
     int lock;
     char *text, *geometry, *preprocess; /* of train.conf, config.json, preprocess.json */
+    char *identity;                     /* of text */
     struct train_data data;
     struct cache *cache;
     struct model_info info; /* preprocess and image size */
@@ -134,7 +135,7 @@ static void fingerprint(const struct run *run, char *ret)
     unsigned char hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_state h;
     crypto_hash_sha256_init(&h);
-    hash_clip(&h, run->text, step);
+    hash_clip(&h, run->identity, step);
     for (int i = 0; i < d->n_classes; i++)
         hash_clip(&h, d->labels[i], i);
     for (int i = 0; i < d->n; i++)
@@ -188,6 +189,15 @@ static int meet(const struct run *run, struct error *error)
     return ranks == NULL ? 0 : ranks->gather(ranks->user, &mine, 1, all, error);
 }
 
+static void tell_data(const struct train_data *d)
+{
+    fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
+            d->n_valid);
+    if (d->unknown_valid > 0)
+        fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
+    fputc('\n', stderr);
+}
+
 static int read_data(struct run *run, struct error *error)
 {
     struct error why = {""};
@@ -198,8 +208,7 @@ static int read_data(struct run *run, struct error *error)
     if (run->ranks > run->data.n)
         return error_set(error, EINVAL, "%d processes share %d clips", run->ranks, run->data.n);
     if (run->leader && !run->given->quiet)
-        fprintf(stderr, "focald: %d classes, %d clips train, %d validate\n", run->data.n_classes,
-                run->data.n, run->data.n_valid);
+        tell_data(&run->data);
     path_in(run, "cache", path);
     if (run->leader) /* the others wait until it is made */
         r = train_data_cache(&run->cache, &run->data, path, &why, error);
@@ -554,6 +563,7 @@ static void finish(struct run *run)
     train_data_finish(&run->data);
     train_log_close(run->log);
     free(run->text);
+    free(run->identity);
     free(run->geometry);
     free(run->preprocess);
     free(run->state.weights);
@@ -573,12 +583,14 @@ int train_run(const struct train_run_config *given, struct error *error)
                       .rank = ranks != NULL ? ranks->rank : 0,
                       .ranks = ranks != NULL ? ranks->ranks : 1,
                       .lock = -1,
-                      .text = train_config_text(given->config)};
+                      .text = train_config_text(given->config),
+                      .identity = train_config_identity(given->config)};
     if (run.ranks > TRAIN_MAX_RANKS)
         return error_set(error, EINVAL, "%d processes; allowed: up to %d", run.ranks,
                          TRAIN_MAX_RANKS);
-    int r = run.text == NULL || sodium_init() < 0 ? error_set(error, ENOMEM, "out of memory")
-                                                  : prepare(&run, error);
+    int r = run.text == NULL || run.identity == NULL || sodium_init() < 0
+                ? error_set(error, ENOMEM, "out of memory")
+                : prepare(&run, error);
     if (r == 0) {
         train_progress_begin(&run.progress, run.config->epochs, (int)run.state.epoch, given->quiet);
         for (int e = (int)run.state.epoch + 1; e <= run.config->epochs && r == 0; e++)

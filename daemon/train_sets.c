@@ -2,14 +2,13 @@
 #include "daemon/train_sets.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/eval_data.h"
 #include "model/model_internal.h"
 #include "model/text_file.h"
-
-enum { MAX_ALIASES = 64 };
 
 static int folds_of(const struct train_config_set *set, const char *key, const char *text,
                     uint64_t *ret, struct error *error)
@@ -21,18 +20,20 @@ static int folds_of(const struct train_config_set *set, const char *key, const c
     return r < 0 ? error_prefix(error, r, "[data %s] %s", set->name, key) : 0;
 }
 
-/* "a=b, c=d" in place. */
-static int split_aliases(char *text, const char **ret, int *ret_n, struct error *error)
+int train_names_read(struct train_names *ret, const char *text, const char *key,
+                     struct error *error)
 {
     char *save = NULL;
-    *ret_n = 0;
-    for (char *one = strtok_r(text, ",", &save); one != NULL; one = strtok_r(NULL, ",", &save)) {
+    ret->n = 0;
+    snprintf(ret->text, sizeof ret->text, "%s", text);
+    for (char *one = strtok_r(ret->text, ",", &save); one != NULL;
+         one = strtok_r(NULL, ",", &save)) {
         one += strspn(one, " \t");
         for (size_t n = strlen(one); n > 0 && strchr(" \t", one[n - 1]) != NULL; n--)
             one[n - 1] = '\0';
-        if (*ret_n == MAX_ALIASES)
-            return error_set(error, EINVAL, "[classes] aliases: more than %d", MAX_ALIASES);
-        ret[(*ret_n)++] = one;
+        if (ret->n == TRAIN_MAX_NAMES)
+            return error_set(error, EINVAL, "[classes] %s: more than %d", key, TRAIN_MAX_NAMES);
+        ret->list[ret->n++] = one;
     }
     return 0;
 }
@@ -55,11 +56,11 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
                     const struct model_info *info, struct error *error)
 {
     struct train_set sets[TRAIN_MAX_SETS];
-    char aliases[sizeof config->aliases];
-    const char *names[MAX_ALIASES];
+    struct train_names aliases, left_out;
     struct train_data_config data = {.sets = sets,
                                      .n_sets = config->n_sets,
-                                     .aliases = names,
+                                     .aliases = aliases.list,
+                                     .left_out = left_out.list,
                                      .skip_unknown = config->skip_unknown,
                                      .keep_unlabelled = config->keep_unlabelled,
                                      .keep_going = config->keep_going,
@@ -81,13 +82,40 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
         if (r == 0 && set->dir[0] == '\0')
             r = error_set(error, EINVAL, "[data %s]: has no dir", set->name);
     }
-    memcpy(aliases, config->aliases, sizeof aliases);
     if (r == 0)
-        r = split_aliases(aliases, names, &data.n_aliases, error);
+        r = train_names_read(&aliases, config->aliases, "aliases", error);
+    if (r == 0)
+        r = train_names_read(&left_out, config->leave_out, "leave_out", error);
+    data.n_aliases = r == 0 ? aliases.n : 0;
+    data.n_left_out = r == 0 ? left_out.n : 0;
     if (r == 0)
         r = read_labels(config->labels, &data.labels, &data.n_labels, error);
     if (r == 0)
         r = train_data_read(ret, &data, error);
     free((void *)data.labels);
+    return r;
+}
+
+int train_sets_valid(struct eval_data *ret_known, struct eval_data *ret_unknown,
+                     const struct train_config *config, const struct train_names *aliases, int set,
+                     const struct model_info *info, struct error *error)
+{
+    struct eval_data_config data = {.dir = config->sets[set].dir,
+                                    .aliases = aliases->list,
+                                    .n_aliases = aliases->n,
+                                    .skip_unknown = true,
+                                    .keep_going = config->keep_going,
+                                    .one_of_many = true};
+    *ret_known = *ret_unknown = (struct eval_data){0};
+    int r = folds_of(&config->sets[set], "valid", config->sets[set].valid, &data.folds, error);
+    if (r < 0 || data.folds == 0)
+        return r;
+    r = eval_data_read(ret_known, &data, info, error);
+    if (r < 0)
+        return r;
+    data.only_unknown = true;
+    r = eval_data_read(ret_unknown, &data, info, error);
+    if (r < 0)
+        eval_data_finish(ret_known);
     return r;
 }

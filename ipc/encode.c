@@ -116,6 +116,8 @@ static void put_label_message(struct fields *f, const struct label_message *m, c
     put_layout(f, "f32", json_pack("[i,i]", 3, m->n_classes), "1");
     put(f, "rows", json_pack("[s,s,s]", "p", "p_paper", "cosine"));
     put_bool(f, "silence", m->silence);
+    put_bool(f, "unknown", m->unknown);
+    put_float(f, "score", m->score);
     put_top(f, m, labels);
     put_float(f, "peak_dbfs", m->peak_dbfs);
     put_float(f, "rms_dbfs", m->rms_dbfs);

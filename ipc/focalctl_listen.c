@@ -82,6 +82,12 @@ static void show_label(struct focal *f, const struct focal_message *m)
         printf("silence\n");
         return;
     }
+    if (number(f, "unknown", 0) != 0) {
+        printf("unknown, nearest to ");
+        print_text(string(f, "top.0.label", "?"));
+        printf(" %.0f %%\n", 100 * number(f, "top.0.p", 0));
+        return;
+    }
     for (int i = 0; i < 3; i++) {
         char label[32], p[32];
         snprintf(label, sizeof label, "top.%d.label", i);

@@ -43,6 +43,8 @@ enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 9 };
 
 struct label_message {
     bool silence; /* under the gate: no network was run, top is empty, payload all zeros */
+    bool unknown; /* under the threshold: it has no name, top are candidates */
+    float score;  /* that the threshold is of; NaN: there is none */
     int n_top;
     struct {
         int index;     /* into info's labels */

@@ -9,18 +9,20 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/reject.h"
 
 enum { MODEL_MAX_MAPS = 9 };
 
 /* The numbers before the network (preprocess.json; design §3 where a key is absent). */
 struct model_preprocess {
-    int sample_rate;    /* 16000 Hz */
-    int window_samples; /* 80000 = window_s * sample_rate */
-    int n_fft;          /* 1024 */
-    int win_length;     /* 372 samples */
-    int hop_length;     /* 186 samples */
-    bool antialias;     /* of the resize to the network's image */
-    float scale;        /* people see softmax(scale * cosine); 30 */
+    int sample_rate;            /* 16000 Hz */
+    int window_samples;         /* 80000 = window_s * sample_rate */
+    int n_fft;                  /* 1024 */
+    int win_length;             /* 372 samples */
+    int hop_length;             /* 186 samples */
+    bool antialias;             /* of the resize to the network's image */
+    float scale;                /* people see softmax(scale * cosine); 30 */
+    struct model_reject reject; /* what has no name; REJECT_NONE where the key is absent */
 };
 
 /* What says which part of the sound was heard. */

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ void preprocess_default(struct model_preprocess *ret)
                                      .win_length = 372,
                                      .hop_length = 186,
                                      .antialias = true,
-                                     .scale = 30};
+                                     .scale = 30,
+                                     .reject = {.score = REJECT_NONE}};
 }
 
 /* Keys that say how, of which there is one way each. */
@@ -41,7 +43,7 @@ static int unknown(const char *where, const char *key, struct error *error)
 {
     return error_set(error, EINVAL,
                      "%s: unknown key \"%.60s\"; allowed: sample_rate window_s n_fft win_length "
-                     "hop_length normalize resize antialias head scale",
+                     "hop_length normalize resize antialias head scale reject",
                      where, text_is_printable(key) ? key : "(control characters)");
 }
 
@@ -49,7 +51,7 @@ static int check_known(const json_t *o, const char *where, struct error *error)
 {
     static const char *const known[] = {"sample_rate", "window_s",  "n_fft",  "win_length",
                                         "hop_length",  "normalize", "resize", "antialias",
-                                        "head",        "scale"};
+                                        "head",        "scale",     "reject"};
     for (void *it = json_object_iter((json_t *)o); it != NULL;
          it = json_object_iter_next((json_t *)o, it)) {
         bool found = false;
@@ -59,6 +61,25 @@ static int check_known(const json_t *o, const char *where, struct error *error)
             return unknown(where, json_object_iter_key(it), error);
     }
     return 0;
+}
+
+/* {"score": "cosine", "below": 0.5}; null is as good as absent. */
+static int get_reject(const json_t *o, struct model_reject *ret, const char *where,
+                      struct error *error)
+{
+    const json_t *v = json_object_get(o, "reject"), *score = json_object_get(v, "score");
+    char place[512];
+    if (v == NULL || json_is_null(v))
+        return 0;
+    snprintf(place, sizeof place, "%.480s: reject", where);
+    if (!json_is_object(v) || json_object_size(v) != 2 || !json_is_string(score) ||
+        json_object_get(v, "below") == NULL)
+        return json_wrong(where, "reject", v,
+                          "{\"score\": \"cosine\", \"below\": 0.5} or the like, or null", error);
+    int r = reject_score_parse(json_string_value(score), &ret->score, place, error);
+    if (r == 0)
+        r = json_get_float(v, "below", &ret->below, place, error);
+    return r == 0 ? reject_check(ret, place, error) : r;
 }
 
 static int check_preprocess(const struct model_preprocess *p, double window_s, const char *where,
@@ -115,6 +136,8 @@ int preprocess_parse(struct model_preprocess *ret, const char *text, size_t leng
         r = json_get_bool(o, "antialias", &p.antialias, where, error);
     if (r == 0)
         r = json_get_float(o, "scale", &p.scale, where, error);
+    if (r == 0)
+        r = get_reject(o, &p.reject, where, error);
     json_decref(o);
     if (r == 0) {
         double samples = window_s * p.sample_rate;

@@ -23,11 +23,13 @@ static struct model *model;
 static json_t *expected; /* tests/data/baseline/expected.json */
 static char source[512];
 
+static struct model_reject reject; /* of the classifiers that are started */
+
 /* What a classifier gave, copied. */
 struct outcome {
     int n_windows, best;
-    bool silence;
-    float p, p_second, cosine;
+    bool silence, unknown;
+    float p, p_second, cosine, score;
     float *p_all, *map, *interpreted;
     size_t n;
     struct classified_window windows[MAX_CLIPS];
@@ -49,6 +51,8 @@ static void keep(void *user, struct classified_clip *clip)
     size_t cells = (size_t)info->maps[last].rows * (size_t)info->maps[last].cols;
     *o = (struct outcome){.n_windows = clip->n_windows,
                           .silence = clip->silence,
+                          .unknown = clip->unknown,
+                          .score = clip->score,
                           .best = -1,
                           .n = clip->clip.n,
                           .user = clip->user};
@@ -92,6 +96,7 @@ static struct classifier *start(struct outcomes *all, int batch, size_t hop, dou
                                        .quantile = quantile,
                                        .gate = 1e-3f,
                                        .hop = hop,
+                                       .reject = reject,
                                        .interpret = interpret,
                                        .done = keep,
                                        .user = all};
@@ -359,6 +364,43 @@ static void a_long_clip_is_the_mean_of_its_windows_by_what_they_hold(void **stat
     free(x);
 }
 
+/* dog, silence, 2.5 s of rooster with thresholds a little beside the mean score. */
+static void a_clip_is_unknown_by_the_mean_score_of_its_windows(void **state)
+{
+    (void)state;
+    struct outcomes all;
+    const struct clip *dog = demo("dog.ogg"), *rooster = demo("rooster.ogg");
+    const float beside[] = {-2, -1e-3f, 1e-3f}; /* the first is far below all */
+    float mean = 0, *x = calloc(5 * WINDOW / 2, sizeof *x);
+    memcpy(x, dog->samples, WINDOW * sizeof *x);
+    memcpy(x + 2 * WINDOW, rooster->samples, WINDOW / 2 * sizeof *x);
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        reject = (struct model_reject){REJECT_COSINE, mean + beside[i]};
+        struct classifier *c = start(&all, 4, 0, 0.9, false);
+        add(c, x, 5 * WINDOW / 2, 0);
+        finish(c);
+        const struct outcome *o = &all.of[0];
+        const struct classified_window *w = o->windows;
+        mean = (2 * w[0].score + w[2].score) / 3;
+        assert_true(fabsf(o->score - mean) <= 1e-6f);
+        assert_true(w[0].score == w[0].cosine && w[2].score == w[2].cosine);
+        assert_true(fabsf(w[0].score - w[2].score) > 0.01f); /* else it proves nothing */
+        assert_int_equal(o->unknown, beside[i] > 0);
+        assert_true(isnan(w[1].score) && w[1].silence && !w[1].unknown);
+        for (int k = 0; k < 3; k += 2)
+            assert_int_equal(w[k].unknown, w[k].score < reject.below);
+        assert_true(o->best >= 0 && w[0].best >= 0); /* the candidates are still there */
+        forget(&all);
+    }
+    reject = (struct model_reject){0};
+    struct classifier *c = start(&all, 4, 0, 0.9, false);
+    add(c, x, WINDOW, 0);
+    finish(c);
+    assert_true(!all.of[0].unknown && isnan(all.of[0].score));
+    forget(&all);
+    free(x);
+}
+
 static void a_short_clip_is_filled_up_with_zeros(void **state)
 {
     (void)state;
@@ -509,6 +551,7 @@ int main(void)
         cmocka_unit_test(demo_clips_as_files_give_the_reference_s_labels),
         cmocka_unit_test(clips_in_a_batch_are_named_as_one_by_one_and_in_order),
         cmocka_unit_test(a_long_clip_is_the_mean_of_its_windows_by_what_they_hold),
+        cmocka_unit_test(a_clip_is_unknown_by_the_mean_score_of_its_windows),
         cmocka_unit_test(a_short_clip_is_filled_up_with_zeros),
         cmocka_unit_test(a_rest_that_encoders_add_is_no_window_of_its_own),
         cmocka_unit_test(a_silent_clip_has_no_label),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <math.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,11 @@ static void values_and_units_are_read(void **state)
     assert_string_equal(config.streams[0].name, "door");
     assert_string_equal(config.streams[0].source, "file:/tmp/x.wav");
     assert_true(config.streams[0].loop);
+    assert_true(isnan(config.live.reject)); /* auto */
+    load("[model]\nreject = off\n");
+    assert_true(isinf(config.live.reject) && config.live.reject < 0);
+    load("[model]\nreject = -0.25\n");
+    assert_true(config.live.reject == -0.25);
     load("[analysis]\nhop = 20 frames\n[audio]\ndelay = hop\n");
     assert_int_equal(config.live.hop_frames, 20);
     assert_true(config.audio_delay_s < 0);
@@ -101,6 +107,9 @@ static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
     refuse("[nonsense]\nxyzzyx = 0.5\n", ":2:", "unknown section");
     refuse("[model]\nbackend = abacus\n", "backend", "auto cpu");
     refuse("[model]\nbackend = o c\n", "backend", "auto cpu");
+    refuse("[model]\nreject = never\n", "reject", "\"auto\", \"off\", or a number from -1 to 20");
+    refuse("[model]\nreject = 21\n", "reject", "-1 to 20");
+    refuse("[model]\nreject = inf\n", "reject", "-1 to 20");
     refuse("[stream a]\nloop = maybe\n", "loop", "yes or no");
     refuse("[stream]\nloop = yes\n", ":2", "[stream NAME]");
     refuse("[stream a/b]\nloop = yes\n", "a/b", "allowed");

@@ -77,6 +77,7 @@ static void say(struct outbox *outbox, uint64_t position)
 {
     struct message *m = take(outbox, TOPIC_LABEL, position);
     m->label = (struct label_message){.n_top = 2, .n_classes = 2, .rms_dbfs = -INFINITY};
+    m->label.unknown = position / HOP % 3 == 2;
     m->label.top[0].index = 1;
     m->label.top[0].p = 0.9f;
     m->label.top[1].p = 0.1f;

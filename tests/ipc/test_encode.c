@@ -83,6 +83,8 @@ static void a_label_names_its_top_and_its_rows(void **state)
                                      .rms_dbfs = -INFINITY,
                                      .lost = 4,
                                      .skipped = 2,
+                                     .unknown = true,
+                                     .score = 0.53f,
                                      .ms_network = 41.5f};
     m.label.top[0].index = 2;
     m.label.top[0].p = 0.9f;
@@ -108,6 +110,8 @@ static void a_label_names_its_top_and_its_rows(void **state)
     assert_int_equal(integer(h, "lost"), 4);
     assert_int_equal(integer(h, "skipped"), 2);
     assert_true(json_is_false(json_object_get(h, "silence")));
+    assert_true(json_is_true(json_object_get(h, "unknown")));
+    assert_true(real(h, "score") == 0.53);
     assert_true(real(h, "ms_network") == 41.5);
     m.payload_bytes = 3 * 3 * 4;
     assert_int_equal(message_payload_bytes(&m), m.payload_bytes);

@@ -76,6 +76,7 @@ listen_for() {
 listening() {
     escape=$(printf '\033')
     listen_for 1 && grep -qE '^[0-9:.]{10}  kitchen +dog .*bark 90 %, rooster 10 %$' "$dir/out" &&
+        grep -qE '^[0-9:.]{10}  kitchen +unknown, nearest to dog .*bark 90 %$' "$dir/out" &&
         has ">> dog" out && has "ended after 1.5 s, peak 90 %" out &&
         [ "$(grep -c 'JACK server went away' "$dir/out")" -eq 1 ] && ! grep -q "$escape" "$dir/out" &&
         [ ! -s "$dir/err" ]

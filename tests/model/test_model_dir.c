@@ -146,13 +146,15 @@ static void absent_preprocessing_takes_the_designs(void **state)
     assert_int_equal(p->win_length, 372);
     assert_int_equal(p->hop_length, 186);
     assert_true(p->scale == 30);
+    assert_int_equal(p->reject.score, REJECT_NONE);
     model_close(m);
 }
 
 static void preprocessing_is_taken_from_its_file(void **state)
 {
     static const char text[] = "{\"window_s\": 2.5, \"n_fft\": 512, \"win_length\": 400, "
-                               "\"hop_length\": 200, \"antialias\": false, \"scale\": 12.5}";
+                               "\"hop_length\": 200, \"antialias\": false, \"scale\": 12.5, "
+                               "\"reject\": {\"score\": \"energy\", \"below\": 0.75}}";
     write_bytes(in_model("preprocess.json").path, text, sizeof text - 1);
     struct model *m = open_or_fail(model_dir.path);
     const struct model_preprocess *p = &model_info(m)->preprocess;
@@ -163,6 +165,8 @@ static void preprocessing_is_taken_from_its_file(void **state)
     assert_int_equal(p->hop_length, 200);
     assert_false(p->antialias);
     assert_true(p->scale == 12.5f);
+    assert_int_equal(p->reject.score, REJECT_ENERGY);
+    assert_true(p->reject.below == 0.75f);
     model_close(m);
 }
 
@@ -430,6 +434,19 @@ static const struct {
     {"resize", "\"bicubic\"", "\"resize\" is \"bicubic\""},
     {"head", "\"linear\"", "\"head\" is \"linear\""},
     {"antialias", "1", "\"antialias\" is 1; allowed: true or false"},
+    {"reject", "0.5", "\"reject\" is 0.5; allowed: {\"score\""},
+    {"reject", "{\"score\": \"cosine\"}",
+     "\"reject\" is {\"score\":\"cosine\"}; allowed: {\"score\""},
+    {"reject", "{\"score\": \"cosine\", \"below\": 0.5, \"x\": 1}", "allowed: {\"score\""},
+    {"reject", "{\"score\": 1, \"below\": 0.5}", "allowed: {\"score\""},
+    {"reject", "{\"score\": \"loud\", \"below\": 0.5}",
+     "reject: score is \"loud\"; allowed: cosine"},
+    {"reject", "{\"score\": \"cosine\", \"below\": \"a\"}", "reject: \"below\" is \"a\"; allowed"},
+    {"reject", "{\"score\": \"cosine\", \"below\": 1.1}",
+     "below is 1.1; allowed for cosine: -1 to 1"},
+    {"reject", "{\"score\": \"margin\", \"below\": -0.1}", "allowed for margin: 0 to 2"},
+    {"reject", "{\"score\": \"probability\", \"below\": 2}", "allowed for probability: 0 to 1"},
+    {"reject", "{\"score\": \"energy\", \"below\": 1e300}", "allowed for energy: -1 to 20"},
     {"scale", "0", "scale is 0"},
     {"scale", "1e300", "scale is inf"},
 };
