@@ -109,6 +109,9 @@ struct graph_node {
     int shared;                    /* NEAREST: keys that belong to every class … */
     bool use_shared;               /* … and may be chosen */
     bool train;                    /* BATCH_NORM: by the batch's own statistics */
+    /* The backward pass may compute a value anew instead of having it kept (graph_grad.h). */
+    int again_of; /* 1 + the node whose value this one gives again, or 0 */
+    bool again;   /* there is such a node */
 };
 
 struct graph {

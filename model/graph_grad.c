@@ -12,6 +12,8 @@ struct build {
     struct graph_backward *ret;
     const struct graph_wanted *wanted;
     bool *needed; /* [n_values] the value's gradient leads to one that is wanted */
+    int *again;   /* [n_values] the value in the backward pass: itself, another that is it again, or
+                     -1: not computed again yet */
 };
 
 static bool is_trained(const struct build *b, int weight)
@@ -47,6 +49,49 @@ static void find_needed(struct build *b)
     }
 }
 
+/* Values that are kept: residual sums that all later nodes go through, what comes after the last of
+ * them, outputs and inputs. */
+static void find_kept(struct build *b)
+{
+    const int n = b->ret->n_values;
+    int reach = 0, last = -1; /* the last reader of any value so far */
+    for (int i = 0; i < n; i++)
+        b->again[i] = i; /* for now: its last reader */
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < b->g->nodes[i].n_in; k++)
+            b->again[b->g->nodes[i].in[k]] = i;
+    for (int i = 0; i < n; i++) {
+        const struct graph_node *node = &b->g->nodes[i];
+        const bool all = reach <= i;
+        reach = b->again[i] > reach ? b->again[i] : reach;
+        b->again[i] = node->op == GRAPH_INPUT || node->output ? i : -1;
+        if (node->op == GRAPH_ADD && all) {
+            b->again[i] = i;
+            last = i;
+        }
+    }
+    for (int i = b->wanted->checkpoint ? last + 1 : 0; i < n; i++)
+        b->again[i] = i;
+}
+
+/* Forward value x as the backward pass may read it now. */
+static int value_again(struct build *b, int x)
+{
+    if (x < 0 || x >= b->ret->n_values || b->g->code < 0)
+        return x;
+    if (b->again[x] >= 0)
+        return b->again[x];
+    struct graph_node node = b->g->nodes[x];
+    for (int k = 0; k < node.n_in; k++)
+        node.in[k] = value_again(b, node.in[k]);
+    if (b->g->code < 0)
+        return -1;
+    node.again_of = x + 1;
+    b->g->nodes[x].again = true;
+    b->again[x] = graph_add_node(b->g, &node);
+    return b->again[x];
+}
+
 /* A node with the attributes and weights of forward node `of`. in: [n], shape: of the value. */
 static int add(struct build *b, enum graph_op op, int of, struct tensor_shape shape, int n,
                const int *in)
@@ -57,9 +102,10 @@ static int add(struct build *b, enum graph_op op, int of, struct tensor_shape sh
     node.op = op;
     node.shape = shape;
     node.output = false;
+    node.again = false;
     node.n_in = n;
     for (int i = 0; i < GRAPH_MAX_INPUTS; i++)
-        node.in[i] = i < n ? in[i] : -1;
+        node.in[i] = i < n ? value_again(b, in[i]) : -1;
     return graph_add_node(b->g, &node);
 }
 
@@ -172,9 +218,9 @@ static void add_node(struct build *b, int i, int g)
         break;
     case GRAPH_MUL:
         if (b->needed[x])
-            contribute(b, x, graph_mul(b->g, g, node.in[1]));
+            contribute(b, x, graph_mul(b->g, g, value_again(b, node.in[1])));
         if (b->needed[node.in[1]])
-            contribute(b, node.in[1], graph_mul(b->g, g, x));
+            contribute(b, node.in[1], graph_mul(b->g, g, value_again(b, x)));
         break;
     case GRAPH_ADD:
         contribute(b, x, g);
@@ -234,6 +280,7 @@ static void add_statistics(struct build *b)
         const struct graph_node node = b->g->nodes[i];
         if (node.op != GRAPH_BATCH_NORM || !node.train)
             continue;
+        b->again[node.in[0]] = node.in[0]; /* they are taken at the end of the forward pass */
         int value =
             graph_output(b->g, add(b, GRAPH_BATCH_STATISTICS, i,
                                    (struct tensor_shape){1, 1, 1, 2 * node.shape.c}, 1, node.in));
@@ -255,17 +302,19 @@ static void add_seeds(struct build *b, const int *outputs, int n, int *ret_seeds
 int graph_grad(struct graph *g, const int *outputs, int n, const struct graph_wanted *wanted,
                int *ret_seeds, struct graph_backward *ret, struct error *error)
 {
-    struct build b = {g, ret, wanted, NULL};
+    struct build b = {g, ret, wanted, NULL, NULL};
     int r = graph_check(g, error);
     if (r < 0)
         return r;
     *ret = (struct graph_backward){
         .first = g->n_nodes, .n_values = g->n_nodes, .n_weights = g->n_weights};
     b.needed = memory_zeroed((size_t)g->n_nodes, sizeof *b.needed);
+    b.again = memory_zeroed((size_t)g->n_nodes, sizeof *b.again);
     ret->values = calloc((size_t)g->n_nodes, sizeof *ret->values);
     ret->weights = calloc((size_t)g->n_weights + 1, sizeof *ret->weights);
-    if (b.needed == NULL || ret->values == NULL || ret->weights == NULL) {
+    if (b.needed == NULL || b.again == NULL || ret->values == NULL || ret->weights == NULL) {
         free(b.needed);
+        free(b.again);
         graph_backward_finish(ret);
         return error_set(error, ENOMEM, "graph: out of memory");
     }
@@ -274,6 +323,7 @@ int graph_grad(struct graph *g, const int *outputs, int n, const struct graph_wa
     for (int i = 0; i < g->n_weights; i++)
         ret->weights[i].value = -1;
     find_needed(&b);
+    find_kept(&b);
     add_seeds(&b, outputs, n, ret_seeds);
     add_statistics(&b);
     for (int i = ret->n_values - 1; i >= 0; i--) {
@@ -289,6 +339,7 @@ int graph_grad(struct graph *g, const int *outputs, int n, const struct graph_wa
         }
     }
     free(b.needed);
+    free(b.again);
     r = graph_check(g, error);
     if (r < 0)
         graph_backward_finish(ret);

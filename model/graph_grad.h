@@ -28,6 +28,10 @@ struct graph_backward {
 struct graph_wanted {
     const bool *frozen; /* [n_weights] those that are not trained; NULL: all are trained */
     bool inputs;        /* of the graph's inputs as well, as outputs */
+    /* Less memory for more time: of the forward pass only the residual sums that all that follows
+     * goes through are kept (and outputs); what the backward pass needs between two of them is
+     * computed anew when it comes there. The same gradients, bit for bit. */
+    bool checkpoint;
 };
 
 /* Appends the backward pass for outputs: [n], values whose gradients the caller puts into

@@ -21,6 +21,7 @@ struct storage { /* a stretch of the arena; several values may be views of it */
 struct value {
     int storage;
     size_t from, stride; /* floats */
+    float *place;        /* instead of a storage, or NULL */
 };
 
 struct plan_step {
@@ -87,13 +88,14 @@ static bool fuse_add(struct plan *p, struct plan_step *s, int last, bool *done)
 static void fuse_linear(struct plan *p, struct plan_step *s, bool *done)
 {
     int gelu = only_reader(p, s->node, GRAPH_GELU);
-    if (gelu >= 0) {
+    const bool twice = p->graph.nodes[s->node].again || p->graph.nodes[s->node].again_of > 0;
+    if (gelu >= 0 && !twice) { /* the other's readers are not these: both must give the same bits */
         s->gelu = true;
         s->value = gelu;
         done[gelu] = true;
         return;
     }
-    int scale = only_reader(p, s->node, GRAPH_CHANNEL_SCALE);
+    int scale = twice ? -1 : only_reader(p, s->node, GRAPH_CHANNEL_SCALE);
     if (fuse_add(p, s, scale >= 0 ? scale : s->node, done) && scale >= 0) {
         s->scale = scale;
         done[scale] = true;
@@ -207,7 +209,16 @@ static bool works_in_place(const struct plan *p, const struct plan_step *s)
 
 static void place_value(struct plan *p, int value, int storage)
 {
-    p->values[value] = (struct value){storage, 0, (size_t)p->graph.nodes[value].shape.c};
+    p->values[value] = (struct value){storage, 0, (size_t)p->graph.nodes[value].shape.c, NULL};
+}
+
+/* In a storage of its own, or where it was asked for. */
+static void place_new(struct plan *p, int value, int first, int last)
+{
+    float *place = p->config.places != NULL ? p->config.places[value] : NULL;
+    size_t bytes = tensor_cells(p->graph.nodes[value].shape) * sizeof(float);
+    place_value(p, value, place != NULL ? -1 : add_storage(p, bytes, first, last));
+    p->values[value].place = place;
 }
 
 /* Gives every value a storage and every storage its lifetime, in steps. */
@@ -228,7 +239,7 @@ static void assign_storages(struct plan *p)
                 int whole = p->graph.nodes[in].in[0];
                 p->values[in] =
                     (struct value){p->values[whole].storage, (size_t)p->graph.nodes[in].from,
-                                   (size_t)p->graph.nodes[whole].shape.c};
+                                   (size_t)p->graph.nodes[whole].shape.c, NULL};
             }
             use(p, in, k);
         }
@@ -242,13 +253,10 @@ static void assign_storages(struct plan *p)
             place_value(p, s->value, p->values[replaced].storage);
             use(p, s->value, output ? end : k);
         } else {
-            size_t bytes = tensor_cells(p->graph.nodes[s->value].shape) * sizeof(float);
-            place_value(p, s->value, add_storage(p, bytes, k, output ? end : k));
+            place_new(p, s->value, k, output ? end : k);
         }
-        if (s->weights >= 0) {
-            size_t bytes = tensor_cells(p->graph.nodes[s->weights].shape) * sizeof(float);
-            place_value(p, s->weights, add_storage(p, bytes, k, end));
-        }
+        if (s->weights >= 0)
+            place_new(p, s->weights, k, end);
         if (s->step->scratch_bytes > 0)
             s->scratch = add_storage(p, s->step->scratch_bytes, k, k);
     }
@@ -305,6 +313,16 @@ static int lay_out(struct plan *p, struct error *error)
 
 /* Steps and weights */
 
+/* The step that computes the value of s the first time and has its weights packed, or NULL. */
+static const struct plan_step *step_before(const struct plan *p, const struct plan_step *s)
+{
+    const int first = p->graph.nodes[s->node].again_of - 1;
+    for (const struct plan_step *t = p->steps; first >= 0 && t < s; t++)
+        if (t->node == first)
+            return t;
+    return NULL;
+}
+
 static int create_steps(struct plan *p, struct error *error)
 {
     for (int k = 0; k < p->n_steps; k++) {
@@ -324,11 +342,16 @@ static int create_steps(struct plan *p, struct error *error)
             if (in->op == GRAPH_SLICE)
                 spec.in_stride[i] = (size_t)p->graph.nodes[in->in[0]].shape.c;
         }
-        const struct step *like = p->config.like != NULL ? p->config.like->steps[k].step : NULL;
+        const struct plan_step *before = step_before(p, s);
+        const struct step *like = p->config.like != NULL ? p->config.like->steps[k].step
+                                  : before != NULL       ? before->step
+                                                         : NULL;
         int r = p->config.ops->step_create(p->config.backend, &spec, like, &s->step, error);
         if (r < 0)
             return error_prefix(error, r, "%s", graph_op_name(node->op));
-        s->packed_offset = p->packed_bytes;
+        s->packed_offset = before != NULL ? before->packed_offset : p->packed_bytes;
+        if (before != NULL)
+            continue;
         p->packed_bytes += (s->step->packed_bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
     }
     return 0;
@@ -371,6 +394,8 @@ int plan_repack(struct plan *p, struct error *error)
         const float *weights[GRAPH_MAX_NODE_WEIGHTS];
         float *copy = NULL;
         int r = 0;
+        if (step_before(p, s) != NULL)
+            continue;
         for (int i = 0; i < node->n_weights && r == 0; i++) {
             weights[i] = get_weight(p, node->weights[i], error);
             r = weights[i] == NULL ? -EINVAL : 0;
@@ -470,6 +495,18 @@ size_t plan_arena_bytes(const struct plan *p)
     return p->arena_bytes;
 }
 
+size_t plan_kept_bytes(const struct plan *p, int node)
+{
+    size_t bytes = 0;
+    int first = 0; /* step from the node on */
+    while (first < p->n_steps && p->steps[first].node < node)
+        first++;
+    for (int i = 0; i < p->n_storages; i++)
+        if (p->storages[i].first < first && p->storages[i].last >= first)
+            bytes += p->storages[i].bytes;
+    return bytes;
+}
+
 size_t plan_packed_bytes(const struct plan *p)
 {
     return p->config.like == NULL ? p->packed_bytes : 0;
@@ -478,6 +515,8 @@ size_t plan_packed_bytes(const struct plan *p)
 static float *value_data(const struct plan *p, int value)
 {
     const struct value *v = &p->values[value];
+    if (v->place != NULL)
+        return v->place;
     return (float *)(void *)(p->arena + p->storages[v->storage].offset) + v->from;
 }
 

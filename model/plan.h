@@ -17,7 +17,9 @@ struct plan_config {
     struct weights *weights; /* read in create and repack only; not asked with `like` */
     const struct plan *like; /* the same network for another batch: its packed weights are shared;
                                 outlives this one. NULL: packs its own */
-    bool isolate; /* tests: no two values share memory, all begins as NaN, guards between */
+    bool isolate;         /* tests: no two values share memory, all begins as NaN, guards between */
+    float *const *places; /* [n_nodes] where values lie that have no place in the arena, or NULL;
+                             read in create only. NULL: all lie there */
 };
 
 /* Takes the graph over: it is empty afterwards, also on failure. */
@@ -27,6 +29,9 @@ void plan_destroy(struct plan *plan); /* takes NULL */
 
 /* Bytes of the arena that plan_bind wants, 64-byte aligned. */
 size_t plan_arena_bytes(const struct plan *plan);
+/* Of them, bytes of what nodes before `node` leave for those from it on: with the first node of the
+ * backward pass, the stored activations. */
+size_t plan_kept_bytes(const struct plan *plan, int node);
 /* Gives it the memory. Plans that do not run at the same time may share it. */
 int plan_bind(struct plan *plan, void *arena, struct error *error);
 

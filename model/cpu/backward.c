@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The small image of a convolution has a cell for each window over the large one. Rows of small
- * cells go by bands, across images. Scratch: patches of a band [cells][large channels * k * k],
- * parts of the bias's sum, the products' own. */
+ * cells go by bands, across images. Scratch: patches of a band [cells][k * k][large channels],
+ * parts of the bias's sum, gradients in the patches' order, the products' own. */
 #include "model/cpu/backward.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "model/cpu/loops.h"
 
-enum { BAND_BYTES = 8 << 20 }; /* of patches */
+enum { BAND_BYTES = 1 << 20 }; /* of patches */
 
 static size_t aligned(size_t bytes)
 {
@@ -67,7 +67,7 @@ struct cpu_weights_grad {
     size_t rows, cols; /* of the weights as a matrix */
     size_t row_stride; /* floats from one small cell to the next */
     size_t copies;     /* kernel channels that one plane stands for */
-    size_t patches_bytes, sums_bytes;
+    size_t patches_bytes, sums_bytes, ordered_bytes;
 };
 
 /* [rows][cols] (+)= small^T: [rows][cells] * (patches or x): [cells][cols] */
@@ -109,6 +109,7 @@ int cpu_weights_grad_create(struct cpu_weights_grad **ret, struct onednn *onednn
     if (b->patches) {
         b->bands = bands_of(node, spec->in[1 - small], spec->in_stride[1 - small], spec->in[small]);
         b->patches_bytes = band_bytes(&b->bands);
+        b->ordered_bytes = aligned(b->rows * b->bands.taps * sizeof(float));
         b->cols = b->bands.taps;
         cells = b->bands.cells;
         if (node->sum_inputs)
@@ -144,7 +145,8 @@ static size_t larger_scratch(const struct onednn_primitive *a, const struct oned
 
 size_t cpu_weights_grad_scratch(const struct cpu_weights_grad *b)
 {
-    return b->patches_bytes + b->sums_bytes + larger_scratch(b->product, b->rest);
+    return b->patches_bytes + b->sums_bytes + b->ordered_bytes +
+           larger_scratch(b->product, b->rest);
 }
 
 void cpu_weights_grad_bind(struct cpu_weights_grad *b, const struct step_memory *m)
@@ -153,45 +155,58 @@ void cpu_weights_grad_bind(struct cpu_weights_grad *b, const struct step_memory 
 }
 
 static int multiply(const struct cpu_weights_grad *b, struct onednn_primitive *product,
-                    const float *small, const float *x, struct error *error)
+                    const float *small, const float *x, float *y, struct error *error)
 {
-    char *own = (char *)b->memory.scratch + b->patches_bytes + b->sums_bytes;
-    int r = onednn_bind(product, small, x, NULL, b->memory.out, own, error);
+    char *own = (char *)b->memory.scratch + b->patches_bytes + b->sums_bytes + b->ordered_bytes;
+    int r = onednn_bind(product, small, x, NULL, y, own, error);
     return r == 0 ? onednn_run(product, error) : r;
+}
+
+/* [taps][c] to [c][taps], or back */
+static void transpose(const float *from, size_t rows, size_t cols, float *to)
+{
+    for (size_t c = 0; c < cols; c++)
+        for (size_t r = 0; r < rows; r++)
+            *to++ = from[r * cols + c];
+}
+
+/* Kernels from the patches' order into the published one; one plane stands for `copies` channels.
+ */
+static void put_kernels(const struct cpu_weights_grad *b, const float *ordered, float *y)
+{
+    const size_t c = (size_t)b->bands.patches.in_c, taps = b->cols / c;
+#pragma omp parallel for
+    for (size_t o = 0; o < b->rows; o++)
+        for (size_t i = 0; i < b->copies; i++)
+            transpose(ordered + o * b->cols, taps, c, y + (o * b->copies + i) * b->cols);
 }
 
 static int run_bands(const struct cpu_weights_grad *b, struct error *error)
 {
     const float *small = b->memory.in[b->transposed ? 1 : 0];
     const float *large = b->memory.in[b->transposed ? 0 : 1];
+    float *ordered =
+        (float *)(void *)((char *)b->memory.scratch + b->patches_bytes + b->sums_bytes);
     int r = 0;
-    memset(b->memory.out, 0, b->rows * b->cols * sizeof(float));
+    memset(ordered, 0, b->rows * b->cols * sizeof(float));
     for (size_t at = 0; at < b->bands.all && r == 0; at += b->bands.cells) {
         bool whole = b->bands.all - at >= b->bands.cells;
         loop_patches(&b->bands.patches, large, at, whole ? b->bands.cells : b->bands.last,
                      b->memory.scratch);
         r = multiply(b, whole ? b->product : b->rest, small + at * b->row_stride, b->memory.scratch,
-                     error);
+                     ordered, error);
     }
+    put_kernels(b, ordered, b->memory.out);
     return r;
-}
-
-/* One plane stands for all channels of a kernel: [out][k*k] -> [out][copies][k*k], in place. */
-static void copy_planes(const struct cpu_weights_grad *b, float *y)
-{
-    for (size_t o = b->rows; o-- > 0;)
-        for (size_t c = b->copies; c-- > 0;)
-            memmove(y + (o * b->copies + c) * b->cols, y + o * b->cols, b->cols * sizeof(float));
 }
 
 int cpu_weights_grad_run(struct cpu_weights_grad *b, struct error *error)
 {
     const struct step_memory *m = &b->memory;
-    int r = b->patches ? run_bands(b, error) : multiply(b, b->product, m->in[0], m->in[1], error);
+    int r = b->patches ? run_bands(b, error)
+                       : multiply(b, b->product, m->in[0], m->in[1], m->out, error);
     if (r < 0)
         return r;
-    if (b->copies > 1)
-        copy_planes(b, m->out);
     loop_column_sums(m->in[0], b->spec.in_stride[0], positions(b->spec.in[0]),
                      (size_t)b->spec.in[0].c, (char *)m->scratch + b->patches_bytes,
                      m->out + b->rows * b->cols * b->copies);
@@ -258,8 +273,16 @@ size_t cpu_patches_product_scratch(const struct cpu_patches_product *t)
 int cpu_patches_product_pack(struct cpu_patches_product *t, const float *kernel, void *packed,
                              struct error *error)
 {
+    const size_t c = (size_t)t->bands.patches.in_c, taps = t->bands.taps / c;
+    float *ordered = memory_zeroed(t->in_c * t->bands.taps, sizeof(float)); /* [in][k * k][out] */
+    if (ordered == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    for (size_t i = 0; i < t->in_c; i++)
+        transpose(kernel + i * t->bands.taps, c, taps, ordered + i * t->bands.taps);
     memset((char *)packed + t->zeros_offset, 0, t->in_c * sizeof(float));
-    return onednn_pack(t->product, kernel, packed, error); /* [in][out * k * k] as it is */
+    int r = onednn_pack(t->product, ordered, packed, error);
+    free(ordered);
+    return r;
 }
 
 void cpu_patches_product_bind(struct cpu_patches_product *t, const struct step_memory *m)

@@ -43,7 +43,8 @@ struct norm_row {
 struct grad_kernels {
     /* y = g * gelu'(x): [n]; y may be g */
     void (*gelu)(const float *g, const float *x, size_t n, float *y);
-    void (*add_row)(const float *x, size_t n, float *sum);
+    /* sum: [n] += rows of x: [rows][stride] */
+    void (*add_rows)(const float *x, size_t stride, size_t rows, size_t n, float *sum);
     /* y: [n] the gradient of x, added to `before` (which it may be), or NULL; d_scale, d_shift: [n]
      * += the row's part, or both NULL. */
     void (*norm)(const struct norm_row *row, size_t n, const float *scale, float eps, float *y,

@@ -77,7 +77,7 @@ void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, vo
                       float *y);
 size_t loop_sums_scratch(size_t c);
 
-/* y: [cells][in_c][kh][kw]: what the windows of a convolution see of x: [n][in_h][in_w][x_stride],
+/* y: [cells][kh][kw][in_c]: what the windows of a convolution see of x: [n][in_h][in_w][x_stride],
  * zero beyond it; windows are counted over [n][out_h][out_w], and these begin with window `first`.
  * kernel, stride: rows, columns. */
 struct loop_patches {

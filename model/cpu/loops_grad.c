@@ -31,8 +31,7 @@ size_t loop_sums_scratch(size_t c)
 static void add_parts(const float *parts, size_t c, float *y)
 {
     memset(y, 0, c * sizeof(float));
-    for (size_t i = 0; i < PARTS; i++)
-        grad_kernels_now()->add_row(parts + i * c, c, y);
+    grad_kernels_now()->add_rows(parts, c, PARTS, c, y);
 }
 
 void loop_layer_norm_grad(const struct loop_norm_grad *s, const float *g, const float *x,
@@ -69,23 +68,26 @@ void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, vo
     for (size_t i = 0; i < PARTS; i++) {
         size_t from, to;
         part(rows, i, &from, &to);
-        for (size_t r = from; r < to; r++)
-            k->add_row(g + r * g_stride, c, parts + i * c);
+        k->add_rows(g + from * g_stride, g_stride, to - from, c, parts + i * c);
     }
     add_parts(parts, c, y);
 }
 
+/* y: [kh][kw][c] */
 static void patch(const struct loop_patches *s, const float *x, int row, int col, float *y)
 {
-    const size_t taps = (size_t)(s->kernel[0] * s->kernel[1]);
+    const size_t c = (size_t)s->in_c;
     for (int ky = 0; ky < s->kernel[0]; ky++)
-        for (int kx = 0; kx < s->kernel[1]; kx++) {
+        for (int kx = 0; kx < s->kernel[1]; kx++, y += c) {
             int in_y = row * s->stride[0] + ky - s->pad, in_x = col * s->stride[1] + kx - s->pad;
             bool there = in_y >= 0 && in_y < s->in_h && in_x >= 0 && in_x < s->in_w;
             const float *from = there ? x + (size_t)(in_y * s->in_w + in_x) * s->x_stride : NULL;
-            float *to = y + ky * s->kernel[1] + kx;
-            for (size_t c = 0; c < (size_t)s->in_c; c++)
-                to[c * taps] = there ? from[c] : 0;
+            if (c == 1)
+                *y = there ? *from : 0;
+            else if (there)
+                memcpy(y, from, c * sizeof(float));
+            else
+                memset(y, 0, c * sizeof(float));
         }
 }
 
@@ -175,9 +177,8 @@ static void add_kernels(const struct loop_focal *s, float *parts, float *y)
     parts += gates_floats(s);
 #pragma omp parallel for
     for (size_t b = 0; b < blocks; b++)
-        for (size_t n = 1; n < (size_t)s->n; n++)
-            grad_kernels_now()->add_row(parts + (n * blocks + b) * part_floats(s), floats,
-                                        parts + b * part_floats(s));
+        grad_kernels_now()->add_rows(parts + (blocks + b) * part_floats(s), blocks * part_floats(s),
+                                     (size_t)s->n - 1, floats, parts + b * part_floats(s));
     size_t before = 0;
     for (int l = 0; l < s->levels; l++) {
         size_t kk = (size_t)((s->window + 2 * l) * (s->window + 2 * l));

@@ -2,6 +2,7 @@
 #include "model/train/learner.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct learner {
     int n_nodes;
     size_t *from; /* [n_weights + 1] of each weight among the parameters */
     float *parameters, *gradients;
+    float **places; /* [n_nodes] values of gradients that lie among the gradients, or NULL */
     struct weights_array *arrays; /* [n_weights] */
     struct weights *weights;      /* of them */
     struct plan *plan;
@@ -71,10 +73,34 @@ static int add_backward(struct learner *l, struct graph *graph, const int *outpu
         return error_set(error, ENOMEM, "learner: out of memory");
     for (int i = 0; i < graph->n_weights; i++)
         frozen[i] = config->frozen != NULL && config->frozen(config->user, graph->weights[i].name);
-    const struct graph_wanted wanted = {.frozen = frozen, .inputs = config->inputs};
+    const struct graph_wanted wanted = {
+        .frozen = frozen, .inputs = config->inputs, .checkpoint = config->checkpoint_activations};
     int r = graph_grad(graph, outputs, n, &wanted, l->seeds, &l->backward, error);
     free(frozen);
     return r;
+}
+
+/* The gradients of an operator's weights lie where all gradients do, if theirs lie there one after
+ * the other. */
+static int place_gradients(struct learner *l, const struct graph *graph, struct error *error)
+{
+    l->places = calloc((size_t)graph->n_nodes, sizeof *l->places);
+    if (l->places == NULL)
+        return error_set(error, ENOMEM, "learner: out of memory");
+    for (int i = l->backward.first; i < graph->n_nodes; i++) {
+        size_t covered = 0, begin = SIZE_MAX;
+        for (int w = 0; w < graph->n_weights; w++)
+            if (l->backward.weights[w].value == i && learner_range(l, w).trained) {
+                size_t at = l->from[w] - l->backward.weights[w].from;
+                bool fits =
+                    l->from[w] >= l->backward.weights[w].from && (begin == SIZE_MAX || begin == at);
+                begin = at;
+                covered += fits ? l->from[w + 1] - l->from[w] : 0;
+            }
+        if (covered > 0 && covered == tensor_cells(graph->nodes[i].shape))
+            l->places[i] = l->gradients + begin;
+    }
+    return 0;
 }
 
 static int make_plan(struct learner *l, struct graph *graph, const struct learner_config *config,
@@ -86,7 +112,11 @@ static int make_plan(struct learner *l, struct graph *graph, const struct learne
         return r;
     }
     l->n_nodes = graph->n_nodes;
-    struct plan_config plan = {.ops = l->ops, .backend = l->backend, .weights = l->weights};
+    r = place_gradients(l, graph, error);
+    if (r < 0)
+        return r;
+    struct plan_config plan = {
+        .ops = l->ops, .backend = l->backend, .weights = l->weights, .places = l->places};
     r = plan_create(&l->plan, graph, &plan, error);
     if (r < 0)
         return r;
@@ -133,6 +163,7 @@ void learner_destroy(struct learner *l)
     graph_backward_finish(&l->backward);
     graph_finish(&l->graph);
     free(l->from);
+    free(l->places);
     free(l->arrays);
     free(l->parameters);
     free(l->gradients);
@@ -167,7 +198,7 @@ int learner_backward(struct learner *l, struct error *error)
     int r = plan_run_nodes(l->plan, l->backward.first, l->n_nodes, error);
     for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
         struct graph_gradient at = l->backward.weights[i];
-        if (learner_range(l, i).trained)
+        if (learner_range(l, i).trained && l->places[at.value] == NULL)
             memcpy(l->gradients + l->from[i], plan_value(l->plan, at.value, NULL) + at.from,
                    (l->from[i + 1] - l->from[i]) * sizeof(float));
     }
@@ -211,6 +242,14 @@ float *learner_parameters(const struct learner *l, size_t *ret_n)
 float *learner_gradients(const struct learner *l)
 {
     return l->gradients;
+}
+
+struct learner_memory learner_memory(const struct learner *l)
+{
+    return (struct learner_memory){.parameters = l->from[l->graph.n_weights] * sizeof(float),
+                                   .stored = plan_kept_bytes(l->plan, l->backward.first),
+                                   .arena = plan_arena_bytes(l->plan),
+                                   .packed = plan_packed_bytes(l->plan)};
 }
 
 int learner_ranges(const struct learner *l)

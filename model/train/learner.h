@@ -25,7 +25,15 @@ struct learner_config {
     /* Which weights are not trained; NULL: all are. */
     bool (*frozen)(const void *user, const char *name);
     const void *user;
-    bool inputs; /* the gradients of the graph's inputs are wanted too */
+    bool inputs;                 /* the gradients of the graph's inputs are wanted too */
+    bool checkpoint_activations; /* graph_wanted.checkpoint: less memory, more time */
+};
+
+struct learner_memory { /* bytes */
+    size_t parameters;  /* as many for their gradients */
+    size_t stored;      /* activations that the forward pass leaves for the backward pass */
+    size_t arena;       /* all values of both */
+    size_t packed;      /* parameters once more, as the backend wants them */
 };
 
 /* Takes the graph over (also on failure): a forward pass, in training where it has batch norms. The
@@ -57,6 +65,8 @@ int learner_repack(struct learner *learner, struct error *error);
  * are not trained are zero. */
 float *learner_parameters(const struct learner *learner, size_t *ret_n);
 float *learner_gradients(const struct learner *learner);
+
+struct learner_memory learner_memory(const struct learner *learner);
 
 struct learner_range { /* of one weight */
     const struct graph_weight *weight;

@@ -70,7 +70,9 @@ static int make_part(struct trainer *t, int which, struct graph *graph, const in
                                           .threads = c->threads,
                                           .frozen = rule_frozen,
                                           .user = c,
-                                          .inputs = which == HEADS};
+                                          .inputs = which == HEADS,
+                                          .checkpoint_activations =
+                                              which == BACKBONE && c->checkpoint_activations};
     /* the names in the initial weights are the graph's, which the learner takes over and frees */
     r = learner_create(&t->parts[which].learner, graph, outputs, n, initial_weights(initial),
                        &config, error);
@@ -239,6 +241,19 @@ void trainer_destroy(struct trainer *t)
 int trainer_taken(const struct trainer *t)
 {
     return t->taken;
+}
+
+struct learner_memory trainer_memory(const struct trainer *t)
+{
+    struct learner_memory sum = {0};
+    for (int p = 0; p < PARTS; p++) {
+        const struct learner_memory m = learner_memory(t->parts[p].learner);
+        sum.parameters += m.parameters;
+        sum.stored += m.stored;
+        sum.arena += m.arena;
+        sum.packed += m.packed;
+    }
+    return sum;
 }
 
 float *trainer_plane(struct trainer *t, int i)

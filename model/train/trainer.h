@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "model/backend.h"
 #include "model/nets/net.h"
+#include "model/train/learner.h"
 #include "model/train/loss.h"
 #include "model/train/optimizer.h"
 #include "model/weights/provider.h"
@@ -52,6 +53,7 @@ struct trainer_config {
     uint64_t seed;
     const struct backend_ops *ops;
     int threads;
+    bool checkpoint_activations; /* of the backbone: less memory, more time, the same weights */
     struct trainer_rule (*rule)(const void *user, const char *name, int rank);
     const void *user;
     const struct trainer_ranks *ranks; /* NULL: this process alone; outlives the trainer */
@@ -63,6 +65,9 @@ int trainer_create(struct trainer **ret, const struct trainer_config *config, st
 void trainer_destroy(struct trainer *trainer); /* takes NULL */
 /* Tensors that came from config.from. */
 int trainer_taken(const struct trainer *trainer);
+
+/* Bytes of both networks together. */
+struct learner_memory trainer_memory(const struct trainer *trainer);
 
 /* Where image i < B goes before a step: [image rows][image columns]. */
 float *trainer_plane(struct trainer *trainer, int i);
