@@ -117,27 +117,40 @@ void events_draw(const struct terminal *t, const struct world *w, struct room ro
     }
 }
 
-/* What went wrong since the daemon or this program started; "" when nothing did. */
-static void losses(const struct stream *s, char *ret, size_t size)
+static bool has_losses(const struct stream *s)
+{
+    return s->health.skipped > 0 || s->health.lost_samples > 0 || s->missed > 0;
+}
+
+/* "named 15 ms after it sounded; nothing lost; playing rooster.ogg": what matters first, since the
+ * line may be cut. */
+static void well(const struct stream *s, char *ret, size_t size)
 {
     const struct health *h = &s->health;
-    int n = 0;
-    ret[0] = '\0';
+    FILE *out = fmemopen(ret, size, "w");
+    if (out == NULL)
+        return;
+    fputs("well", out);
+    if (h->windows > 0 && h->latency_ms >= 0 && h->latency_ms < 1e6)
+        fprintf(out, ": named %.0f ms after it sounded", h->latency_ms);
     if (h->skipped > 0)
-        n += snprintf(ret, size, "; %.0f windows skipped, the machine is too slow", h->skipped);
-    if (h->lost_samples > 0 && (size_t)n < size)
-        n += snprintf(ret + n, size - (size_t)n, "; %.1f s of sound lost",
-                      h->lost_samples / (h->rate_hz > 0 ? h->rate_hz : RATE_HZ));
-    if (s->missed > 0 && (size_t)n < size)
-        snprintf(ret + n, size - (size_t)n, "; %llu messages missed here",
-                 (unsigned long long)s->missed);
+        fprintf(out, "; %.0f of %.0f windows skipped, the machine was busy", h->skipped,
+                h->skipped + h->windows);
+    if (h->lost_samples > 0)
+        fprintf(out, "; %.1f s of sound lost",
+                h->lost_samples / (h->rate_hz > 0 ? h->rate_hz : RATE_HZ));
+    if (s->missed > 0)
+        fprintf(out, "; %llu messages missed here", (unsigned long long)s->missed);
+    fprintf(out, "%s; %s", has_losses(s) ? "" : "; nothing lost",
+            h->source_text[0] != '\0' ? h->source_text : h->source_state);
+    fclose(out);
 }
 
 void health_draw(const struct terminal *t, const struct world *w, const struct view *v,
                  struct room room)
 {
     const struct stream *s = view_stream(w, v);
-    char line[2 * LINE_BYTES], lost[LINE_BYTES];
+    char line[3 * LINE_BYTES] = "well";
     enum style style = STYLE_FAINT, dot = STYLE_GOOD;
     if (!v->ever || v->silent_s >= 3) {
         style = dot = STYLE_BAD;
@@ -154,17 +167,8 @@ void health_draw(const struct terminal *t, const struct world *w, const struct v
         snprintf(line, sizeof line, "%s",
                  s->health.problem[0] != '\0' ? s->health.problem : "not well");
     } else {
-        losses(s, lost, sizeof lost);
-        int n = snprintf(line, sizeof line, "well: %s",
-                         s->health.source_text[0] != '\0' ? s->health.source_text
-                                                          : s->health.source_state);
-        if (isfinite(s->health.latency_ms) && s->health.latency_ms >= 0 &&
-            s->health.latency_ms < 1e6)
-            n += snprintf(line + n, sizeof line - (size_t)n, "; named %.0f ms after it sounded",
-                          s->health.latency_ms);
-        snprintf(line + n, sizeof line - (size_t)n, "%s",
-                 lost[0] != '\0' ? lost : "; nothing lost");
-        if (lost[0] != '\0')
+        well(s, line, sizeof line);
+        if (has_losses(s))
             dot = STYLE_NEWS;
     }
     terminal_text(room.y, room.x + 1, 1, dot, t->unicode ? "●" : "*");

@@ -10,11 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <term.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include "viewers/term/direct.h"
+#include "viewers/term/terminfo.h"
 #include "viewers/term/text.h"
 
 static SCREEN *screen;
@@ -30,52 +29,6 @@ bool terminal_is_unicode(void)
     return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
-static bool has_true_colour(void)
-{
-    const char *said = getenv("COLORTERM"), *term = getenv("TERM");
-    static const char *const kin[] = {"xterm", "tmux",  "screen",  "alacritty", "foot",
-                                      "vte",   "kitty", "konsole", "wezterm",   "st-",
-                                      "rxvt",  "iterm", "ghostty", "contour",   "gnome"};
-    if (said == NULL || term == NULL ||
-        (strcmp(said, "truecolor") != 0 && strcmp(said, "24bit") != 0))
-        return false;
-    for (size_t i = 0; i < sizeof kin / sizeof *kin; i++)
-        if (strncmp(term, kin[i], strlen(kin[i])) == 0)
-            return true;
-    return false;
-}
-
-enum palette_kind terminal_colours(void)
-{
-    const char *none = getenv("NO_COLOR");
-    int error;
-    if (none != NULL && none[0] != '\0')
-        return PALETTE_NONE;
-    if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
-        return PALETTE_NONE; /* newterm will say why */
-    int colours = tigetnum("colors");
-    del_curterm(cur_term);
-    if (has_true_colour() || colours >= 1 << 24)
-        return PALETTE_TRUE;
-    return colours >= 256 ? PALETTE_256 : colours >= 8 ? PALETTE_8 : PALETTE_NONE;
-}
-
-/* The terminal's own entry, with true colour added where terminfo does not know of it. */
-static SCREEN *open_direct(void)
-{
-    const char *term = getenv("TERM"), *terminfo = getenv("TERMINFO");
-    bool tmux = strncmp(term, "tmux", 4) == 0 || strncmp(term, "screen", 6) == 0;
-    char *kept = terminfo != NULL ? strdup(terminfo) : NULL;
-    setenv("TERMINFO", tmux ? terminfo_tmux : terminfo_xterm, 1);
-    SCREEN *s = newterm(tmux ? "focal-tmux" : "focal-xterm", stdout, stdin);
-    if (kept != NULL)
-        setenv("TERMINFO", kept, 1);
-    else
-        unsetenv("TERMINFO");
-    free(kept);
-    return s;
-}
-
 /* Only what may be called in a signal handler. */
 static void restore_after_crash(int signal_number)
 {
@@ -89,9 +42,9 @@ static void restore_after_crash(int signal_number)
 
 static void append(const char *capability)
 {
-    const char *text = tigetstr(capability);
+    const char *text = terminfo_string(capability);
     size_t n = strlen(goodbye);
-    if (text != NULL && text != (const char *)-1 && n + strlen(text) < sizeof goodbye)
+    if (n + strlen(text) < sizeof goodbye)
         strcpy(goodbye + n, text);
 }
 
@@ -134,17 +87,14 @@ int terminal_open(struct terminal *t, enum palette_kind wanted, bool unicode, ch
                   size_t why_size)
 {
     const char *term = getenv("TERM");
-    enum palette_kind has = terminal_colours();
+    enum palette_kind has = terminfo_colours();
     if (tcgetattr(STDIN_FILENO, &before) != 0) {
         snprintf(why, why_size, "standard input: not a terminal; --once is for scripts");
         return -1;
     }
     if (wanted > has)
         wanted = has;
-    if (wanted == PALETTE_TRUE && has_true_colour())
-        screen = open_direct();
-    else
-        screen = newterm(NULL, stdout, stdin);
+    screen = terminfo_open(wanted);
     if (screen == NULL) {
         snprintf(why, why_size,
                  "TERM=%.60s: no such terminal is known here; install ncurses-term, or try "

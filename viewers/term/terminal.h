@@ -27,8 +27,6 @@ struct terminal {
 
 /* True when this process's locale shows UTF-8. */
 bool terminal_is_unicode(void);
-/* The most colours this terminal is known to have; from $COLORTERM, $NO_COLOR and terminfo. */
-enum palette_kind terminal_colours(void);
 
 /* Takes the terminal over. wanted: no more colours than that. Returns 0, or -1 with a line in
  * why. */

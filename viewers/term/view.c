@@ -67,7 +67,7 @@ static void header_draw(const struct terminal *t, const struct world *w, const s
         right -= 27;
         double part = isfinite(s->peak_dbfs) ? 1 + s->peak_dbfs / 60 : 0;
         terminal_text(0, right, 5, STYLE_FAINT, "level");
-        bar_draw(t, 0, right + 6, 10, part, part > 0.98 ? STYLE_BAD : STYLE_GOOD);
+        bar_draw(t, 0, right + 6, 10, part, s->peak_dbfs > -0.1 ? STYLE_BAD : STYLE_GOOD);
         if (isfinite(s->peak_dbfs) && s->peak_dbfs > -1000)
             terminal_print(0, right + 17, 7, STYLE_FAINT, "%4.0f dB", s->peak_dbfs);
     }
@@ -75,15 +75,11 @@ static void header_draw(const struct terminal *t, const struct world *w, const s
     for (int i = 0; i < w->n_streams && x < right - 2; i++) {
         const struct stream *each = w->streams[i];
         bool bad = each->health.known && !each->health.ok;
-        int length = text_columns(each->shown) + 2 + bad;
-        if (each == s)
-            attron(A_REVERSE);
         x += terminal_print(0, x, right - x - 1,
                             each == s ? STYLE_TITLE
                             : bad     ? STYLE_BAD
                                       : STYLE_PLAIN,
                             each == s ? "[%s%s]" : " %s%s ", each->shown, bad ? "!" : "");
-        (void)length;
     }
 }
 

@@ -225,7 +225,7 @@ static void take_event(struct world *w, const struct stream *s, struct focal *f,
     if (w->n_streams > 1)
         n += snprintf(e->text + n, sizeof e->text - (size_t)n, " in %s", s->shown);
     if (ended && seconds >= 0 && seconds < 1e6)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, ", over after %.1f s (%.0f %%)", seconds,
+        snprintf(e->text + n, sizeof e->text - (size_t)n, ": %.1f s (%.0f %%)", seconds,
                  100 * fmin(fmax(number(f, "p_peak", 0), 0), 1));
     else
         snprintf(e->text + n, sizeof e->text - (size_t)n, " begins (%.0f %%)",
