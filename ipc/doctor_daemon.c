@@ -14,8 +14,9 @@
 
 enum { PUBLISH_MS = 4000 }; /* health comes every second */
 
-static const char start_it[] = "start it: systemctl --user start focald, for the whole machine "
-                               "sudo systemctl start focald, by hand focald run";
+static const char start_it[] =
+    "systemctl --user start focald; for the whole machine sudo systemctl "
+    "start focald; by hand focald run";
 
 /* The path of an ipc endpoint; NULL for others. */
 static const char *path_of(const char *endpoint)
@@ -163,7 +164,7 @@ void doctor_check_daemon(struct doctor *d)
     d->status = ask(d, "{\"cmd\":\"status\"}", "status");
     if (d->status == NULL) {
         doctor_find(d, DOCTOR_FAIL, "daemon",
-                    "restart it: systemctl --user restart focald, or sudo systemctl restart focald",
+                    "systemctl --user restart focald, or sudo systemctl restart focald",
                     "%s does not answer within %.1f s", d->ctl->control,
                     d->ctl->timeout_ms / 1000.0);
         return;

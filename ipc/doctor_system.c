@@ -72,43 +72,61 @@ static bool server_is_needed(const struct doctor *d, const char *kind)
     return false;
 }
 
-static bool is_served(struct doctor *d, const char *kind, const char *out, const char *err)
+/* How a server answers; false with the reason in ret_why when it does not. */
+static bool is_served(struct doctor *d, const char *kind, const char *out, const char *err,
+                      char ret_why[DOCTOR_TEXT_BYTES])
 {
-    char first[DOCTOR_TEXT_BYTES], why[DOCTOR_TEXT_BYTES];
+    char first[DOCTOR_TEXT_BYTES];
     int n = count_lines(out, kind, first, sizeof first);
     if (n > 0)
-        doctor_find(d, DOCTOR_OK, "server", "", "%s answers: %d to capture, such as%s%.200s", kind,
-                    n, first[0] == ' ' ? "" : " ", first);
-    else if (count_lines(err, kind, why, sizeof why) > 0)
-        doctor_find(d, server_is_needed(d, kind) ? DOCTOR_FAIL : DOCTOR_OK, "server",
-                    !server_is_needed(d, kind) ? ""
-                    : strcmp(kind, "jack") == 0
-                        ? "start it: jackd -d alsa, or let PipeWire serve JACK (pipewire-jack)"
-                        : "start it: systemctl --user start pipewire wireplumber",
-                    "%s does not answer:%s", kind, why);
-    else
+        doctor_find(d, DOCTOR_OK, "server", "", "%s answers: %d to capture, such as %.200s", kind,
+                    n, first);
+    else if (count_lines(err, kind, ret_why, DOCTOR_TEXT_BYTES) == 0)
         doctor_find(d, DOCTOR_WARN, "server",
-                    "plug in a microphone, or name a source that is no "
-                    "device (man focald-run)",
+                    "plug in a microphone, or name a source that is no device (man focald-run)",
                     "%s answers, and has nothing to capture", kind);
-    return n > 0;
+    else
+        return false;
+    return true;
+}
+
+static void tell_missing(struct doctor *d, const char *kind, const char *why)
+{
+    if (!server_is_needed(d, kind))
+        doctor_find(d, DOCTOR_OK, "server", "", "%s does not answer, and nothing here needs it",
+                    kind);
+    else
+        doctor_find(d, DOCTOR_FAIL, "server",
+                    strcmp(kind, "jack") == 0
+                        ? "jackd -d alsa, or let PipeWire serve JACK (apt install pipewire-jack)"
+                        : "systemctl --user start pipewire wireplumber",
+                    "%s does not answer:%s", kind, why);
 }
 
 void doctor_check_servers(struct doctor *d)
 {
+    static const char *const kinds[] = {"pipewire", "jack"};
     static char out[DOCTOR_OUTPUT_BYTES], err[DOCTOR_OUTPUT_BYTES];
+    char why[2][DOCTOR_TEXT_BYTES];
+    bool served[2];
     if (run_focald("--list-sources", out, err) != 0) {
         doctor_find(d, DOCTOR_WARN, "server", "install focald, or put it on the search path (PATH)",
                     "focald run --list-sources cannot be asked%s%.200s", err[0] != '\0' ? ": " : "",
                     err);
         return;
     }
-    bool pipewire = is_served(d, "pipewire", out, err), jack = is_served(d, "jack", out, err);
-    if (!pipewire && !jack && d->status == NULL)
+    for (int i = 0; i < 2; i++)
+        served[i] = is_served(d, kinds[i], out, err, why[i]);
+    if (d->status == NULL && !served[0] && !served[1]) {
         doctor_find(d, DOCTOR_WARN, "server",
-                    "log in to a desktop, start a server (systemctl --user start pipewire "
-                    "wireplumber, or jackd -d alsa), or name files or a pipe as source",
-                    "no server to listen to was found");
+                    "systemctl --user start pipewire wireplumber, or jackd -d alsa; or name a file "
+                    "or a pipe as source",
+                    "neither PipeWire nor JACK answers");
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        if (!served[i])
+            tell_missing(d, kinds[i], why[i]);
 }
 
 void doctor_check_configuration(struct doctor *d)

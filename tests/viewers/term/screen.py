@@ -87,6 +87,10 @@ class Screen:
     def lines(self):
         return self.text().rstrip("\n").split("\n")
 
+    def line(self, number):
+        lines = self.lines()
+        return lines[number] if number < len(lines) else ""
+
     def ask(self, variable):
         return self.tmux("display-message", "-p", "#{%s}" % variable).strip()
 

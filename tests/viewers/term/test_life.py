@@ -63,13 +63,13 @@ def suspended_it_leaves_the_terminal_and_comes_back():
             screen.type("clear; fg")
         until("the screen again", lambda: screen.ask("alternate_on") == "1", 10)
         until("half blocks", lambda: has_half_blocks(screen))
-        until("the new size", lambda: "q quit" in screen.lines()[29])
+        until("the new size", lambda: "q quit" in screen.line(29))
         # stopped by somebody else, it draws itself anew when it goes on
         screen.signal(signal.SIGSTOP)
         screen.shows("Stopped")
         screen.type("clear; fg")
         until("the screen again", lambda: has_half_blocks(screen) and
-              "q quit" in screen.lines()[29])
+              "q quit" in screen.line(29))
 
 
 def a_terminal_that_goes_away_ends_it():
@@ -99,7 +99,7 @@ def every_size_at_any_moment_is_survived():
         for columns, rows in ((80, 24), (40, 10), (67, 15), (200, 60), (80, 24)):
             screen.resize(columns, rows)
             until(f"the help line at {columns} x {rows}: {screen.text()}",
-                  lambda: "q quit" in screen.lines()[rows - 1] and "focald" in screen.lines()[0])
+                  lambda: "q quit" in screen.line(rows - 1) and "focald" in screen.line(0))
             assert all(len(line) <= columns for line in screen.lines())
         assert screen.pid() == pid, "it is not the same process any more"
         for columns, rows in ((39, 24), (80, 9), (20, 5)):
