@@ -71,8 +71,8 @@ int palette_nearest_256(uint32_t rgb)
     for (int i = 16; i < 256; i++) {
         double there[3], distance = 0;
         lab(palette_rgb_of_256(i), there);
-        for (int k = 0; k < 3; k++)
-            distance += (there[k] - wanted[k]) * (there[k] - wanted[k]);
+        for (int k = 0; k < 3; k++) /* lightness counts most: it says how loud */
+            distance += (k == 0 ? 4 : 1) * (there[k] - wanted[k]) * (there[k] - wanted[k]);
         if (distance < best) {
             best = distance;
             nearest = i;

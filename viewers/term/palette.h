@@ -22,7 +22,8 @@ void palette_fill(struct palette *ret, enum palette_kind kind);
 
 /* sRGB 0xRRGGBB of a level 0 ... 1 and a glow 0 ... 1. */
 uint32_t palette_rgb(double level, double glow);
-/* The one of xterm's colours 16 ... 255 that looks most like it (CIELAB distance). */
+/* The one of xterm's colours 16 ... 255 that looks most like it: CIELAB distance, lightness
+ * first. */
 int palette_nearest_256(uint32_t rgb);
 uint32_t palette_rgb_of_256(int colour);
 

@@ -4,9 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The magnitude of a full-scale sine in the STFT of focald: half the sum of its 372-sample window.
- */
-static const double full_scale = 93;
+/* The magnitude of a full-scale sine in focald's STFT: half the sum of its Hamming window. */
+static const double full_scale = 0.54 * 372 / 2;
 
 void spectrum_clear(struct spectrum *s)
 {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the tests of focal-term share: a real focald in a directory of its own, and a real terminal,
 # which is tmux: keys go in, the screen comes out.
+import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -57,16 +57,16 @@ class Daemon:
     def stop(self):
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(PATIENCE_S)
             self.process = None
 
 
 class Screen:
     """A shell in a tmux of its own."""
 
-    def __init__(self, runtime, columns=80, rows=24, colorterm="truecolor", locale="C.UTF-8",
+    def __init__(self, directory, runtime, columns=80, rows=24, colorterm="truecolor", locale="C.UTF-8",
                  term="tmux-256color"):
-        self.socket = os.path.join(runtime, "tmux")
+        self.socket = os.path.join(directory, "tmux")
         self.environment = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR")}
         self.environment.update(LC_ALL="C.UTF-8", XDG_RUNTIME_DIR=runtime)
         shell = f"env LC_ALL={locale} TERM={term} COLORTERM={colorterm} bash --norc --noprofile -i"
@@ -134,15 +134,17 @@ class Screen:
 
 
 class Stage:
-    """A directory, a daemon in it if streams are named, and a screen; swept up at the end."""
+    """A screen, and beside it a daemon: one that is there already, or with these streams a new one,
+    which ends with it."""
 
-    def __init__(self, streams=None, **screen):
-        self.runtime = tempfile.mkdtemp(prefix="focal-term-")
+    def __init__(self, streams=None, daemon=None, **screen):
+        self.directory = tempfile.mkdtemp(prefix="focal-term-")
+        self.runtime = daemon.runtime if daemon is not None else self.directory
         self.daemon = self.screen = None
         try:
             if streams:
                 self.daemon = Daemon(self.runtime, streams)
-            self.screen = Screen(self.runtime, **screen)
+            self.screen = Screen(self.directory, self.runtime, **screen)
         except BaseException:
             self.__exit__()
             raise
@@ -155,21 +157,37 @@ class Stage:
             self.screen.close()
         if self.daemon is not None:
             self.daemon.stop()
-        shutil.rmtree(self.runtime, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def has_half_blocks(screen):
     return len(re.findall("[▀▄]", screen.text())) > 50
 
 
-def run_promises(*promises):
-    """Runs each function; its name is the promise."""
+@contextlib.contextmanager
+def house(with_daemon):
+    """A daemon for many tests: hens and a kennel."""
+    if not with_daemon:
+        yield None
+        return
+    runtime = tempfile.mkdtemp(prefix="focal-term-")
+    daemon = Daemon(runtime, {"hens": "rooster.ogg", "kennel": "dog.ogg"})
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def run_promises(*promises, with_daemon=True):
+    """Runs each function, with a daemon that they share; its name is the promise."""
     failures = 0
-    for promise in promises:
-        try:
-            promise()
-            print(f"ok   {promise.__name__}", flush=True)
-        except (AssertionError, subprocess.SubprocessError, OSError) as error:
-            failures += 1
-            print(f"FAIL {promise.__name__}: {error}", flush=True)
+    with house(with_daemon) as daemon:
+        for promise in promises:
+            try:
+                promise(daemon)
+                print(f"ok   {promise.__name__}", flush=True)
+            except (AssertionError, subprocess.SubprocessError, OSError) as error:
+                failures += 1
+                print(f"FAIL {promise.__name__}: {error}", flush=True)
     sys.exit(1 if failures else 0)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # focal-term comes and goes without leaving a broken terminal, follows every size, and outlives its
 # daemon.
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from screen import PATIENCE_S, TERM, Stage, has_half_blocks, need_tmux, run_promises, until
+from screen import PATIENCE_S, TERM, Daemon, Stage, has_half_blocks, need_tmux, run_promises, until
 
 YARD = {"yard": "rooster.ogg"}
 
@@ -26,8 +26,8 @@ def is_whole(screen):
         screen.ask("keypad_flag") == "0"
 
 
-def every_way_out_gives_the_terminal_back():
-    with Stage(YARD) as stage:
+def every_way_out_gives_the_terminal_back(daemon):
+    with Stage(daemon=daemon) as stage:
         screen = stage.screen
         before = settings(screen, "before")
         for i, (way, status) in enumerate((
@@ -48,8 +48,8 @@ def every_way_out_gives_the_terminal_back():
             screen.type("clear")
 
 
-def suspended_it_leaves_the_terminal_and_comes_back():
-    with Stage(YARD) as stage:
+def suspended_it_leaves_the_terminal_and_comes_back(daemon):
+    with Stage(daemon=daemon) as stage:
         screen = stage.screen
         before = settings(screen, "before")
         screen.type(f"{TERM}")
@@ -72,8 +72,8 @@ def suspended_it_leaves_the_terminal_and_comes_back():
               "q quit" in screen.line(29))
 
 
-def a_terminal_that_goes_away_ends_it():
-    with Stage(YARD) as stage:
+def a_terminal_that_goes_away_ends_it(daemon):
+    with Stage(daemon=daemon) as stage:
         stage.screen.start()
         pid = stage.screen.pid()
         stage.screen.close()
@@ -81,11 +81,11 @@ def a_terminal_that_goes_away_ends_it():
         stage.screen = None
 
 
-def every_size_at_any_moment_is_survived():
+def every_size_at_any_moment_is_survived(daemon):
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     sizes = random.Random(seed)
-    with Stage({"a": "rooster.ogg", "b": "dog.ogg"}) as stage:
+    with Stage(daemon=daemon) as stage:
         screen = stage.screen
         screen.start()
         pid = screen.pid()
@@ -109,7 +109,7 @@ def every_size_at_any_moment_is_survived():
         screen.shows("q quit")
 
 
-def a_daemon_that_goes_and_comes_is_told_and_followed():
+def a_daemon_that_goes_and_comes_is_told_and_followed(daemon):
     with Stage(YARD) as stage:
         screen = stage.screen
         stage.daemon.stop()
@@ -128,17 +128,16 @@ def a_daemon_that_goes_and_comes_is_told_and_followed():
         until("rooster", lambda: re.search(r"^ rooster +\d+ %", screen.text(), re.M))
 
 
-def a_daemon_elsewhere_is_found_later():
+def a_daemon_elsewhere_is_found_later(daemon):
     # the user's directory of sockets comes to be only when the daemon is started
     with Stage() as stage:
         stage.screen.start()
         stage.screen.shows("waiting for focald")
-        from screen import Daemon
         stage.daemon = Daemon(stage.runtime, YARD)
         stage.screen.shows("well: named")
 
 
-def what_is_no_terminal_is_refused_in_one_line():
+def what_is_no_terminal_is_refused_in_one_line(daemon):
     for kind in ({"stdout": subprocess.PIPE}, {"stdin": subprocess.DEVNULL}):
         run = subprocess.run([TERM], stderr=subprocess.PIPE, timeout=PATIENCE_S,
                              **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **kind})

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # What focal-term shows of a real focald, in a real terminal of every kind.
 import re
@@ -6,23 +6,22 @@ import time
 
 from screen import Stage, has_half_blocks, need_tmux, run_promises, until
 
-STREAMS = {"hens": "rooster.ogg", "kennel": "dog.ogg"}
 HELP = "q quit"
 
 
-def the_sound_that_plays_is_named_with_its_probability():
-    with Stage({"yard": "rooster.ogg"}) as stage:
+def the_sound_that_plays_is_named_with_its_probability(daemon):
+    with Stage(daemon=daemon) as stage:
         stage.screen.start()
         until("rooster with a probability",
               lambda: re.search(r"^ rooster +([5-9]\d|100) %", stage.screen.text(), re.M))
-        stage.screen.shows("rooster begins (")
+        stage.screen.shows("rooster in hens begins (")
         stage.screen.shows("well: named")
         stage.screen.shows(HELP)
-        assert "[yard]" in stage.screen.lines()[0]
+        assert "[hens]" in stage.screen.lines()[0]
 
 
-def the_picture_is_many_colours_and_moves():
-    with Stage({"yard": "rooster.ogg"}) as stage:
+def the_picture_is_many_colours_and_moves(daemon):
+    with Stage(daemon=daemon) as stage:
         stage.screen.start()
         until("a picture", lambda: len(set(
             re.findall(r"38;2;\d+;\d+;\d+", stage.screen.raw()))) > 60)
@@ -31,13 +30,13 @@ def the_picture_is_many_colours_and_moves():
         until("another picture", lambda: stage.screen.lines()[1:10] != before, 10)
 
 
-def fewer_colours_are_taken_where_there_are_no_more():
+def fewer_colours_are_taken_where_there_are_no_more(daemon):
     for colorterm, term, option, wanted, unwanted in (
             ("", "tmux-256color", "", r"38;5;\d+", "38;2;"),
             ("truecolor", "tmux-256color", "--colors 256", r"38;5;\d+", "38;2;"),
             ("", "linux", "", r"\[4[0-7]m|;4[0-7]m", "38;[25];"),
             ("truecolor", "tmux-256color", "--colors none", "[▒▓█]", "[34]8;[25];|▀")):
-        with Stage({"yard": "rooster.ogg"}, colorterm=colorterm, term=term) as stage:
+        with Stage(daemon=daemon, colorterm=colorterm, term=term) as stage:
             stage.screen.start("--overlay off", option)
             until(f"{wanted} with {term} {option}", lambda: len(set(
                 re.findall(wanted, stage.screen.raw()))) >= 3)
@@ -45,18 +44,18 @@ def fewer_colours_are_taken_where_there_are_no_more():
             assert not found, f"{term} {option}: {found}"
 
 
-def a_terminal_without_utf8_gets_ascii():
+def a_terminal_without_utf8_gets_ascii(daemon):
     for locale, option in (("C", ""), ("C.UTF-8", "--ascii")):
-        with Stage({"yard": "rooster.ogg"}, locale=locale) as stage:
+        with Stage(daemon=daemon, locale=locale) as stage:
             stage.screen.start(option)
-            stage.screen.shows("rooster begins")
+            stage.screen.shows("rooster in hens begins")
             until("a picture of letters", lambda: sum(
                 stage.screen.text().count(c) for c in ".:-=+*#%@") > 100)
             stage.screen.text().encode("ascii")
 
 
-def keys_change_overlay_zoom_and_stream_and_hold():
-    with Stage(STREAMS) as stage:
+def keys_change_overlay_zoom_and_stream_and_hold(daemon):
+    with Stage(daemon=daemon) as stage:
         screen = stage.screen
         screen.start()
         screen.shows("[hens]")
@@ -90,8 +89,8 @@ def keys_change_overlay_zoom_and_stream_and_hold():
         until("a picture that moves", lambda: screen.lines()[1:10] != held)
 
 
-def the_overlay_dims_what_was_not_listened_to():
-    with Stage({"yard": "rooster.ogg"}) as stage:
+def the_overlay_dims_what_was_not_listened_to(daemon):
+    with Stage(daemon=daemon) as stage:
         # hue is gone where the mask is not: red, green and blue of a dim cell are in cold order
         def dim_cells():
             colours = re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", stage.screen.raw())
@@ -104,8 +103,8 @@ def the_overlay_dims_what_was_not_listened_to():
         until("dim cells", lambda: dim_cells() > 50)
 
 
-def a_stream_can_be_chosen_and_a_missing_one_is_told():
-    with Stage(STREAMS) as stage:
+def a_stream_can_be_chosen_and_a_missing_one_is_told(daemon):
+    with Stage(daemon=daemon) as stage:
         stage.screen.start("--stream kennel")
         stage.screen.shows("[kennel]")
         stage.screen.keys("q")
