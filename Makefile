@@ -17,7 +17,7 @@ FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 .PHONY: help run test bench clean build packages test-packages fuzz-packages
 
 help:
-	@echo 'make run    build focald and start it: it names what it hears (Ctrl-C ends it)'
+	@echo 'make run    build focald and start it, with what shows it (PORT=8080; Ctrl-C ends it)'
 	@echo 'make test   build it and run its tests'
 	@echo 'make bench  measure network, pipeline and latency on this machine'
 	@echo 'make clean  remove what was built'

@@ -13,7 +13,7 @@ import time
 TERM = os.environ["FOCAL_TERM"]
 FOCALD = os.environ["FOCALD"]
 DEMO = os.environ["FOCALD_DEMO"]
-PATIENCE_S = float(os.environ.get("PATIENCE_S", "60"))  # a machine that does much else
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "120"))  # a machine that does much else
 
 
 def need_tmux():
@@ -72,7 +72,7 @@ class Screen:
         shell = f"env LC_ALL={locale} TERM={term} COLORTERM={colorterm} bash --norc --noprofile -i"
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                   shell)
-        until("the shell's prompt", lambda: re.search("[$#] ", self.text()), 15)
+        until("the shell's prompt", lambda: re.search("[$#] ", self.text()))
 
     def tmux(self, *arguments):
         return subprocess.run(["tmux", "-u", "-S", self.socket, *arguments], check=True,
