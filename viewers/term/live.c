@@ -18,8 +18,7 @@
 
 enum {
     GATHER_MS = 40,   /* the messages of a hop come together: one drawing for all */
-    SILENT_MS = 3000, /* health comes every second */
-    REOPEN_MS = 4000, /* a daemon of another place may have been started */
+    REOPEN_MS = 5000, /* a daemon of another place may have been started */
     MESSAGES_MAX = 500,
 };
 
@@ -125,7 +124,7 @@ static void watch_silence(struct live *l)
     char why[512];
     int64_t now = now_ms(), silent = now - l->heard_ms;
     l->view.silent_s = (double)silent / 1000;
-    if (silent < SILENT_MS)
+    if (silent < VIEW_SILENT_S * 1000)
         return;
     if (!l->silent && l->view.ever)
         world_tell(&l->world, "focald fell silent");

@@ -152,7 +152,7 @@ void health_draw(const struct terminal *t, const struct world *w, const struct v
     const struct stream *s = view_stream(w, v);
     char line[3 * LINE_BYTES] = "well";
     enum style style = STYLE_FAINT, dot = STYLE_GOOD;
-    if (!v->ever || v->silent_s >= 3) {
+    if (!v->ever || v->silent_s >= VIEW_SILENT_S) {
         style = dot = STYLE_BAD;
         if (v->ever)
             snprintf(line, sizeof line,

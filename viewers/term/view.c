@@ -9,7 +9,7 @@
 
 #include "viewers/term/text.h"
 
-enum { AXIS_COLS = 6, SIDE_BY_SIDE_COLS = 68, SILENT_S = 3 };
+enum { AXIS_COLS = 6, SIDE_BY_SIDE_COLS = 68 };
 
 /* Where everything goes on a screen of so many rows and columns. */
 struct layout {

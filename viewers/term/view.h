@@ -7,7 +7,11 @@
 #include "viewers/term/terminal.h"
 #include "viewers/term/world.h"
 
-enum { VIEW_MIN_ROWS = 10, VIEW_MIN_COLS = 40 };
+enum {
+    VIEW_MIN_ROWS = 10,
+    VIEW_MIN_COLS = 40,
+    VIEW_SILENT_S = 5, /* health comes every second */
+};
 
 enum overlay { OVERLAY_OFF, OVERLAY_MAP, OVERLAY_MASK, OVERLAY_COUNT };
 

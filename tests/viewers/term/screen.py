@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,10 @@ TERM = os.environ["FOCAL_TERM"]
 FOCALD = os.environ["FOCALD"]
 DEMO = os.environ["FOCALD_DEMO"]
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "120"))  # a machine that does much else
+
+
+# ended by a timeout, a test still sweeps up
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def need_tmux():
@@ -72,7 +77,11 @@ class Screen:
         shell = f"env LC_ALL={locale} TERM={term} COLORTERM={colorterm} bash --norc --noprofile -i"
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                   shell)
-        until("the shell's prompt", lambda: re.search("[$#] ", self.text()))
+        try:
+            until("the shell's prompt", lambda: re.search("[$#] ", self.text()))
+        except BaseException:
+            self.close()
+            raise
 
     def tmux(self, *arguments):
         return subprocess.run(["tmux", "-u", "-S", self.socket, *arguments], check=True,

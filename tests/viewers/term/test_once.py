@@ -18,7 +18,7 @@ def run(runtime, *arguments, **how):
 
 
 def json_is_one_label_message(daemon):
-    done = run(daemon.runtime, "--once", "--json", "--stream", "kennel", "--timeout", "50")
+    done = run(daemon.runtime, "--once", "--json", "--stream", "kennel", "--timeout", "110")
     assert done.returncode == 0 and done.stderr == "", done
     assert done.stdout.count("\n") == 1
     said = json.loads(done.stdout)
@@ -32,7 +32,7 @@ def json_is_one_label_message(daemon):
 
 
 def text_names_stream_label_and_probability(daemon):
-    done = run(daemon.runtime, "--once", "-s", "hens", "-t", "50")
+    done = run(daemon.runtime, "--once", "-s", "hens", "-t", "110")
     assert done.returncode == 0 and done.stderr == "", done
     stream, words = done.stdout.rstrip("\n").split(": ")
     assert stream == "hens" and words.endswith(" %"), done.stdout
@@ -57,7 +57,7 @@ def a_stream_that_is_not_there_is_status_1(daemon):
 
 def an_output_that_cannot_be_written_is_status_1(daemon):
     with open("/dev/full", "w") as full:
-        done = run(daemon.runtime, "--once", "--json", "-t", "50", stdout=full)
+        done = run(daemon.runtime, "--once", "--json", "-t", "110", stdout=full)
     assert done.returncode == 1 and "cannot be written" in done.stderr, done
 
 
