@@ -52,6 +52,36 @@ void bar_draw(const struct terminal *t, int y, int x, int columns, double part, 
     }
 }
 
+static bool is_bad(const struct stream *s)
+{
+    return s->health.known && !s->health.ok;
+}
+
+/* The names of the streams from the one on that leaves room for the shown one. */
+static void tabs_draw(const struct world *w, const struct stream *shown, int x, int end)
+{
+    int first = 0, width = 0;
+    for (int i = 0; i < w->n_streams; i++) {
+        width += text_columns(w->streams[i]->shown) + 2 + is_bad(w->streams[i]);
+        while (first < i && width > end - x) {
+            width -= text_columns(w->streams[first]->shown) + 2 + is_bad(w->streams[first]);
+            first++;
+        }
+        if (w->streams[i] == shown)
+            break;
+    }
+    if (shown == NULL)
+        first = 0;
+    for (int i = first; i < w->n_streams && x < end; i++) {
+        const struct stream *s = w->streams[i];
+        x += terminal_print(0, x, end - x,
+                            s == shown  ? STYLE_TITLE
+                            : is_bad(s) ? STYLE_BAD
+                                        : STYLE_PLAIN,
+                            s == shown ? "[%s%s]" : " %s%s ", s->shown, is_bad(s) ? "!" : "");
+    }
+}
+
 /* The streams' names, the level, the time. */
 static void header_draw(const struct terminal *t, const struct world *w, const struct view *v,
                         int cols)
@@ -72,15 +102,7 @@ static void header_draw(const struct terminal *t, const struct world *w, const s
             terminal_print(0, right + 17, 7, STYLE_FAINT, "%4.0f dB", s->peak_dbfs);
     }
     x += terminal_text(0, x, right - x, STYLE_FAINT, "focald") + 2;
-    for (int i = 0; i < w->n_streams && x < right - 2; i++) {
-        const struct stream *each = w->streams[i];
-        bool bad = each->health.known && !each->health.ok;
-        x += terminal_print(0, x, right - x - 1,
-                            each == s ? STYLE_TITLE
-                            : bad     ? STYLE_BAD
-                                      : STYLE_PLAIN,
-                            each == s ? "[%s%s]" : " %s%s ", each->shown, bad ? "!" : "");
-    }
+    tabs_draw(w, s, x, right - 1);
 }
 
 static void axis_draw(const struct layout *l)

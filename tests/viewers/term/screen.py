@@ -103,6 +103,10 @@ class Screen:
     def ask(self, variable):
         return self.tmux("display-message", "-p", "#{%s}" % variable).strip()
 
+    def asks(self, *variables):
+        return self.tmux("display-message", "-p", "\t".join("#{%s}" % v for v in variables)
+                         ).rstrip("\n").split("\t")
+
     def keys(self, *keys):
         self.tmux("send-keys", *keys)
 

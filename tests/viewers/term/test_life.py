@@ -22,8 +22,7 @@ def settings(screen, name):
 
 
 def is_whole(screen):
-    return screen.ask("alternate_on") == "0" and screen.ask("cursor_flag") == "1" and \
-        screen.ask("keypad_flag") == "0"
+    return screen.asks("alternate_on", "cursor_flag", "keypad_flag") == ["0", "1", "0"]
 
 
 def every_way_out_gives_the_terminal_back(daemon):
