@@ -125,9 +125,13 @@ a_second_one_is_told_in_one_line() {
 }
 a_taken_port_is_told_in_one_line() {
     /usr/bin/python3 -c "import socket,time
-s=socket.socket(); s.bind(('127.0.0.1',$port)); s.listen(); time.sleep(60)" &
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', $port))
+s.listen()
+time.sleep(60)" &
     holder=$!
-    sleep 1
+    until_true bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
     status=0
     bash "$script" "$b" --source "file:$demo/dog.ogg" >"$dir/out" 2>"$dir/err" || status=$?
     kill $holder
