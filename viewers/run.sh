@@ -85,13 +85,13 @@ fi
 look="$build/viewers/term/focal-term"
 if [ -x "$build/viewers/record/focal-record" ]; then
     start focal-record "$build/viewers/record/focal-record" run --dir "$state/record" \
-        2>"$state/focal-record.log"
+        >"$state/focal-record.log" 2>&1
     sleep 0.5
     alive || fail focal-record
 fi
 if [ -x "$build/viewers/web/focal-web" ]; then
     start focal-web "$build/viewers/web/focal-web" --listen "127.0.0.1:$port" \
-        --history "$state/record" 2>"$state/focal-web.log"
+        --history "$state/record" >"$state/focal-web.log" 2>&1
     until_ready focal-web page_answers || fail focal-web
     look="http://127.0.0.1:$port"
 fi
