@@ -70,7 +70,8 @@ promise() {
 # begin: in a process group of its own, as a terminal gives it
 begin() {
     rm -f "$STATE"/*.told
-    setsid bash "$script" "$b" --source "file:$demo/dog.ogg" --loop --threads 1 "$@" \
+    # what runs in the background has SIGINT ignored otherwise
+    env --default-signal=INT setsid bash "$script" "$b" --source "file:$demo/dog.ogg" --loop --threads 1 "$@" \
         >"$dir/out" 2>"$dir/err" &
     run=$!
 }

@@ -14,7 +14,8 @@ def the_sound_that_plays_is_named_with_its_probability(daemon):
         stage.screen.start()
         until("rooster with a probability",
               lambda: re.search(r"^ rooster +([5-9]\d|100) %", stage.screen.text(), re.M))
-        stage.screen.shows("rooster in hens begins (")
+        until("an event", lambda: re.search(r"[▶■] \w+ in (hens|kennel)( begins|: \d)",
+                                            stage.screen.text()))
         stage.screen.shows("well: named")
         stage.screen.shows(HELP)
         assert "[hens]" in stage.screen.lines()[0]
@@ -48,7 +49,7 @@ def a_terminal_without_utf8_gets_ascii(daemon):
     for locale, option in (("C", ""), ("C.UTF-8", "--ascii")):
         with Stage(daemon=daemon, locale=locale) as stage:
             stage.screen.start(option)
-            stage.screen.shows("rooster in hens begins")
+            until("rooster", lambda: re.search(r"^ rooster +\d+ %", stage.screen.text(), re.M))
             until("a picture of letters", lambda: sum(
                 stage.screen.text().count(c) for c in ".:-=+*#%@") > 100)
             stage.screen.text().encode("ascii")
