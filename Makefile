@@ -5,10 +5,10 @@
 BUILD ?= build
 MESON_FLAGS ?=
 BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
-	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libopenmpi-dev \
+	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libncurses-dev libopenmpi-dev \
 	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsystemd-dev libzip-dev \
 	libzmq3-dev
-TEST_PACKAGES = dbus jackd2 mandoc openmpi-bin pipewire pipewire-bin python3-zmq wireplumber
+TEST_PACKAGES = dbus jackd2 mandoc openmpi-bin pipewire pipewire-bin python3-zmq tmux wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 
@@ -17,7 +17,7 @@ FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 .PHONY: help run test bench clean build packages test-packages fuzz-packages
 
 help:
-	@echo 'make run    build focald and start it: it names what it hears (Ctrl-C ends it)'
+	@echo 'make run    build focald and start it, with what shows it (PORT=8080; Ctrl-C ends it)'
 	@echo 'make test   build it and run its tests'
 	@echo 'make bench  measure network, pipeline and latency on this machine'
 	@echo 'make clean  remove what was built'
@@ -49,7 +49,7 @@ build: packages
 	@ninja -C $(BUILD)
 
 run: build
-	@$(BUILD)/daemon/focald run --source auto --fallback file:daemon/demo --loop
+	@PORT="$(PORT)" STATE="$(STATE)" viewers/run.sh $(BUILD) --source auto --fallback file:daemon/demo --loop
 
 test: test-packages build
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs $(TEST_FLAGS); status=$$?; \

@@ -23,6 +23,7 @@ static const char usage[] =
     "  set KEY VALUE      change one, until focald ends\n"
     "  reload             read the configuration files again\n"
     "  info [STREAM]      labels, model and every number in use\n"
+    "  doctor             look for what keeps focald from hearing, and say how to mend it\n"
     "  keygen FILE        write a new CURVE key pair to FILE and FILE.pub\n"
     "\n"
     "  -n, --name NAME        the daemon's ipc name (focald)\n"
@@ -195,6 +196,7 @@ static const struct command commands[] = {
     {"reload", 0, 0, "changed", show_changed},
     {"info", 0, 1, "info", focalctl_show_info},
     {"listen", 0, -1, NULL, NULL},
+    {"doctor", 0, 0, NULL, NULL},
     {"keygen", 1, 1, NULL, NULL},
 };
 
@@ -329,8 +331,12 @@ int main(int argc, char **argv)
     choose_endpoint(ctl.control, a.control, "FOCALD_CONTROL", a.name, "control");
     if (open_focal(&ctl, &a) < 0)
         return EXIT_FAILURE;
-    status = strcmp(command->name, "listen") == 0 ? run_listen(&ctl, words, n)
-                                                  : run_request(&ctl, command, words, n);
+    if (strcmp(command->name, "listen") == 0)
+        status = run_listen(&ctl, words, n);
+    else if (strcmp(command->name, "doctor") == 0)
+        status = focalctl_doctor(&ctl);
+    else
+        status = run_request(&ctl, command, words, n);
     focal_close(ctl.focal);
     if (fflush(stdout) != 0 || ferror(stdout))
         status = EXIT_FAILURE;

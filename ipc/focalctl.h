@@ -24,6 +24,7 @@ json_t *focalctl_ask(struct focalctl *ctl, json_t *request);
 
 /* Each command prints and returns the exit status. */
 int focalctl_listen(struct focalctl *ctl, char **topics, int n);
+int focalctl_doctor(struct focalctl *ctl);
 
 void focalctl_show_status(const json_t *status, FILE *out);
 void focalctl_show_streams(const json_t *streams, FILE *out);
