@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `focald bench [network] [pipeline] [latency]`: how fast this machine is, beside the goals. */
+ * `focald bench [network] [pipeline] [latency] [train]`: how fast this machine is, beside the
+ * goals. */
 #include "daemon/bench.h"
 
 #include <errno.h>
@@ -11,12 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/eval_pool.h"
 #include "daemon/modes.h"
 #include "daemon/open_model.h"
 #include "daemon/options.h"
 #include "model/bench.h"
 
 static const double goal_share = 0.8, goal_hop_ms = 3, goal_latency_ms = 15, goal_extra_mb = 120;
+static const double goal_train_share = 0.6, goal_train_memory = 1.3;
 static const double mb = 1e6;
 
 static const struct option_spec specs[] = {
@@ -25,19 +28,22 @@ static const struct option_spec specs[] = {
      NULL, NULL},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
-    {"batch", 'b', "N", "windows run at once by `network`, 1 to 64 (1)", NULL, NULL},
+    {"batch", 'b', "N", "windows run at once by `network` (1) and `train` (16), 1 to 64", NULL,
+     NULL},
+    {"checkpoint-activations", 0, NULL, "`train` as well with activations computed anew", NULL,
+     NULL},
     {"hop", 0, "HOP", "of `pipeline` and `latency`: \"43 frames\", \"0.5 s\"", "analysis", "hop"},
     {"resampler", 0, "NAME", "of `pipeline` and `latency`: fast, medium, best", "audio",
      "resampler"},
-    {"seconds", 's', "S", "how long each measures (network 10, pipeline 5, latency 30)", NULL,
-     NULL},
+    {"seconds", 's', "S", "how long each measures (network 10, pipeline 5, latency 30, train 20)",
+     NULL, NULL},
     {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
     {0},
 };
 
 static const struct option_usage usage = {
-    .synopsis = "focald bench [OPTION…] [network] [pipeline] [latency]",
-    .about = "Measures this machine; without a name, all three in turn.",
+    .synopsis = "focald bench [OPTION…] [network] [pipeline] [latency] [train]",
+    .about = "Measures this machine; without a name, the first three in turn.",
     .options = specs,
     .more =
         "network    ms a window, GFLOP/s, the share of this machine's own sgemm (2048 x 2048 x "
@@ -48,9 +54,13 @@ static const struct option_usage usage = {
         "           STFT, log-spectrogram, resizing, map, quantile, mask, masked inverse STFT.\n"
         "latency    from the last sample of a window leaving the callback to its label reaching a\n"
         "           subscriber, without the network's time, at the pace of a sound card.\n"
-        "           Default model of both: the one that came with focald.\n\n"
+        "           Default model of both: the one that came with focald.\n"
+        "train      clips a second of focalnet-tiny learning from scratch (forward, backward, "
+        "Adam),\n"
+        "           the share of sgemm, and the peak of memory.\n\n"
         "Goals: network 80 % of sgemm with focalnet-base at batch 1, and its memory at most the\n"
-        "weights + 120 MB; pipeline 3 ms a hop (median); latency 15 ms (99th percentile).\n"
+        "weights + 120 MB; pipeline 3 ms a hop (median); latency 15 ms (99th percentile); train\n"
+        "60 % of sgemm at batch 16, and at most 1.3 x (4 x weights + stored activations).\n"
         "Other work on the machine spoils the numbers.\n\n"
         "Exit status: 0 (goals missed or not), 1 when a measurement failed, 2 for a wrong option.",
     .operands = true,
@@ -110,15 +120,15 @@ static void spread_row(const char *name, const struct bench_spread *s, const cha
     row(name, goal, met, "%.2f ms   p99 %.2f   max %.2f", s->p50, s->p99, s->max);
 }
 
-/* The three */
+/* The parts */
 
 struct bench_run {
     struct options options;
     struct config config;
     const char *model; /* as given, or NULL */
     struct model *opened;
-    int batch;
-    double seconds; /* 0: each its own */
+    int batch;      /* 0: each its own */
+    double seconds; /* likewise */
     json_t *json;   /* what is told at the end, or NULL for the table */
 };
 
@@ -144,8 +154,8 @@ static int run_network(struct bench_run *b, struct error *error)
         r = model_open_with(&model, b->model != NULL ? b->model : "focalnet-base", interpreter,
                             error);
     if (r == 0)
-        r = network_bench(model, b->config.threads, b->batch, b->seconds > 0 ? b->seconds : 10, &n,
-                          error);
+        r = network_bench(model, b->config.threads, b->batch > 0 ? b->batch : 1,
+                          b->seconds > 0 ? b->seconds : 10, &n, error);
     model_close(model);
     if (r < 0)
         return r;
@@ -244,21 +254,85 @@ static int run_latency(struct bench_run *b, struct error *error)
     return 0;
 }
 
+/* Bytes that training may take: the weights, their gradients and two moments, and what is stored.
+ */
+static double train_limit_mb(const struct train_bench_result *t)
+{
+    return goal_train_memory * (4 * (double)t->weights_bytes + (double)t->stored_bytes) / mb;
+}
+
+static json_t *train_json(const struct train_bench_result *t)
+{
+    return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "model",
+                     "focalnet-tiny", "threads", t->threads, "batch", t->batch, "rounds", t->rounds,
+                     "clips_per_s", t->clips_per_s, "gflop_per_clip", t->gflop_per_clip, "gflop_s",
+                     t->gflop_s, "sgemm_gflop_s", t->sgemm_gflop_s, "share", t->share, "weights_mb",
+                     (double)t->weights_bytes / mb, "stored_mb", (double)t->stored_bytes / mb,
+                     "peak_mb", (double)t->peak_bytes / mb);
+}
+
+/* Goals are those of training that keeps its activations, at batch 16. */
+static void print_train(const struct train_bench_result *t, bool checkpoint)
+{
+    const bool goals = t->batch == 16 && !checkpoint;
+    char limit[32];
+    snprintf(limit, sizeof limit, "%.0f MB", train_limit_mb(t));
+    printf("train: focalnet-tiny on the cpu, %d thread%s, batch %d, %d steps%s\n", t->threads,
+           t->threads == 1 ? "" : "s", t->batch, t->rounds,
+           checkpoint ? ", activations computed anew" : "");
+    row("clips a second", NULL, true, "%.2f   (%.0f ms a step)", t->clips_per_s,
+        1e3 * t->batch / t->clips_per_s);
+    row("speed", NULL, true, "%.1f GFLOP/s   (%.2f GFLOP a clip)", t->gflop_s, t->gflop_per_clip);
+    row("this machine's sgemm", NULL, true, "%.1f GFLOP/s", t->sgemm_gflop_s);
+    row("share of sgemm", goals ? "60 %" : NULL, t->share >= goal_train_share, "%.1f %%",
+        100 * t->share);
+    row("peak memory", goals ? limit : NULL, (double)t->peak_bytes / mb <= train_limit_mb(t),
+        "%.0f MB", (double)t->peak_bytes / mb);
+    row("of it weights", NULL, true, "%.0f MB, four times", (double)t->weights_bytes / mb);
+    row("of it stored activations", NULL, true, "%.0f MB\n", (double)t->stored_bytes / mb);
+}
+
+static int run_train(struct bench_run *b, struct error *error)
+{
+    const bool both = options_value(&b->options, "checkpoint-activations") != NULL;
+    const int threads = b->config.threads > 0 ? b->config.threads : eval_pool_cores();
+    struct train_bench_result t[2];
+    for (int i = 0; i < (both ? 2 : 1); i++) {
+        int r = train_bench(threads, b->batch > 0 ? b->batch : 16, i > 0,
+                            b->seconds > 0 ? b->seconds : 20, &t[i], error);
+        if (r < 0)
+            return r;
+        if (b->json != NULL)
+            json_object_set_new(b->json, i > 0 ? "train_checkpointed" : "train", train_json(&t[i]));
+        else
+            print_train(&t[i], i > 0);
+    }
+    if (both && b->json == NULL)
+        printf("computing anew takes %.0f %% of the memory and %.0f %% of the time\n\n",
+               100 * (double)t[1].peak_bytes / (double)t[0].peak_bytes,
+               100 * t[0].clips_per_s / t[1].clips_per_s);
+    return 0;
+}
+
 /* The mode */
 
 static const struct {
     const char *name;
     int (*run)(struct bench_run *b, struct error *error);
-} parts[] = {{"network", run_network}, {"pipeline", run_pipeline}, {"latency", run_latency}};
+    bool asked; /* only when named */
+} parts[] = {{"network", run_network, false},
+             {"pipeline", run_pipeline, false},
+             {"latency", run_latency, false},
+             {"train", run_train, true}};
 
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
 
-static bool wanted(const struct bench_run *b, const char *name)
+static bool wanted(const struct bench_run *b, int part)
 {
     for (int i = 0; i < b->options.n_operands; i++)
-        if (strcmp(b->options.operands[i], name) == 0)
+        if (strcmp(b->options.operands[i], parts[part].name) == 0)
             return true;
-    return b->options.n_operands == 0;
+    return b->options.n_operands == 0 && !parts[part].asked;
 }
 
 static int parse(struct bench_run *b, int argc, char **argv)
@@ -271,13 +345,14 @@ static int parse(struct bench_run *b, int argc, char **argv)
         for (int k = 0; k < N_PARTS; k++)
             known = known || strcmp(b->options.operands[i], parts[k].name) == 0;
         if (!known) {
-            fprintf(stderr, "focald: bench %s: allowed: network, pipeline, latency; see --help\n",
+            fprintf(stderr,
+                    "focald: bench %s: allowed: network, pipeline, latency, train; see "
+                    "--help\n",
                     b->options.operands[i]);
             return -EINVAL;
         }
     }
     b->model = options_value(&b->options, "model");
-    b->batch = 1;
     if (options_integer(&b->options, "batch", 1, 64, &b->batch) < 0 ||
         options_number(&b->options, "seconds", 0.1, 3600, &b->seconds) < 0)
         return -EINVAL;
@@ -302,7 +377,7 @@ int mode_bench(int argc, char **argv)
     r = config_load(&b->config, options_value(&b->options, "config"), b->options.config,
                     b->options.n_config, &error);
     for (int i = 0; i < N_PARTS && r == 0; i++) {
-        if (!wanted(b, parts[i].name))
+        if (!wanted(b, i))
             continue;
         r = parts[i].run(b, &error);
         fflush(stdout);

@@ -124,6 +124,7 @@ static const struct key keys[] = {
     INTEGER("run", "explain_every", explain_every, 0, 100000, "5"),
     NUMBER("run", "quantile", quantile, 0, 1, "0.9"),
     NUMBER("run", "fidelity_weight", fidelity_weight, 0, 1, "0"),
+    FLAG("run", "checkpoint_activations", checkpoint_activations, "no"),
     CHOICE("run", "backend", backend, "auto cpu ref", "auto"),
 };
 

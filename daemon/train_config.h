@@ -70,6 +70,7 @@ struct train_config {
     int epochs, batch, seed, threads, workers;
     int valid_every, explain_every;
     double quantile, fidelity_weight;
+    bool checkpoint_activations;
     char backend[16];
 };
 

@@ -270,6 +270,7 @@ static int make_trainer(struct run *run, struct error *error)
                                 .seed = (uint64_t)c->seed,
                                 .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
                                 .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
+                                .checkpoint_activations = c->checkpoint_activations,
                                 .rule = rule_of,
                                 .user = run,
                                 .ranks = run->given->ranks};

@@ -30,10 +30,28 @@ assert l['total_ms']['max'] >= l['network_ms']['p50']
 PY
 [ -z "$(find "$work" -name 'focald-bench-*')" ] # no socket directory is left
 "$FOCALD" bench pipeline --seconds 0.3 | grep -q "all but the network .* goal 3 ms"
+
+# training, of one clip a step
+"$FOCALD" bench train --json --batch 1 --threads 1 --seconds 0.1 --checkpoint-activations \
+    >"$work/train.json"
+"$python" - "$work/train.json" <<'PY'
+import json, sys
+b = json.load(open(sys.argv[1]))
+assert sorted(b) == ['train', 'train_checkpointed']
+t, c = b['train'], b['train_checkpointed']
+for x in (t, c):
+    assert x['rounds'] >= 3 and x['batch'] == 1 and x['threads'] == 1
+    assert abs(x['gflop_s'] - x['gflop_per_clip'] * x['clips_per_s']) < 0.01 * x['gflop_s']
+    assert abs(x['share'] - x['gflop_s'] / x['sgemm_gflop_s']) < 1e-3
+    assert abs(x['weights_mb'] - 4 * 27.85) < 0.5, '27.85 million weights'
+    assert abs(x['gflop_per_clip'] - 3 * 8.79) < 0.3, 'published: 4.4 G multiply-adds'
+assert c['stored_mb'] < 0.3 * t['stored_mb']
+assert c['peak_mb'] < t['peak_mb']
+PY
 status=0
 "$FOCALD" bench nonsense 2>"$work/err" || status=$?
 [ "$status" = 2 ]
-grep -q "network, pipeline, latency" "$work/err"
+grep -q "network, pipeline, latency, train" "$work/err"
 status=0
 "$FOCALD" bench network --model "$work/nowhere" 2>"$work/err" || status=$?
 [ "$status" = 1 ]
