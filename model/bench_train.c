@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <math.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +37,11 @@ static struct net_config tiny(void)
                                             .head = {HEAD_DIM, CLASSES, false}}};
 }
 
-/* From now on /proc/self/status tells the peak since now (proc(5), clear_refs). */
+/* From now on /proc/self/status tells the peak since now (proc(5), clear_refs), and nothing of what
+ * was before. */
 static void forget_peak(void)
 {
+    malloc_trim(0);
     FILE *f = fopen("/proc/self/clear_refs", "we");
     if (f == NULL)
         return;

@@ -2,6 +2,7 @@
 #include "model/train/trainer.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,7 @@ static int make_part(struct trainer *t, int which, struct graph *graph, const in
     r = learner_create(&t->parts[which].learner, graph, outputs, n, initial_weights(initial),
                        &config, error);
     initial_destroy(initial);
+    malloc_trim(0); /* they were as large as the parameters and lie below what is kept */
     return r;
 }
 
