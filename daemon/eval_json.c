@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/eval_csv.h"
-#include "daemon/utf8.h"
+#include "base/utf8.h"
 
 static int put(json_t *to, const char *key, json_t *value)
 {
