@@ -298,7 +298,7 @@ static void conclude_chunks(struct hearing *h, bool all)
     }
     if (!all)
         return;
-    if (tape->end >= h->chunk_first + RATE_HZ) {
+    if (tape->end > h->chunk_first) {
         conclude_chunk(h, h->chunk_first, tape->end);
         h->chunk_first = tape->end;
     }

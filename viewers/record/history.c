@@ -153,22 +153,28 @@ static void bind_filter(sqlite3_stmt *q, const struct history_filter *f)
     sqlite3_bind_int64(q, 6, f->to_ns > 0 ? f->to_ns : INT64_MAX);
     sqlite3_bind_double(q, 7, f->p_min);
     sqlite3_bind_int(q, 8, f->favourites);
-    sqlite3_bind_int64(q, 9, f->before_id > 0 ? f->before_id : INT64_MAX);
+    sqlite3_bind_int64(q, 9, f->before_id);
     sqlite3_bind_int64(q, 10, f->limit > 0 ? f->limit : -1);
 }
 
 /* Only the conditions that are asked for, so that the indices are used. */
 static void filter_text(const struct history_filter *f, char *ret, size_t size)
 {
+    const char *order = f->oldest_first ? "ASC" : "DESC";
+    char page[100] = "";
+    if (f->before_id > 0)
+        snprintf(page, sizeof page,
+                 " AND (t_onset_ns, id) %s (SELECT t_onset_ns, id FROM event WHERE id = ?9)",
+                 f->oldest_first ? ">" : "<");
     snprintf(ret, size,
-             COLUMNS " WHERE t_onset_ns >= ?5 AND t_onset_ns < ?6 AND id < ?9%s%s%s%s%s%s"
+             COLUMNS " WHERE t_onset_ns >= ?5 AND t_onset_ns < ?6%s%s%s%s%s%s%s"
                      " ORDER BY t_onset_ns %s, id %s LIMIT ?10",
-             f->kind != HISTORY_ANY ? " AND kind = ?1" : "",
+             page, f->kind != HISTORY_ANY ? " AND kind = ?1" : "",
              f->label != NULL ? " AND label = ?2 COLLATE NOCASE" : "",
              f->stream != NULL ? " AND stream = ?3" : "",
              f->text != NULL ? " AND (label LIKE ?4 ESCAPE '\\' OR note LIKE ?4 ESCAPE '\\')" : "",
              f->p_min > 0 ? " AND p_peak >= ?7" : "", f->favourites ? " AND favourite = ?8" : "",
-             f->oldest_first ? "ASC" : "DESC", f->oldest_first ? "ASC" : "DESC");
+             order, order);
 }
 
 int history_query(struct history *h, const struct history_filter *filter, history_take_row *take,

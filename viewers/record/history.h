@@ -26,7 +26,7 @@ void history_close(struct history *history); /* takes NULL */
 
 enum history_kind { HISTORY_ANY, HISTORY_EVENT, HISTORY_CONTINUOUS };
 
-/* All zeros asks for everything, newest first. */
+/* All zeros asks for everything, by onset, newest first. */
 struct history_filter {
     enum history_kind kind;
     const char *label;      /* exactly, but for case; NULL: any */
@@ -35,7 +35,7 @@ struct history_filter {
     int64_t from_ns, to_ns; /* of the onset, [from, to); 0: no limit */
     double p_min;           /* of p_peak; continuous rows have none and fail any above 0 */
     bool favourites;        /* only these */
-    int64_t before_id;      /* ids below it, to go on where a page ended; 0: from the newest */
+    int64_t before_id;      /* go on after this row, where a page ended; 0: from the beginning */
     bool oldest_first;
     int limit; /* rows at most; 0: all */
 };
