@@ -15,8 +15,19 @@ struct keep {
     struct retention *retention;
 };
 
-/* All or nothing; tally (may be NULL) is counted with the row. */
-int keep_snippet_files(struct keep *keep, const struct snippet *snippet,
-                       const struct store_tally *tally, struct error *error);
+enum { KEEP_MOST = 16 };
+
+struct keep_result {
+    int code; /* 0: it is kept */
+    struct error error;
+};
+
+/* So many snippets at once, [n], n <= KEEP_MOST: the disk is flushed once for all. Each is kept
+ * with all its files and counted, or leaves nothing. */
+void keep_snippets(struct keep *keep, const struct snippet *const *snippets, size_t n,
+                   struct keep_result *ret);
+
+/* The count of an event of the snippet's. */
+struct store_tally keep_tally(const struct snippet *snippet, enum store_outcome outcome);
 
 #endif

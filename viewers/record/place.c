@@ -175,6 +175,8 @@ static int is_free(const struct place *p, const char *stem)
         snprintf(file, sizeof file, "%s%s", stem, endings[i]);
         if (path_of(p, file, path) < 0 || access(path, F_OK) == 0)
             return 0;
+        if (incoming_of(p, file, path) < 0 || access(path, F_OK) == 0)
+            return 0; /* of one that is written together with this */
     }
     return 1;
 }
@@ -242,14 +244,21 @@ int place_write(struct place *p, const char *file, const void *data, size_t size
         return error_set(error, ENAMETOOLONG, "%s/%s: the path is too long", p->dir, file);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     int code = fd < 0 ? -errno : write_all(fd, data, size);
-    if (code == 0 && fsync(fd) < 0)
-        code = -errno;
-    if (fd >= 0 && close(fd) < 0 && code == 0)
-        code = -errno;
     if (code == 0)
-        return 0;
+        return fd;
+    if (fd >= 0)
+        close(fd);
     unlink(path);
     return error_set(error, -code, "%s: cannot be written: %s", path, strerror(-code));
+}
+
+int place_flush(const struct place *p, int fd, struct error *error)
+{
+    int code = fsync(fd) < 0 ? errno : 0;
+    if (close(fd) < 0 && code == 0)
+        code = errno;
+    return code == 0 ? 0
+                     : error_set(error, code, "%s: cannot be written: %s", p->dir, strerror(code));
 }
 
 int place_move(struct place *p, const char *file, struct error *error)

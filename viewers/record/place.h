@@ -30,9 +30,12 @@ void place_commit_end(struct place *place);
 int place_stem(struct place *place, int64_t t_first_ns, const char *stream, const char *label,
                uint64_t number, char ret[PLACE_FILE_BYTES], struct error *error);
 
-/* Writes incoming/NAME of file (a path below the directory) and flushes it to the disk. */
+/* Writes incoming/NAME of file (a path below the directory). Returns its descriptor, for
+ * place_flush: where many files are written before the first is flushed, the disk is asked once. */
 int place_write(struct place *place, const char *file, const void *data, size_t size,
                 struct error *error);
+/* Flushes what was written to the disk, and closes it. */
+int place_flush(const struct place *place, int fd, struct error *error);
 /* Moves it to its place. */
 int place_move(struct place *place, const char *file, struct error *error);
 /* Flushes the directory that file is in. */

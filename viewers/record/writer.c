@@ -69,22 +69,10 @@ static void add_tally(struct writer *w, const struct store_tally *t)
         w->tallies[w->n_tallies++] = *t;
 }
 
-static struct store_tally tally_of(const char *stream, const char *label, int64_t t_ns,
-                                   enum store_outcome outcome)
+static void count(struct writer *w, const struct store_tally *tally)
 {
-    struct store_tally t = {.hour = t_ns / 3600000000000 * 3600};
-    snprintf(t.stream, sizeof t.stream, "%s", stream);
-    snprintf(t.label, sizeof t.label, "%s", label);
-    t.n[outcome] = 1;
-    return t;
-}
-
-static void count(struct writer *w, const char *stream, const char *label, int64_t t_ns,
-                  enum store_outcome outcome)
-{
-    struct store_tally t = tally_of(stream, label, t_ns, outcome);
     pthread_mutex_lock(&w->lock);
-    add_tally(w, &t);
+    add_tally(w, tally);
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
@@ -92,7 +80,11 @@ static void count(struct writer *w, const char *stream, const char *label, int64
 void writer_tally(struct writer *w, const char *stream, const char *label, int64_t t_onset_ns,
                   enum store_outcome outcome)
 {
-    count(w, stream, label, t_onset_ns, outcome);
+    struct store_tally t = {.hour = t_onset_ns / 3600000000000 * 3600};
+    snprintf(t.stream, sizeof t.stream, "%s", stream);
+    snprintf(t.label, sizeof t.label, "%s", label);
+    t.n[outcome] = 1;
+    count(w, &t);
 }
 
 /* The queue */
@@ -106,13 +98,22 @@ static void free_work(struct work *work)
     free(work);
 }
 
+static void free_list(struct work *list)
+{
+    for (struct work *next; list != NULL; list = next) {
+        next = list->next;
+        free_work(list);
+    }
+}
+
 static void drop_snippet(struct writer *w, const struct snippet *s)
 {
     pthread_mutex_lock(&w->lock);
     w->state.dropped++;
     pthread_mutex_unlock(&w->lock);
+    struct store_tally tally = keep_tally(s, STORE_DROPPED);
     if (!s->continuous)
-        count(w, s->stream, s->label, s->t_onset_ns, STORE_DROPPED);
+        count(w, &tally);
 }
 
 /* False: too much waits. */
@@ -188,20 +189,27 @@ static void tell_problem(struct writer *w, const struct error *error)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void keep_snippet(struct writer *w, const struct snippet *s)
+/* list: snippets, KEEP_MOST at most. */
+static void keep_all(struct writer *w, struct work *list)
 {
-    struct error error;
-    struct store_tally tally = tally_of(s->stream, s->label, s->t_onset_ns, STORE_KEPT);
+    const struct snippet *snippets[KEEP_MOST];
+    struct keep_result results[KEEP_MOST];
     struct keep keep = {w->settings, &w->place, w->store, &w->retention};
-    if (keep_snippet_files(&keep, s, s->continuous ? NULL : &tally, &error) < 0) {
-        tell_problem(w, &error);
-        drop_snippet(w, s);
-        return;
+    size_t n = 0;
+    for (struct work *at = list; at != NULL; at = at->next)
+        snippets[n++] = at->snippet;
+    if (n > 0)
+        keep_snippets(&keep, snippets, n, results);
+    for (size_t i = 0; i < n; i++) {
+        tell_problem(w, results[i].code < 0 ? &results[i].error : NULL);
+        if (results[i].code < 0) {
+            drop_snippet(w, snippets[i]);
+            continue;
+        }
+        pthread_mutex_lock(&w->lock);
+        w->state.kept++;
+        pthread_mutex_unlock(&w->lock);
     }
-    pthread_mutex_lock(&w->lock);
-    w->state.kept++;
-    w->state.problem[0] = '\0';
-    pthread_mutex_unlock(&w->lock);
 }
 
 static int do_small(struct writer *w, const struct work *work, struct error *error)
@@ -267,8 +275,30 @@ static void do_chores(struct writer *w)
         tell_problem(w, &error);
 }
 
-/* Takes the small work before the first snippet, or that snippet. False: nothing is left to do. */
-static bool take_work(struct writer *w, struct work **ret_small, struct work **ret_snippet,
+/* From the queue: work of the kind that is first there (snippets or other), `most` at most. */
+static struct work *take_list(struct writer *w, bool snippets, size_t most)
+{
+    struct work *list = NULL, **at = &list;
+    for (size_t n = 0; n < most && w->first != NULL && (w->first->kind == WORK_SNIPPET) == snippets;
+         n++) {
+        *at = w->first;
+        w->first = w->first->next;
+        (*at)->next = NULL;
+        if (snippets) {
+            w->n_snippets--;
+            w->waiting_bytes -= (*at)->snippet->size_bytes;
+        } else {
+            w->n_small--;
+        }
+        at = &(*at)->next;
+    }
+    if (w->first == NULL)
+        w->last = &w->first;
+    return list;
+}
+
+/* Takes the small work before the first snippets, or those. False: nothing is left to do. */
+static bool take_work(struct writer *w, struct work **ret_small, struct work **ret_snippets,
                       struct store_tally *tallies, size_t *ret_n)
 {
     struct timespec until;
@@ -277,27 +307,12 @@ static bool take_work(struct writer *w, struct work **ret_small, struct work **r
     pthread_mutex_lock(&w->lock);
     if (w->first == NULL && !w->ended)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
-    *ret_small = *ret_snippet = NULL;
-    struct work **at = ret_small;
-    while (w->first != NULL && w->first->kind != WORK_SNIPPET) {
-        *at = w->first;
-        w->first = w->first->next;
-        (*at)->next = NULL;
-        at = &(*at)->next;
-        w->n_small--;
-    }
-    if (*ret_small == NULL && w->first != NULL) {
-        *ret_snippet = w->first;
-        w->first = w->first->next;
-        w->n_snippets--;
-        w->waiting_bytes -= (*ret_snippet)->snippet->size_bytes;
-    }
-    if (w->first == NULL)
-        w->last = &w->first;
+    *ret_small = take_list(w, false, QUEUE_SMALL);
+    *ret_snippets = *ret_small == NULL ? take_list(w, true, KEEP_MOST) : NULL;
     *ret_n = w->n_tallies;
     memcpy(tallies, w->tallies, w->n_tallies * sizeof *tallies);
     w->n_tallies = 0;
-    bool more = *ret_small != NULL || *ret_snippet != NULL || !w->ended;
+    bool more = *ret_small != NULL || *ret_snippets != NULL || !w->ended;
     pthread_mutex_unlock(&w->lock);
     return more;
 }
@@ -309,7 +324,7 @@ static void *write_all(void *user)
     time_t chores = 0;
     bool more = tallies != NULL;
     while (more) {
-        struct work *small, *snippet;
+        struct work *small, *snippets;
         size_t n;
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -317,16 +332,11 @@ static void *write_all(void *user)
             do_chores(w);
             chores = now.tv_sec;
         }
-        more = take_work(w, &small, &snippet, tallies, &n);
+        more = take_work(w, &small, &snippets, tallies, &n);
         do_all_small(w, small, tallies, n);
-        if (snippet != NULL) {
-            keep_snippet(w, snippet->snippet);
-            free_work(snippet);
-        }
-        for (struct work *next; small != NULL; small = next) {
-            next = small->next;
-            free_work(small);
-        }
+        keep_all(w, snippets);
+        free_list(small);
+        free_list(snippets);
     }
     free(tallies);
     return NULL;

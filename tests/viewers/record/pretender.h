@@ -76,8 +76,8 @@ struct recorder {
     char history[240], config[240], log[240];
 };
 
-/* A new temporary directory in `parent` (NULL: /tmp) with a configuration: [focald] and, unless the
- * text has it, min_free = 0 are added. */
+/* A new temporary directory in `parent` (NULL: in memory) with a configuration: [focald] and,
+ * unless the text has it, min_free = 0 are added. */
 void recorder_prepare(struct recorder *r, const char *parent, const struct pretender *p,
                       const char *data, const char *config);
 void recorder_configure(struct recorder *r, const char *data, const char *config);
