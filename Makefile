@@ -6,7 +6,7 @@ BUILD ?= build
 MESON_FLAGS ?=
 BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
 	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libopenmpi-dev \
-	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsystemd-dev libzip-dev \
+	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsqlite3-dev libsystemd-dev libzip-dev \
 	libzmq3-dev
 TEST_PACKAGES = dbus jackd2 mandoc openmpi-bin pipewire pipewire-bin python3-zmq wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
