@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "viewers/record/blob.h"
 #include "viewers/record/flac.h"
@@ -171,8 +172,18 @@ static void move_and_commit(struct keep *k, const struct snippet *const *snippet
     place_commit_end(k->place);
 }
 
-void keep_snippets(struct keep *k, const struct snippet *const *snippets, size_t n,
-                   struct keep_result *results)
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What waits for the disk together; a kill loses it. */
+enum { MOMENT_MS = 200 };
+
+size_t keep_snippets(struct keep *k, const struct snippet *const *snippets, size_t n,
+                     struct keep_result *results)
 {
     struct set *sets = calloc(n, sizeof *sets);
     for (size_t i = 0; i < n; i++) {
@@ -182,11 +193,18 @@ void keep_snippets(struct keep *k, const struct snippet *const *snippets, size_t
             sets[i].fds[f] = -1;
     }
     if (sets == NULL)
-        return;
-    for (size_t i = 0; i < n; i++)
-        results[i].code = write_one(k, snippets[i], &sets[i], &results[i].error);
+        return n;
+    int64_t begin = now_ms();
+    size_t written = 0;
+    do {
+        results[written].code =
+            write_one(k, snippets[written], &sets[written], &results[written].error);
+        written++;
+    } while (written < n && now_ms() - begin < MOMENT_MS);
+    n = written;
     for (size_t i = 0; i < n; i++)
         results[i].code = flush_one(k, &sets[i], results[i].code, &results[i].error);
     move_and_commit(k, snippets, sets, n, results);
     free(sets);
+    return n;
 }

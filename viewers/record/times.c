@@ -47,7 +47,7 @@ static bool make(struct tm *tm, bool utc, int64_t *ret)
     /* the 31st of February is no date, though mktime takes it */
     if (t <= 0 || tm->tm_mon != before.tm_mon || tm->tm_mday != before.tm_mday)
         return false;
-    *ret = (int64_t)t * ns;
+    *ret = t < INT64_MAX / ns ? (int64_t)t * ns : INT64_MAX;
     return true;
 }
 

@@ -195,11 +195,11 @@ static void keep_all(struct writer *w, struct work *list)
     const struct snippet *snippets[KEEP_MOST];
     struct keep_result results[KEEP_MOST];
     struct keep keep = {w->settings, &w->place, w->store, &w->retention};
-    size_t n = 0;
+    size_t n = 0, done = 0;
     for (struct work *at = list; at != NULL; at = at->next)
         snippets[n++] = at->snippet;
-    if (n > 0)
-        keep_snippets(&keep, snippets, n, results);
+    while (done < n)
+        done += keep_snippets(&keep, snippets + done, n - done, results + done);
     for (size_t i = 0; i < n; i++) {
         tell_problem(w, results[i].code < 0 ? &results[i].error : NULL);
         if (results[i].code < 0) {
