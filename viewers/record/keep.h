@@ -22,10 +22,11 @@ struct keep_result {
     struct error error;
 };
 
-/* So many snippets at once, [n], n <= KEEP_MOST: the disk is flushed once for all. Each is kept
- * with all its files and counted, or leaves nothing. */
-void keep_snippets(struct keep *keep, const struct snippet *const *snippets, size_t n,
-                   struct keep_result *ret);
+/* The first of n snippets, n <= KEEP_MOST: those that are encoded within a moment, at least one;
+ * the disk is flushed once for all. Each is kept with all its files and counted, or leaves nothing.
+ * Returns how many. */
+size_t keep_snippets(struct keep *keep, const struct snippet *const *snippets, size_t n,
+                     struct keep_result *ret);
 
 /* The count of an event of the snippet's. */
 struct store_tally keep_tally(const struct snippet *snippet, enum store_outcome outcome);
