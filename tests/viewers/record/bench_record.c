@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The goal: 16 streams with every snippet kept, on one core, without loss. A publisher speaks 16
- * streams in real time as focald does (a hop of half a second, windows of five); each hears a sound
- * of two seconds every seven. The recorder is bound to one core. Its time on the processor is what
- * counts: the machine may be busy with other things. */
+ * streams in real time, in hops of 0.12 s (four times as many messages as focald sends); each hears
+ * a sound of two seconds every seven. The recorder is bound to one core, and writes to a real disk.
+ * What counts is its time on the processor, until the last snippet is kept: the machine may be busy
+ * with other things. */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,7 +72,9 @@ static void sixteen_streams_on_one_core(void **state)
     double heard_s = hops * hop_s, took_s = seconds() - start;
     for (int k = 0; k < STREAMS; k++)
         pretender_quiet(&p, k, 40);
-    recorder_wait(&r, "SELECT count(*) FROM event", events - STREAMS);
+    double patience = seconds() + 240;
+    while (recorder_number(&r, "SELECT count(*) FROM event") < events && seconds() < patience)
+        usleep(100000);
     double used = used_s(&r) - before;
     assert_int_equal(recorder_stop(&r), 0);
 
