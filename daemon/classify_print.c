@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "daemon/utf8.h"
+#include "base/utf8.h"
 
 void classify_top(const struct classified_clip *clip, int n_classes, int k,
                   struct classify_top *ret)

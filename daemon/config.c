@@ -10,7 +10,7 @@
 
 #include "base/memory.h"
 #include "daemon/config_files.h"
-#include "daemon/keys.h"
+#include "base/keys.h"
 #include "ipc/message.h"
 
 enum when { AT_RELOAD, AT_RESTART, LIVE };

@@ -1,71 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config_files.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/inifile.h"
 #include "daemon/version.h"
-
-struct reading {
-    config_take *take;
-    void *user;
-    FILE *file;
-    const char *path;
-    int line;
-    int code; /* the first mistake */
-    struct error *error;
-};
-
-/* inih reads through this, so that lines are counted and none is cut in two silently. */
-static char *read_line(char *text, int size, void *stream)
-{
-    struct reading *r = stream;
-    if (r->code < 0 || fgets(text, size, r->file) == NULL)
-        return NULL;
-    r->line++;
-    size_t n = strlen(text);
-    if (n + 1 == (size_t)size && text[n - 1] != '\n' && !feof(r->file))
-        r->code = error_set(r->error, EINVAL, "%s:%d: the line is longer than %d bytes", r->path,
-                            r->line, size - 2);
-    return text;
-}
-
-static int take_value(void *user, const char *section, const char *key, const char *value)
-{
-    struct reading *r = user;
-    char where[600];
-    if (r->code < 0)
-        return 0;
-    snprintf(where, sizeof where, "%s:%d", r->path, r->line);
-    r->code = r->take(r->user, where, section, key, value, r->error);
-    return r->code == 0;
-}
-
-int config_read_file(const char *path, config_take *take, void *user, struct error *error)
-{
-    struct reading r = {.take = take, .user = user, .path = path, .error = error};
-    r.file = fopen(path, "re");
-    if (r.file == NULL)
-        return error_set(error, errno, "%s: %s", path, strerror(errno));
-    struct stat st;
-    if (fstat(fileno(r.file), &st) == 0 && S_ISDIR(st.st_mode)) {
-        fclose(r.file);
-        return error_set(error, EISDIR, "%s is a directory; the configuration is a file", path);
-    }
-    int line = ini_parse_stream(read_line, &r, take_value, &r);
-    fclose(r.file);
-    if (r.code == 0 && line > 0)
-        r.code = error_set(error, EINVAL, "%s:%d: neither [section] nor key = value", path, line);
-    if (r.code == 0 && line < 0)
-        r.code = error_set(error, EIO, "%s: cannot be read", path);
-    return r.code;
-}
 
 static int take_key(void *config, const char *where, const char *section, const char *key,
                     const char *value, struct error *error)
@@ -75,31 +19,7 @@ static int take_key(void *config, const char *where, const char *section, const 
 
 static int read_file(struct config *config, const char *path, struct error *error)
 {
-    return config_read_file(path, take_key, config, error);
-}
-
-static int is_conf(const struct dirent *entry)
-{
-    const char *dot = strrchr(entry->d_name, '.');
-    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".conf") == 0;
-}
-
-/* DIR/(*.conf), by name. */
-static int read_directory(struct config *config, const char *dir, struct error *error)
-{
-    struct dirent **entries;
-    int r = 0, n = scandir(dir, &entries, is_conf, alphasort);
-    if (n < 0)
-        return 0;
-    for (int i = 0; i < n; i++) {
-        char path[2048];
-        int length = snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
-        if (r == 0 && (size_t)length < sizeof path)
-            r = read_file(config, path, error);
-        free(entries[i]);
-    }
-    free(entries);
-    return r;
+    return inifile_read(path, take_key, config, error);
 }
 
 static void user_path(char *ret, size_t size)
@@ -129,7 +49,7 @@ int config_read_files(struct config *config, const char *path, struct error *err
     }
     for (int i = 0; i < n && r == 0; i++) {
         snprintf(dir, sizeof dir, "%s.d", paths[i]);
-        r = read_directory(config, dir, error);
+        r = inifile_read_directory(dir, take_key, config, error);
     }
     return r;
 }

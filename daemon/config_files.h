@@ -5,13 +5,6 @@
 
 #include "daemon/config.h"
 
-/* Takes one key of a file. where: "FILE:LINE" */
-typedef int config_take(void *user, const char *where, const char *section, const char *key,
-                        const char *value, struct error *error);
-
-/* All keys of one INI file, until `take` fails. -ENOENT where there is none. */
-int config_read_file(const char *path, config_take *take, void *user, struct error *error);
-
 /* The standard files, or `path` and path.d/. A missing standard file is none; a missing `path` is
  * an error. */
 int config_read_files(struct config *config, const char *path, struct error *error);

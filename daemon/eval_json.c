@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/eval_csv.h"
 #include "daemon/reject_report.h"
 #include "daemon/reject_write.h"
-#include "daemon/utf8.h"
 
 static int put(json_t *to, const char *key, json_t *value)
 {

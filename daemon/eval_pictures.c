@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "daemon/colormap.h"
-#include "daemon/draw.h"
+#include "base/colormap.h"
+#include "base/draw.h"
 #include "daemon/eval_plot.h"
 
 /* pixels */

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "daemon/draw.h"
+#include "base/draw.h"
 
 static const double line_inks[PLOT_MAX_SERIES][3] = {
     {0.16, 0.32, 0.60}, {0.88, 0.56, 0.10}, {0.20, 0.55, 0.40}};

@@ -6,7 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/timeline.h"
-#include "daemon/utf8.h"
+#include "base/utf8.h"
 
 static uint64_t resident_bytes(void)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "daemon/draw.h"
+#include "base/draw.h"
 #include "daemon/picture_draw.h"
 
 struct picture {

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "daemon/colormap.h"
-#include "daemon/draw.h"
+#include "base/colormap.h"
+#include "base/draw.h"
 
 /* pixels */
 enum {

@@ -9,7 +9,7 @@
 
 #include "daemon/eval_progress.h"
 #include "daemon/modes.h"
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "daemon/options.h"
 #include "daemon/reject_pool.h"
 #include "daemon/reject_report.h"

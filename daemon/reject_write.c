@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "model/json_values.h"
 #include "model/model_internal.h"
 #include "model/text_file.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "daemon/config_files.h"
-#include "daemon/keys.h"
+#include "base/inifile.h"
+#include "base/keys.h"
 
 #define FIELD(field) offsetof(struct train_config, field), sizeof(((struct train_config *)0)->field)
 #define SET(field)                                                                                 \
@@ -202,7 +202,7 @@ static int take_key(void *config, const char *where, const char *section, const 
 
 int train_config_read(struct train_config *config, const char *path, struct error *error)
 {
-    return config_read_file(path, take_key, config, error);
+    return inifile_read(path, take_key, config, error);
 }
 
 struct setting {

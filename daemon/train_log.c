@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "model/text_file.h"
 #include "model/weights/safetensors_write.h"
 

@@ -15,7 +15,7 @@
 
 #include "base/memory.h"
 #include "daemon/eval_pool.h"
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "daemon/stop.h"
 #include "daemon/train_batches.h"
 #include "daemon/train_curves.h"

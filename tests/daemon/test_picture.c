@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
-#include "daemon/colormap.h"
+#include "base/colormap.h"
 #include "daemon/picture.h"
-#include "daemon/utf8.h"
+#include "base/utf8.h"
 
 enum { RATE = 16000, FRAMES = 431, BINS = 513 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Keys of configurations: each is a row of a table that says where it stands, what it may be, what
  * it is by default, and which field of a struct it fills. */
-#ifndef FOCALD_DAEMON_KEYS_H
-#define FOCALD_DAEMON_KEYS_H
+#ifndef FOCALD_BASE_KEYS_H
+#define FOCALD_BASE_KEYS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +16,8 @@ enum key_kind {
     KIND_INTEGER,
     KIND_NUMBER,  /* double, as the rest: */
     KIND_SECONDS, /* "0.5 s", "500 ms", "0.5" */
+    KIND_SPAN,    /* seconds: "30 days", "12 h", "5 min", as KIND_SECONDS too */
+    KIND_BYTES,   /* "10 GB", "500 MB", "1024" */
     KIND_DBFS,    /* "-60 dBFS", "-60" */
     KIND_HOP,     /* int: "43 frames", "0.5 s" */
     KIND_DELAY,   /* "hop" (-1), or seconds */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A file that appears under its name only when it is whole: it is written under a temporary name in
  * the same directory and renamed. */
-#ifndef FOCALD_DAEMON_NEWFILE_H
-#define FOCALD_DAEMON_NEWFILE_H
+#ifndef FOCALD_BASE_NEWFILE_H
+#define FOCALD_BASE_NEWFILE_H
 
 #include <limits.h>
 

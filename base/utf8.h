@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * File names are bytes; JSON and pictures take UTF-8 only. */
-#ifndef FOCALD_DAEMON_UTF8_H
-#define FOCALD_DAEMON_UTF8_H
+#ifndef FOCALD_BASE_UTF8_H
+#define FOCALD_BASE_UTF8_H
 
 #include <stddef.h>
 

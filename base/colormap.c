@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/colormap.h"
+#include "base/colormap.h"
 
 enum { STEPS = 10 };
 

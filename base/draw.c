@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/draw.h"
+#include "base/draw.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/newfile.h"
-#include "daemon/utf8.h"
+#include "base/newfile.h"
+#include "base/utf8.h"
 
 const double draw_dark[3] = {0.13, 0.14, 0.17}, draw_faint[3] = {0.42, 0.44, 0.48};
 

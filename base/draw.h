@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What all our pictures are drawn with: inks, text, ticks, and a PNG that appears whole or not at
  * all. */
-#ifndef FOCALD_DAEMON_DRAW_H
-#define FOCALD_DAEMON_DRAW_H
+#ifndef FOCALD_BASE_DRAW_H
+#define FOCALD_BASE_DRAW_H
 
 #include <cairo.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/keys.h"
+#include "base/keys.h"
 
 #include <errno.h>
 #include <math.h>
@@ -35,6 +35,43 @@ static bool parse_seconds(const char *text, double *ret)
     else if (strcmp(unit, "s") != 0 && *unit != '\0')
         return false;
     return true;
+}
+
+struct unit {
+    const char *name;
+    double size;
+};
+
+static const struct unit spans[] = {
+    {"", 1},      {"ms", 1e-3},   {"s", 1},        {"min", 60},       {"h", 3600},
+    {"d", 86400}, {"day", 86400}, {"days", 86400}, {"weeks", 604800}, {"years", 365.25 * 86400},
+};
+static const struct unit sizes[] = {{"", 1},     {"B", 1},    {"kB", 1e3}, {"KB", 1e3},
+                                    {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
+
+/* A number with one of the units: [n] */
+static bool parse_unit(const char *text, const struct unit *units, size_t n, double *ret)
+{
+    const char *name;
+    if (!split_number(text, ret, &name))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, units[i].name) == 0) {
+            *ret *= units[i].size;
+            return true;
+        }
+    return false;
+}
+
+/* In the largest unit that leaves a number of at least 1. */
+static void unit_text(double value, const struct unit *units, size_t n, char *ret, size_t size)
+{
+    const struct unit *best = &units[0];
+    for (size_t i = 1; i < n; i++)
+        if (units[i].size <= value && units[i].size > best->size)
+            best = &units[i];
+    snprintf(ret, size, "%.9g%s%s", value / best->size, best->name[0] != '\0' ? " " : "",
+             best->name);
 }
 
 static bool parse_hop(const char *text, double *ret)
@@ -100,6 +137,18 @@ void key_allowed(const struct key *k, char *ret, size_t size)
         snprintf(ret, size, "a time from %g s to %g s, as in \"0.5 s\" or \"500 ms\"", k->from,
                  k->to);
         return;
+    case KIND_SPAN:
+    case KIND_BYTES: {
+        char from[48], to[48];
+        const struct unit *units = k->kind == KIND_SPAN ? spans : sizes;
+        size_t n = k->kind == KIND_SPAN ? ARRAY_LEN(spans) : ARRAY_LEN(sizes);
+        unit_text(k->from, units, n, from, sizeof from);
+        unit_text(k->to, units, n, to, sizeof to);
+        snprintf(ret, size, "%s from %s to %s, as in %s",
+                 k->kind == KIND_SPAN ? "a time" : "a size", from, to,
+                 k->kind == KIND_SPAN ? "\"30 days\" or \"12 h\"" : "\"10 GB\"");
+        return;
+    }
     case KIND_DBFS:
         snprintf(ret, size, "a level from %g dBFS to %g dBFS", k->from, k->to);
         return;
@@ -149,6 +198,10 @@ bool key_set(const struct key *k, void *base, const char *text)
         return parse_plain(text, "dBFS", &value) && set_number(k, field, value);
     case KIND_SECONDS:
         return parse_seconds(text, &value) && set_number(k, field, value);
+    case KIND_SPAN:
+        return parse_unit(text, spans, ARRAY_LEN(spans), &value) && set_number(k, field, value);
+    case KIND_BYTES:
+        return parse_unit(text, sizes, ARRAY_LEN(sizes), &value) && set_number(k, field, value);
     case KIND_HOP:
         return parse_hop(text, &value) && set_number(k, field, value);
     case KIND_DELAY:
@@ -189,6 +242,12 @@ void key_text(const struct key *k, const void *base, char *ret, size_t size)
         return;
     case KIND_SECONDS:
         snprintf(ret, size, "%.9g s", *(const double *)field);
+        return;
+    case KIND_SPAN:
+        unit_text(*(const double *)field, spans, ARRAY_LEN(spans), ret, size);
+        return;
+    case KIND_BYTES:
+        unit_text(*(const double *)field, sizes, ARRAY_LEN(sizes), ret, size);
         return;
     case KIND_DBFS:
         snprintf(ret, size, "%.9g dBFS", *(const double *)field);

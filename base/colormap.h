@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Colours for values: perceptually even, readable with every kind of colour vision, and in grey. */
-#ifndef FOCALD_DAEMON_COLORMAP_H
-#define FOCALD_DAEMON_COLORMAP_H
+#ifndef FOCALD_BASE_COLORMAP_H
+#define FOCALD_BASE_COLORMAP_H
 
 #include <stdint.h>
 

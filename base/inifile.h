@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reads INI files, with errors that name file and line. */
+#ifndef FOCALD_BASE_INIFILE_H
+#define FOCALD_BASE_INIFILE_H
+
+#include "base/error.h"
+
+/* Takes one key of a file. where: "FILE:LINE" */
+typedef int inifile_take(void *user, const char *where, const char *section, const char *key,
+                         const char *value, struct error *error);
+
+/* All keys of one INI file, until `take` fails. -ENOENT where there is none. */
+int inifile_read(const char *path, inifile_take *take, void *user, struct error *error);
+
+/* The files DIR/(*.conf), by name. 0 where there is no DIR. */
+int inifile_read_directory(const char *dir, inifile_take *take, void *user, struct error *error);
+
+#endif

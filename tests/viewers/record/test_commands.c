@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What was kept is found again: query, show, play, export, stats, verify, favourite, note, delete,
+ * and the same through history.h. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zip.h>
+
+#include <cmocka.h>
+
+#include "tests/viewers/record/pretender.h"
+#include "viewers/record/history.h"
+
+static struct pretender p;
+static struct recorder r;
+
+/* Two streams; in s0 a dog, a rooster and a dog, in s1 rain. */
+static int record_some(void **state)
+{
+    char dir[] = "/tmp/pretender-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    pretender_start(&p, dir, 2);
+    recorder_prepare(&r, NULL, &p, NULL, "[record]\nlead = 0.2 s\ntail = 0.1 s\n");
+    recorder_start(&r, 0);
+    pretender_wait(&p);
+    pretender_sound(&p, 0, DOG, 0.9, 6);
+    pretender_sound(&p, 0, ROOSTER, 0.7, 6);
+    pretender_sound(&p, 0, DOG, 0.65, 6);
+    pretender_sound(&p, 1, RAIN, 0.8, 6);
+    recorder_wait(&r, "SELECT count(*) FROM event", 4);
+    recorder_wait(&r, "SELECT sum(kept) FROM tally", 4);
+    return recorder_stop(&r);
+}
+
+static int clean_up(void **state)
+{
+    char command[300];
+    pretender_stop(&p);
+    recorder_clean(&r);
+    snprintf(command, sizeof command, "rm -rf '%s'", p.dir);
+    return system(command);
+}
+
+static int lines(const char *text)
+{
+    int n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+static void must_list(int n, const char *command)
+{
+    int status;
+    char *text = recorder_run(&r, &status, "query --json %s", command);
+    if (status != 0 || lines(text) != n)
+        fail_msg("query %s: %d lines, not %d:\n%s", command, lines(text), n, text);
+    free(text);
+}
+
+static void query_finds_by_label_time_stream_and_probability(void **state)
+{
+    must_list(4, "");
+    must_list(2, "--label dog");
+    must_list(2, "-l DOG");
+    must_list(0, "--label dogs");
+    must_list(1, "--stream s1");
+    must_list(2, "--min-p 0.75");
+    must_list(1, "--label dog --min-p 0.75 --stream s0");
+    must_list(3, "-n 3");
+    must_list(4, "--since '10 min'");
+    must_list(0, "--until '10 min'");
+    must_list(0, "--since 2999-01-01");
+    must_list(4, "--since 2020-01-01T00:00:00Z");
+    must_list(2, "--text oo --text o --label dog");
+    must_list(0, "--text %");
+    must_list(0, "--kind continuous");
+    must_list(0, "--label \"' OR 1=1 --\"");
+}
+
+static void query_prints_what_programs_read(void **state)
+{
+    char *text = recorder_run(&r, NULL, "query --json --label rooster");
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "stream")), "s0");
+    assert_true(json_integer_value(json_object_get(json, "count")) > 0);
+    json_decref(json);
+    free(text);
+    text = recorder_run(&r, NULL, "query --csv");
+    assert_int_equal(lines(text), 5);
+    assert_int_equal(strncmp(text, "id,kind,stream,label,p_peak,", 28), 0);
+    free(text);
+}
+
+static void mistakes_are_named(void **state)
+{
+    static const struct {
+        const char *command, *says;
+        int status;
+    } cases[] = {
+        {"", "no command given", 2},
+        {"record", "no such command", 2},
+        {"query --labl x", "no such option", 2},
+        {"query extra", "one word too many", 2},
+        {"query --min-p 2", "must be from 0 to 1", 2},
+        {"query --since 2026-02-31", "no time", 2},
+        {"show", "needs a word more", 2},
+        {"show x", "no snippet's number", 2},
+        {"show 99", "no such snippet", 1},
+        {"play --csv 1", "does not take --csv", 2},
+        {"delete 99", "no such snippet", 1},
+        {"export", "name a zip file", 2},
+        {"export --label none /tmp/none.zip", "nothing to export", 1},
+        {"--dir /nonexistent query", "no history there", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status;
+        char *text = recorder_run(&r, &status, "%s", cases[i].command);
+        if (status != cases[i].status || strstr(text, cases[i].says) == NULL || lines(text) != 1)
+            fail_msg("%s: %d %s", cases[i].command, status, text);
+        free(text);
+    }
+}
+
+static void mistakes_in_the_configuration_name_line_and_mend(void **state)
+{
+    static const struct {
+        const char *config, *says;
+    } cases[] = {
+        {"[record]\nled = 3 s\n", ":6: unknown key \"led\" in [record]; did you mean \"lead\""},
+        {"[record]\nlead = soon\n", ":6: lead = \"soon\" in [record]; allowed: a time from 0"},
+        {"[record]\nbits = 17\n", "allowed: one of 16 24"},
+        {"[label]\nprivate = yes\n", "a label has 1 to 127 bytes"},
+        {"[retention]\nmax_size = much\n", "allowed: a size from 0 to 1000 TB"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status;
+        recorder_configure(&r, p.data, cases[i].config);
+        char *text = recorder_run(&r, &status, "query");
+        if (status != 1 || strstr(text, cases[i].says) == NULL)
+            fail_msg("%s: %d %s", cases[i].config, status, text);
+        free(text);
+    }
+    recorder_configure(&r, p.data, "");
+}
+
+static void export_writes_clips_pictures_and_a_table(void **state)
+{
+    char path[300];
+    int status, number;
+    snprintf(path, sizeof path, "%s/out.zip", r.dir);
+    free(recorder_run(&r, &status, "export --label dog %s", path));
+    assert_int_equal(status, 0);
+    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &number);
+    assert_non_null(zip);
+    assert_int_equal(zip_get_num_entries(zip, 0), 2 * 3 + 1);
+    assert_true(zip_name_locate(zip, "events.csv", 0) >= 0);
+    char *input = recorder_text(&r, "SELECT input_file FROM event WHERE label = 'dog'");
+    assert_true(zip_name_locate(zip, input, 0) >= 0);
+    free(input);
+    zip_discard(zip);
+    char *again = recorder_run(&r, &status, "export %s", path);
+    assert_int_equal(status, 1);
+    assert_non_null(strstr(again, "is there already"));
+    free(again);
+}
+
+/* A label track's times fit the file that the label is of. */
+static void the_label_track_fits_the_clip(void **state)
+{
+    char path[300], line[200];
+    double begin, end;
+    char label[64];
+    snprintf(path, sizeof path, "%s/labels.txt", r.dir);
+    free(recorder_run(&r, NULL, "export --label rooster --audacity %s", path));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    assert_int_equal(sscanf(line, "%lf\t%lf\t%63[^\n]", &begin, &end, label), 3);
+    assert_string_equal(label, "rooster 70%");
+    assert_true(begin >= 0.2 - 1e-6 && begin <= 0.2 + 1e-6); /* the lead */
+    double length = 6.0 * PRETENDER_HOP / 16000;
+    assert_true(end - begin >= length - 1e-5 && end - begin <= length + 1e-5);
+    assert_null(fgets(line, sizeof line, file));
+    fclose(file);
+}
+
+static void play_gives_the_file_to_the_player(void **state)
+{
+    int status;
+    char *input = recorder_text(&r, "SELECT input_file FROM event WHERE id = 1");
+    char *audio = recorder_text(&r, "SELECT audio_file FROM event WHERE id = 1");
+    char *text = recorder_run(&r, &status, "play 1 --player 'echo playing'");
+    assert_int_equal(status, 0);
+    assert_true(strncmp(text, "playing ", 8) == 0 && strstr(text, input) != NULL);
+    free(text);
+    text = recorder_run(&r, &status, "play 1 --interpretation --player echo");
+    assert_non_null(strstr(text, audio));
+    free(text);
+    text = recorder_run(&r, &status, "play 1 --player false");
+    assert_int_equal(status, 1);
+    free(text);
+    free(input);
+    free(audio);
+}
+
+static void stats_count_by_hour_and_label(void **state)
+{
+    char path[300];
+    int status;
+    unsigned char head[8] = {0};
+    char *text = recorder_run(&r, &status, "stats --csv");
+    assert_int_equal(lines(text), 4);
+    assert_non_null(strstr(text, "\ndog,"));
+    assert_non_null(strstr(text, ",2,2,0,0,0\r\n"));
+    free(text);
+    snprintf(path, sizeof path, "%s/stats.png", r.dir);
+    free(recorder_run(&r, &status, "stats --png %s", path));
+    assert_int_equal(status, 0);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(head, 1, 8, file), 8);
+    fclose(file);
+    assert_memory_equal(head, "\x89PNG\r\n\x1a\n", 8);
+}
+
+static void favourites_and_notes_stay(void **state)
+{
+    must_list(0, "--favourites");
+    free(recorder_run(&r, NULL, "favourite 1 3"));
+    must_list(2, "--favourites");
+    free(recorder_run(&r, NULL, "favourite 3 --off"));
+    must_list(1, "--favourites");
+    free(recorder_run(&r, NULL, "note 2 'the neighbour''s'"));
+    must_list(1, "--text neighbour");
+    free(recorder_run(&r, NULL, "note 2 ''"));
+    must_list(0, "--text neighbour");
+}
+
+/* history.h */
+
+static int count_row(void *user, const struct history_row *row)
+{
+    int64_t *ids = user;
+    ids[++ids[0]] = row->id;
+    return 0;
+}
+
+static int keep_count(void *user, const struct history_count *c)
+{
+    struct history_count *ret = user;
+    *ret = *c;
+    ret->label = ret->stream = ret->day = NULL;
+    return 0;
+}
+
+static int count_one(void *user, const struct history_span *span)
+{
+    ++*(int *)user;
+    return span->t_to_ns >= span->t_from_ns ? 0 : -1;
+}
+
+static void viewers_page_and_count_through_history_h(void **state)
+{
+    struct history *h;
+    struct error error;
+    struct history_filter filter = {.limit = 3};
+    int64_t ids[10] = {0}, rest[10] = {0};
+    char path[600];
+    if (history_open(&h, r.history, &error) < 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(history_query(h, &filter, count_row, ids, &error), 0);
+    assert_int_equal(ids[0], 3);
+    filter.before_id = ids[3];
+    assert_int_equal(history_query(h, &filter, count_row, rest, &error), 0);
+    assert_int_equal(rest[0], 1);
+    assert_int_equal(ids[1] + ids[2] + ids[3] + rest[1], 1 + 2 + 3 + 4);
+
+    struct history_count count;
+    filter = (struct history_filter){.label = "dog"};
+    assert_int_equal(history_counts(h, HISTORY_BY_DAY, &filter, keep_count, &count, &error), 0);
+    assert_int_equal(count.heard, 2);
+    assert_int_equal(count.kept, 2);
+    int spans = 0;
+    assert_int_equal(history_listening(h, NULL, count_one, &spans, &error), 0);
+    assert_int_equal(spans, 2);
+
+    assert_int_equal(history_path(h, "../etc/passwd", path, sizeof path, &error), -EINVAL);
+    assert_int_equal(history_path(h, "clips/../../x", path, sizeof path, &error), -EINVAL);
+    assert_int_equal(history_path(h, "/etc/passwd", path, sizeof path, &error), -EINVAL);
+    assert_int_equal(history_path(h, "clips/x", path, sizeof path, &error), 0);
+    history_close(h);
+    assert_int_equal(history_open(&h, "/nonexistent", &error), -ENOENT);
+}
+
+static void damage(const char *sql, const char *says)
+{
+    char command[800];
+    int status;
+    char *file = recorder_text(&r, sql);
+    snprintf(command, sizeof command, "f='%s/%s'; cp \"$f\" '%s/saved'; truncate -s -100 \"$f\"",
+             r.history, file, r.dir);
+    assert_int_equal(system(command), 0);
+    char *text = recorder_run(&r, &status, "verify");
+    if (status != 1 || strstr(text, says) == NULL)
+        fail_msg("%s is damaged, and verify says %d %s", file, status, text);
+    free(text);
+    snprintf(command, sizeof command, "mv '%s/saved' '%s/%s'", r.dir, r.history, file);
+    assert_int_equal(system(command), 0);
+    free(file);
+}
+
+static void verify_finds_every_damage(void **state)
+{
+    char command[800];
+    int status;
+    recorder_must_be_whole(&r);
+    damage("SELECT input_file FROM event WHERE id = 2", "2: ");
+    damage("SELECT audio_file FROM event WHERE id = 3", "3: ");
+    damage("SELECT picture_file FROM event WHERE id = 4", "4: ");
+    damage("SELECT thumb_file FROM event WHERE id = 1", "1: ");
+    recorder_must_be_whole(&r);
+    snprintf(command, sizeof command,
+             "cd '%s/clips/'* && touch 20260101T000000.000Z_x_y_1.png && touch mine.txt",
+             r.history);
+    assert_int_equal(system(command), 0);
+    char *text = recorder_run(&r, &status, "verify");
+    assert_int_equal(status, 1);
+    assert_non_null(strstr(text, "_x_y_1.png: no row has it; the recorder removes it"));
+    assert_non_null(strstr(text, "mine.txt: no row has it\n"));
+    free(text);
+}
+
+/* It removes what is its own and nothing else. */
+static void the_next_start_mends(void **state)
+{
+    char command[800];
+    int status;
+    char *file = recorder_text(&r, "SELECT picture_file FROM event WHERE id = 4");
+    snprintf(command, sizeof command, "rm '%s/%s'", r.history, file);
+    assert_int_equal(system(command), 0);
+    pretender_drain(&p);
+    recorder_start(&r, 0);
+    pretender_wait(&p);
+    char *text = recorder_run(&r, &status, "verify");
+    assert_null(strstr(text, "_x_y_1.png"));
+    assert_non_null(strstr(text, "mine.txt"));
+    assert_null(strstr(text, "No such file"));
+    free(text);
+    assert_int_equal(recorder_number(&r, "SELECT picture_file IS NULL FROM event WHERE id = 4"), 1);
+    assert_int_equal(recorder_stop(&r), 0);
+    free(file);
+}
+
+static void delete_takes_row_and_files(void **state)
+{
+    char *file = recorder_text(&r, "SELECT input_file FROM event WHERE id = 1");
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", r.history, file);
+    assert_int_equal(access(path, F_OK), 0);
+    free(recorder_run(&r, NULL, "delete 1"));
+    must_list(3, "");
+    assert_int_not_equal(access(path, F_OK), 0);
+    free(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(query_finds_by_label_time_stream_and_probability),
+        cmocka_unit_test(query_prints_what_programs_read),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(mistakes_in_the_configuration_name_line_and_mend),
+        cmocka_unit_test(export_writes_clips_pictures_and_a_table),
+        cmocka_unit_test(the_label_track_fits_the_clip),
+        cmocka_unit_test(play_gives_the_file_to_the_player),
+        cmocka_unit_test(stats_count_by_hour_and_label),
+        cmocka_unit_test(favourites_and_notes_stay),
+        cmocka_unit_test(viewers_page_and_count_through_history_h),
+        cmocka_unit_test(verify_finds_every_damage),
+        cmocka_unit_test(the_next_start_mends),
+        cmocka_unit_test(delete_takes_row_and_files),
+    };
+    return cmocka_run_group_tests(tests, record_some, clean_up);
+}

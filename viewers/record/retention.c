@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "viewers/record/retention.h"
+
+#include <errno.h>
+
+enum { BATCH = 16 };
+
+int retention_count(struct retention *r, struct error *error)
+{
+    return store_size(r->store, &r->size_bytes, error);
+}
+
+int retention_age(struct retention *r, int64_t now_ns, struct error *error)
+{
+    if (r->settings->max_age_s <= 0)
+        return 0;
+    int64_t before = now_ns - (int64_t)(r->settings->max_age_s * 1e9), bytes;
+    if (before <= 0)
+        return 0;
+    int n;
+    do {
+        n = store_delete_oldest(r->store, BATCH, before, &bytes, error);
+        r->deleted += n > 0 ? (uint64_t)n : 0;
+        r->size_bytes -= n > 0 ? bytes : 0;
+    } while (n == BATCH);
+    return n < 0 ? n : store_forget_losses(r->store, before, error);
+}
+
+/* Bytes that are still to go, 0 when there is room; *ret_what: which limit it is. */
+static int missing(const struct retention *r, int64_t more, double *ret, const char **ret_what,
+                   struct error *error)
+{
+    uint64_t free_bytes;
+    int code = place_free(r->place, &free_bytes, error);
+    if (code < 0)
+        return code;
+    double over = r->settings->max_size_bytes > 0
+                      ? (double)(r->size_bytes + more) - r->settings->max_size_bytes
+                      : 0;
+    double least = r->settings->min_free_bytes + (double)more - (double)free_bytes;
+    *ret_what = least > over ? "min_free" : "max_size";
+    *ret = least > over ? least : over;
+    return 0;
+}
+
+int retention_make_room(struct retention *r, int64_t more, struct error *error)
+{
+    for (;;) {
+        double bytes;
+        const char *what;
+        int64_t gone;
+        int code = missing(r, more, &bytes, &what, error);
+        if (code < 0 || bytes <= 0)
+            return code;
+        /* one by one where little is missing, so that no more goes than must */
+        int n = store_delete_oldest(r->store, bytes > 64e6 ? BATCH : 1, 0, &gone, error);
+        if (n == -ENOSPC) {
+            place_relieve(r->place); /* deleting needs room too */
+            n = store_delete_oldest(r->store, 1, 0, &gone, error);
+        }
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return error_set(error, ENOSPC,
+                             "%s: no room for a snippet within %s, and nothing left to delete but "
+                             "favourites; free the disk or change [retention]",
+                             r->place->dir, what);
+        r->deleted += (uint64_t)n;
+        r->size_bytes -= gone;
+    }
+}

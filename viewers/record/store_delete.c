@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is deleted, changed by hand, and mended after a kill. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "viewers/record/store_internal.h"
+
+enum { FILES = 4 };
+
+static const char *const columns[FILES] = {"input_file", "audio_file", "picture_file",
+                                           "thumb_file"};
+
+struct victim {
+    sqlite3_int64 id, bytes;
+    char *files[FILES];
+};
+
+static void free_victims(struct victim *v, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < FILES; k++)
+            free(v[i].files[k]);
+    free(v);
+}
+
+/* The rows that the statement gives out, `most` at most. Returns how many. */
+static int pick(struct store *s, sqlite3_stmt *q, struct victim *v, int most, struct error *error)
+{
+    int n = 0, step = SQLITE_DONE;
+    while (n < most && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        v[n].id = sqlite3_column_int64(q, 0);
+        v[n].bytes = sqlite3_column_int64(q, 1);
+        for (int k = 0; k < FILES; k++) {
+            const char *file = (const char *)sqlite3_column_text(q, 2 + k);
+            v[n].files[k] = file != NULL ? strdup(file) : NULL;
+        }
+        n++;
+    }
+    int code = step == SQLITE_ROW || step == SQLITE_DONE ? n : sql_failed(s->db, s->path, error);
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+    return code;
+}
+
+/* Rows first: a kill leaves files without rows, which the next start removes. */
+static int delete_rows(struct store *s, const struct victim *v, int n, struct error *error)
+{
+    sqlite3_stmt *q = s->statements[STORE_DELETE_EVENT];
+    int code = store_begin(s, error);
+    for (int i = 0; i < n && code == 0; i++) {
+        sqlite3_bind_int64(q, 1, v[i].id);
+        code = sql_run(s->db, s->path, q, error);
+    }
+    if (code == 0)
+        return store_end(s, error);
+    store_undo(s);
+    return code;
+}
+
+static int delete_whole(struct store *s, const struct victim *v, int n, struct error *error)
+{
+    int code = place_commit_begin(s->place, 1, error);
+    if (code < 0)
+        return code;
+    code = delete_rows(s, v, n, error);
+    for (int i = 0; i < n && code == 0; i++)
+        for (int k = 0; k < FILES; k++)
+            if (v[i].files[k] != NULL)
+                place_remove(s->place, v[i].files[k]);
+    place_commit_end(s->place);
+    return code;
+}
+
+int store_delete_oldest(struct store *s, int most, int64_t before_ns, int64_t *ret_bytes,
+                        struct error *error)
+{
+    sqlite3_stmt *q = s->statements[STORE_PICK_OLDEST];
+    struct victim *v = calloc((size_t)most, sizeof *v);
+    if (v == NULL)
+        return error_set(error, ENOMEM, "history: out of memory");
+    sqlite3_bind_int64(q, 1, before_ns);
+    sqlite3_bind_int(q, 2, most);
+    int n = pick(s, q, v, most, error);
+    int code = n > 0 ? delete_whole(s, v, n, error) : 0;
+    *ret_bytes = 0;
+    for (int i = 0; i < n; i++)
+        *ret_bytes += v[i].bytes;
+    free_victims(v, n > 0 ? n : 0);
+    return code < 0 ? code : n;
+}
+
+int store_delete(struct store *s, int64_t id, struct error *error)
+{
+    sqlite3_stmt *q = s->statements[STORE_PICK_ONE];
+    struct victim *v = calloc(1, sizeof *v);
+    if (v == NULL)
+        return error_set(error, ENOMEM, "history: out of memory");
+    sqlite3_bind_int64(q, 1, id);
+    int n = pick(s, q, v, 1, error);
+    int code = n < 0    ? n
+               : n == 0 ? error_set(error, ENOENT,
+                                    "%lld: no such snippet; focal-record query "
+                                    "lists them",
+                                    (long long)id)
+                        : delete_whole(s, v, 1, error);
+    free_victims(v, n > 0 ? n : 0);
+    return code;
+}
+
+static int change(struct store *s, sqlite3_stmt *q, int64_t id, struct error *error)
+{
+    sqlite3_bind_int64(q, 1, id);
+    int code = sql_run(s->db, s->path, q, error);
+    if (code == 0 && sqlite3_changes(s->db) == 0)
+        return error_set(error, ENOENT, "%lld: no such snippet; focal-record query lists them",
+                         (long long)id);
+    return code;
+}
+
+int store_set_favourite(struct store *s, int64_t id, int favourite, struct error *error)
+{
+    sqlite3_bind_int(s->statements[STORE_SET_FAVOURITE], 2, favourite != 0);
+    return change(s, s->statements[STORE_SET_FAVOURITE], id, error);
+}
+
+int store_set_note(struct store *s, int64_t id, const char *note, struct error *error)
+{
+    sql_bind_text(s->statements[STORE_SET_NOTE], 2, note);
+    return change(s, s->statements[STORE_SET_NOTE], id, error);
+}
+
+int store_forget_losses(struct store *s, int64_t before_ns, struct error *error)
+{
+    sqlite3_bind_int64(s->statements[STORE_FORGET_LOSSES], 1, before_ns);
+    return sql_run(s->db, s->path, s->statements[STORE_FORGET_LOSSES], error);
+}
+
+/* After a kill */
+
+struct recovery {
+    struct store *store;
+    sqlite3_stmt *known;
+    int files;
+};
+
+/* Every file's row is asked for through this: a table of all names, made for the recovery. */
+static int list_names(struct store *s, struct error *error)
+{
+    return sql_do(
+        s->db, s->path,
+        "CREATE TEMP TABLE known (file TEXT PRIMARY KEY) WITHOUT ROWID;"
+        "INSERT OR IGNORE INTO known SELECT input_file FROM event WHERE input_file IS NOT NULL"
+        " UNION SELECT audio_file FROM event WHERE audio_file IS NOT NULL"
+        " UNION SELECT picture_file FROM event WHERE picture_file IS NOT NULL"
+        " UNION SELECT thumb_file FROM event WHERE thumb_file IS NOT NULL;",
+        error);
+}
+
+static int check_file(void *user, const char *file, struct error *error)
+{
+    struct recovery *r = user;
+    sqlite3_bind_text(r->known, 1, file, -1, SQLITE_TRANSIENT);
+    int step = sqlite3_step(r->known);
+    sqlite3_reset(r->known);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        return sql_failed(r->store->db, r->store->path, error);
+    if (step == SQLITE_ROW || !place_is_ours(file))
+        return 0;
+    place_remove(r->store->place, file);
+    r->files++;
+    return 0;
+}
+
+static int remove_strangers(struct store *s, int *ret, struct error *error)
+{
+    struct recovery r = {.store = s};
+    int code = sql_prepare(s->db, s->path, "SELECT 1 FROM known WHERE file = ?1", &r.known, error);
+    if (code == 0)
+        code = place_walk(s->place, check_file, &r, error);
+    sqlite3_finalize(r.known);
+    *ret = r.files;
+    return code;
+}
+
+static int file_is_there(const struct store *s, const char *file)
+{
+    char path[PLACE_PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/%s", s->place->dir, file);
+    return n >= 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+}
+
+/* A column whose file somebody removed becomes NULL, a row without any file goes. */
+static int forget_missing(struct store *s, int *ret, struct error *error)
+{
+    sqlite3_stmt *names = NULL;
+    char text[200];
+    int code = sql_do(s->db, s->path, "CREATE TEMP TABLE missing (file TEXT PRIMARY KEY)", error);
+    sqlite3_stmt *add = NULL;
+    if (code == 0)
+        code = sql_prepare(s->db, s->path, "INSERT INTO missing VALUES (?1)", &add, error);
+    if (code == 0)
+        code = sql_prepare(s->db, s->path, "SELECT file FROM known", &names, error);
+    while (code == 0 && sqlite3_step(names) == SQLITE_ROW) {
+        const char *file = (const char *)sqlite3_column_text(names, 0);
+        if (file_is_there(s, file))
+            continue;
+        sqlite3_bind_text(add, 1, file, -1, SQLITE_TRANSIENT);
+        code = sql_run(s->db, s->path, add, error);
+    }
+    sqlite3_finalize(names);
+    sqlite3_finalize(add);
+    for (int k = 0; k < FILES && code == 0; k++) {
+        snprintf(text, sizeof text,
+                 "UPDATE event SET %s = NULL WHERE %s IN (SELECT file FROM missing)", columns[k],
+                 columns[k]);
+        code = sql_do(s->db, s->path, text, error);
+    }
+    if (code == 0)
+        code = sql_do(s->db, s->path,
+                      "DELETE FROM event WHERE coalesce(input_file, audio_file, picture_file,"
+                      " thumb_file) IS NULL AND bytes > 0",
+                      error);
+    *ret = code == 0 ? sqlite3_changes(s->db) : 0;
+    return code;
+}
+
+int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *error)
+{
+    *ret_files = *ret_rows = 0;
+    int code = place_commit_begin(s->place, 1, error);
+    if (code < 0)
+        return code;
+    code = list_names(s, error);
+    if (code == 0)
+        code = remove_strangers(s, ret_files, error);
+    if (code == 0)
+        code = forget_missing(s, ret_rows, error);
+    place_commit_end(s->place);
+    sqlite3_exec(s->db, "DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS missing", NULL, NULL,
+                 NULL);
+    return code;
+}
