@@ -37,6 +37,7 @@ struct train_config {
     char depths[64], focal_levels[64], focal_windows[64];
     bool conv_embed;
     int hidden_size, layers, heads; /* of ViT */
+    double drop_path;               /* of the last layer */
     int freeze;                     /* so many parts from the input on are not trained */
     double layer_decay;             /* of the learning rate, from part to part towards the input */
     bool antialias, half;           /* half: the model's files hold float16 */
@@ -72,7 +73,8 @@ struct train_config {
 
 /* The defaults, which train from scratch on little data. */
 void train_config_default(struct train_config *ret);
-/* "paper": the paper's, but for its drop path; "home": from scratch on little data, for two cores.
+/* "paper": the paper's, but that its rate also moves on with validation; "home": from scratch on
+ * little data, for two cores.
  * -EINVAL: what there is. */
 int train_config_recipe(struct train_config *config, const char *name, struct error *error);
 /* A file's keys over what is there. */

@@ -248,6 +248,7 @@ static int make_trainer(struct run *run, struct error *error)
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
     *net_head(&run->net) = (struct head_config){c->head_dim, run->data.n_classes, false};
+    *net_drop_path(&run->net) = (float)c->drop_path;
     *t =
         (struct trainer_config){.net = run->net,
                                 .batch = c->batch,

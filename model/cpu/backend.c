@@ -377,6 +377,10 @@ static int cpu_step_run(struct step *step, struct error *error)
     case GRAPH_ADD:
         loop_add(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
         return 0;
+    case GRAPH_SAMPLE_SCALE:
+        loop_sample_scale(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1],
+                          (size_t)spec->out.n, rows / (size_t)spec->out.n, c, m->out);
+        return 0;
     case GRAPH_CHANNEL_L2:
         loop_channel_l2(m->in[0], spec->in_stride[0], rows, (size_t)spec->in[0].c, m->out);
         return 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/train/drops.h"
 #include "model/train/initial.h"
 #include "model/train/learner.h"
 
@@ -363,9 +364,23 @@ static double teacher_loss(struct trainer *t)
     return loss;
 }
 
+static void draw_drops(struct trainer *t)
+{
+    struct net_config net = t->config.net;
+    const struct trainer_ranks *ranks = t->config.ranks;
+    const uint64_t first = ranks != NULL ? (uint64_t)ranks->rank * (uint64_t)t->config.batch : 0;
+    struct tensor_shape s;
+    if (t->net.drops < 0)
+        return;
+    float *drops = learner_value(t->parts[BACKBONE].learner, t->net.drops, &s);
+    drops_draw(drops, s.n, s.c, (double)*net_drop_path(&net), t->config.seed, trainer_steps(t),
+               first);
+}
+
 static int forward(struct trainer *t, const struct trainer_batch *batch, struct error *error)
 {
     int r = share_targets(t, batch, error);
+    draw_drops(t);
     if (r == 0)
         r = learner_forward(t->parts[BACKBONE].learner, error);
     if (r == 0)

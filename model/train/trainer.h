@@ -38,7 +38,7 @@ struct trainer_rule { /* of one weight */
 };
 
 struct trainer_config {
-    struct net_config net;             /* with its head's sizes */
+    struct net_config net;             /* with its head's sizes and drop path */
     int batch;                         /* B */
     int embedding_width, scores_width; /* E, S; 0: no teacher */
     double embedding_weight, scores_weight;

@@ -34,6 +34,7 @@ depths = 1,1
 focal_levels = 2,2
 focal_windows = 3,3
 head_dim = 16
+drop_path = 0.2
 [loss]
 margin = 0.1
 scale = 10
@@ -220,6 +221,7 @@ other_clips_than_it_began_with_are_refused() {
 
 a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays() {
     status 1 train --epochs 200 --set optimizer.rate=1 --set optimizer.schedule=constant \
+        --set network.drop_path=0 \
         --set optimizer.weight_decay=10 --set optimizer.max_norm=0 --out "$work/wild" 2>"$work/err"
     refused "not finite" "epoch"
 }
@@ -247,7 +249,8 @@ the_configuration_it_prints_gives_the_same_again() {
     "$FOCALD" train --recipe paper --dry-run --out "$work/x" >"$work/paper.conf"
     for line in 'depths = 2,2,18,2' 'margin = 0.2' 'scale = 30' 'rate = 0.0002' 'base_rate = 1e-08' \
         'step_size = 65000' 'weight_decay = 2e-06' 'max_norm = 5' 'drop_probability = 0.75' \
-        'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic'; do
+        'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic' \
+        'drop_path = 0.1'; do
         grep -qxF "$line" "$work/paper.conf" || { echo "no $line"; return 1; }
     done
 }

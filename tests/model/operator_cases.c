@@ -24,6 +24,8 @@ const struct operator_program operator_programs[PROGRAMS] = {
     [P_MUL] = {"mul", 0}, /* one float operation: the same bits */
     [P_ADD] = {"add", 0},
     [P_CHANNEL_SCALE] = {"channel scale", 0},
+    [P_SAMPLE_SCALE] = {"sample scale", 0},
+    [P_SAMPLE_SCALE_INNER] = {"sample scale in place", 4e-7}, /* gelu's */
     [P_MEAN] = {"mean", 1e-6},
     [P_CHANNEL_L2] = {"channel l2", 1e-6},
     [P_BATCH_NORM] = {"batch norm", 1e-6},
@@ -90,6 +92,10 @@ const struct operator_case operator_cases[] = {
     {P_ADD, {1, 7, 3, 5}, 0, 0, 0, 0, false},
     {P_ADD, {1, 28, 28, 129}, 0, 0, 0, 0, false},
     {P_CHANNEL_SCALE, {1, 5, 3, 21}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE, {3, 5, 7, 19}, 0, 0, 0, 0, true},
+    {P_SAMPLE_SCALE, {2, 28, 28, 129}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE_INNER, {4, 7, 3, 33}, 0, 0, 0, 0, false},
     {P_MEAN, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_MEAN, {3, 7, 5, 19}, 0, 0, 0, 0, false},
     {P_CHANNEL_L2, {1, 1, 1, 1}, 0, 0, 0, 0, false},
@@ -233,6 +239,11 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
         return graph_gelu(g, x);
     case P_CHANNEL_SCALE:
         return graph_channel_scale(g, x, weight(g, "gamma", 1, ch, 1, 1));
+    case P_SAMPLE_SCALE:
+    case P_SAMPLE_SCALE_INNER: /* gelu(x) may be overwritten */
+        inputs[1] = graph_input(g, (struct tensor_shape){c->in.n, 1, 1, 3});
+        return graph_sample_scale(g, c->program == P_SAMPLE_SCALE ? x : graph_gelu(g, x),
+                                  graph_slice(g, inputs[1], 1, 1));
     case P_MEAN:
         return graph_mean(g, x);
     case P_CHANNEL_L2:

@@ -23,6 +23,8 @@ enum program {
     P_MUL,
     P_ADD,
     P_CHANNEL_SCALE,
+    P_SAMPLE_SCALE,
+    P_SAMPLE_SCALE_INNER, /* of a value that only it reads */
     P_MEAN,
     P_CHANNEL_L2,
     P_BATCH_NORM,
