@@ -76,6 +76,7 @@ static const struct key keys[] = {
     NUMBER("optimizer", "rate", rate, 0, 1, "6e-4"),
     NUMBER("optimizer", "base_rate", base_rate, 0, 1, "1e-6"),
     INTEGER("optimizer", "step_size", step_size, 1, 100000000, "65000"),
+    FLAG("optimizer", "schedule_validation", schedule_validation, "no"),
     NUMBER("optimizer", "warmup_epochs", warmup_epochs, 0, 1000, "3"),
     NUMBER("optimizer", "weight_decay", weight_decay, 0, 10, "0.05"),
     FLAG("optimizer", "decay_norms", decay_norms, "no"),
@@ -210,6 +211,7 @@ static const struct setting paper[] = {
     {"optimizer", "rate", "2e-4"},
     {"optimizer", "base_rate", "1e-8"},
     {"optimizer", "step_size", "65000"},
+    {"optimizer", "schedule_validation", "yes"},
     {"optimizer", "weight_decay", "2e-6"},
     {"optimizer", "decay_norms", "yes"},
     {"optimizer", "max_norm", "5"},
@@ -362,7 +364,15 @@ char *train_config_preprocess(const struct train_config *c)
 
 /* What the parts take */
 
-int train_config_options(const struct train_config *c, uint64_t steps_per_epoch,
+uint64_t train_config_step(const struct train_config *c, const struct train_config_steps *steps,
+                           int epoch, uint64_t batch)
+{
+    const uint64_t before = (uint64_t)epoch - 1, validations = before / (uint64_t)c->valid_every;
+    return before * steps->trained + batch +
+           (c->schedule_validation ? validations * steps->validated : 0);
+}
+
+int train_config_options(const struct train_config *c, const struct train_config_steps *steps,
                          struct loss_options *loss, struct optimizer_options *optimizer,
                          struct schedule_options *schedule, struct error *error)
 {
@@ -376,14 +386,15 @@ int train_config_options(const struct train_config *c, uint64_t steps_per_epoch,
         .epsilon = 1e-8,
         .weight_decay = c->weight_decay,
         .max_norm = c->max_norm};
-    *schedule = (struct schedule_options){.base = c->base_rate,
-                                          .max = c->rate,
-                                          .step_size = (uint64_t)c->step_size,
-                                          .total = (uint64_t)c->epochs * steps_per_epoch,
-                                          .factor = 0.5,
-                                          .patience = 3,
-                                          .hold_epochs = 100};
-    schedule->warmup = (uint64_t)(c->warmup_epochs * (double)steps_per_epoch);
+    *schedule =
+        (struct schedule_options){.base = c->base_rate,
+                                  .max = c->rate,
+                                  .step_size = (uint64_t)c->step_size,
+                                  .total = train_config_step(c, steps, c->epochs, steps->trained),
+                                  .factor = 0.5,
+                                  .patience = 3,
+                                  .hold_epochs = 100};
+    schedule->warmup = (uint64_t)(c->warmup_epochs * (double)steps->trained);
     if (schedule->warmup > schedule->total)
         schedule->warmup = schedule->total;
     schedule_by_name(c->schedule, &schedule->kind);

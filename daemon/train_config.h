@@ -49,7 +49,7 @@ struct train_config {
 
     char optimizer[16], schedule[16];
     double rate, base_rate, weight_decay, max_norm, average, beta2;
-    bool decay_norms;
+    bool decay_norms, schedule_validation;
     int step_size;
     double warmup_epochs;
 
@@ -73,9 +73,8 @@ struct train_config {
 
 /* The defaults, which train from scratch on little data. */
 void train_config_default(struct train_config *ret);
-/* "paper": the paper's, but that its rate also moves on with validation; "home": from scratch on
- * little data, for two cores.
- * -EINVAL: what there is. */
+/* "paper": the paper's; "home": from scratch on little data, for two cores. -EINVAL: what there is.
+ */
 int train_config_recipe(struct train_config *config, const char *name, struct error *error);
 /* A file's keys over what is there. */
 int train_config_read(struct train_config *config, const char *path, struct error *error);
@@ -89,8 +88,17 @@ char *train_config_text(const struct train_config *config);
 char *train_config_geometry(const struct train_config *config);
 char *train_config_preprocess(const struct train_config *config);
 
+/* Batches that the schedule counts: those that train, and, with schedule_validation, those that
+ * validate; trained of an epoch, validated of a validation. */
+struct train_config_steps {
+    uint64_t trained, validated;
+};
+/* The schedule's step of batch `batch`, from 1, of epoch `epoch`, from 1. */
+uint64_t train_config_step(const struct train_config *config,
+                           const struct train_config_steps *steps, int epoch, uint64_t batch);
+
 /* What the parts take. -EINVAL: what is wrong and what it may be. */
-int train_config_options(const struct train_config *config, uint64_t steps_per_epoch,
+int train_config_options(const struct train_config *config, const struct train_config_steps *steps,
                          struct loss_options *loss, struct optimizer_options *optimizer,
                          struct schedule_options *schedule, struct error *error);
 int train_config_changes(const struct train_config *config, struct augment_settings *augment,

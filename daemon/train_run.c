@@ -52,6 +52,7 @@ struct run {
     struct train_batches *batches;
     struct train_own *own;
     struct schedule_options schedule;
+    struct train_config_steps steps;
     struct train_state state;
     struct train_log *log;
     struct train_progress progress;
@@ -264,8 +265,11 @@ static int make_trainer(struct run *run, struct error *error)
                                 .rule = rule_of,
                                 .user = run,
                                 .ranks = run->given->ranks};
-    const uint64_t steps = (uint64_t)train_batches_count(run->batches);
-    int r = train_config_options(c, steps, &t->loss, &t->optimizer, &run->schedule, error);
+    const int step = c->batch * run->ranks;
+    run->steps =
+        (struct train_config_steps){.trained = (uint64_t)train_batches_count(run->batches),
+                                    .validated = (uint64_t)((run->data.n_valid + step - 1) / step)};
+    int r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }
 
@@ -393,7 +397,8 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
            (size_t)run->config->batch * plane * sizeof(float));
     const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores};
     *ret_rate =
-        schedule_rate(&run->schedule, &run->state.schedule, trainer_steps(run->trainer) + 1);
+        schedule_rate(&run->schedule, &run->state.schedule,
+                      train_config_step(run->config, &run->steps, epoch, (uint64_t)number + 1));
     int r = trainer_step(run->trainer, &given, *ret_rate, &losses, error);
     if (r == -EDOM)
         return step_failed(run, batch, losses.worst, epoch, number, error);

@@ -139,6 +139,25 @@ a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been() {
     same_state "$work/a" "$work/stopped"
 }
 
+# The published scheduler is asked for every batch, also in validation (golden/README, train_steps): of
+# 24 clips and 6, by 5, five batches learn and two validate.
+the_rate_moves_on_with_validation_where_asked() {
+    for counted in no yes; do
+        train --epochs 4 --set run.batch=5 --set optimizer.schedule=cyclic \
+            --set optimizer.step_size=7 --set optimizer.base_rate=1e-4 --set run.valid_every=1 \
+            --set optimizer.schedule_validation=$counted --out "$work/rate-$counted"
+        "$python" - "$work/rate-$counted/log.jsonl" $counted <<'PY'
+import json, math, sys
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    step = 5 * e['epoch'] + (2 * (e['epoch'] - 1) if sys.argv[2] == 'yes' else 0)
+    x = abs(step / 7 - 2 * math.floor(1 + step / 14) + 1)
+    want = 1e-4 + (3e-3 - 1e-4) * max(0, 1 - x)
+    assert abs(e['rate'] - want) < 1e-12, (e['epoch'], e['rate'], want)
+PY
+    done
+}
+
 two_processes_give_the_weights_of_one_with_twice_the_batch() {
     if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
         echo "skipped: no Open MPI"
@@ -250,7 +269,7 @@ the_configuration_it_prints_gives_the_same_again() {
     for line in 'depths = 2,2,18,2' 'margin = 0.2' 'scale = 30' 'rate = 0.0002' 'base_rate = 1e-08' \
         'step_size = 65000' 'weight_decay = 2e-06' 'max_norm = 5' 'drop_probability = 0.75' \
         'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic' \
-        'drop_path = 0.1'; do
+        'drop_path = 0.1' 'schedule_validation = yes'; do
         grep -qxF "$line" "$work/paper.conf" || { echo "no $line"; return 1; }
     done
 }
@@ -288,6 +307,7 @@ PY
 for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
+    the_rate_moves_on_with_validation_where_asked \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
