@@ -154,6 +154,9 @@ static void take_clean(struct run *run, struct chunk *chunk, int k,
     out->p = p[out->best];
     out->p_label = p[run->data->clips[chunk->first + k].label];
     out->state = EVAL_DONE;
+    if (run->config->heard != NULL)
+        run->config->heard(run->config->user, output,
+                           chunk->logspecs + (size_t)k * run->window_cells);
 }
 
 static int run_clean(struct run *run, struct chunk *chunk, struct error *error)

@@ -23,7 +23,7 @@ static const struct option_spec specs[] = {
     {"alias", 0, "A=B", "class A of a set is class B, as in bird=chirping_birds", NULL, NULL},
     {"labels", 0, "FILE", "only these classes, in this order (a labels.txt)", NULL, NULL},
     {"from", 0, "DIR", "begin with the weights of this model", NULL, NULL},
-    {"recipe", 0, "NAME", "many keys at once: paper, home", NULL, NULL},
+    {"recipe", 0, "NAME", "many keys at once: paper, piq, home", NULL, NULL},
     {"config", 'c', "FILE", "a training's configuration, after the recipe", NULL, NULL},
     {"set", 's', "KEY=VALUE", "one key of it, as in optimizer.rate=1e-3; repeatable", NULL, NULL},
     {"out", 'o', "DIR", "the run's directory, which is made", NULL, NULL},
@@ -39,7 +39,8 @@ static const struct option_spec specs[] = {
 static const struct option_usage usage = {
     .synopsis = "focald train [OPTION…] --data DIR --out DIR | --resume DIR",
     .about =
-        "Trains a classifier on labelled clips. The run's directory holds best/ and last/, models\n"
+        "Trains a classifier on labelled clips, or, with --recipe piq, the interpreter PIQ beside\n"
+        "one that is trained already. The run's directory holds best/ and last/, models\n"
         "that every mode takes by --model; a log, curves, and all that --resume needs to go on\n"
         "after the last whole epoch as if it had never stopped.",
     .options = specs,

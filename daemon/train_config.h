@@ -42,6 +42,10 @@ struct train_config {
     double layer_decay;             /* of the learning rate, from part to part towards the input */
     bool antialias, half;           /* half: the model's files hold float16 */
     double scale;                   /* preprocess.json's */
+    char interpreter[16];           /* none: a classifier is trained */
+    int keys, shared_keys;          /* of PIQ */
+    bool adapter, reduce;
+    double threshold; /* of a spectrogram's largest value: above it the mask is to be 1 */
 
     char loss[16];
     double margin, loss_scale, smoothing;
@@ -73,8 +77,8 @@ struct train_config {
 
 /* The defaults, which train from scratch on little data. */
 void train_config_default(struct train_config *ret);
-/* "paper": the paper's; "home": from scratch on little data, for two cores. -EINVAL: what there is.
- */
+/* "paper": the paper's; "piq": its interpreter's; "home": from scratch on little data, for two
+ * cores. -EINVAL: what there is. */
 int train_config_recipe(struct train_config *config, const char *name, struct error *error);
 /* A file's keys over what is there. */
 int train_config_read(struct train_config *config, const char *path, struct error *error);
@@ -83,6 +87,9 @@ int train_config_set(struct train_config *config, const char *where, const char 
                      const char *key, const char *value, struct error *error);
 /* As a file that gives the same again. From malloc; NULL when memory is exhausted. */
 char *train_config_text(const struct train_config *config);
+
+/* An interpreter is trained, beside a classifier that stays as it is. */
+bool train_config_interpreter(const struct train_config *config);
 
 /* config.json's text for the geometry, from malloc; NULL when memory is exhausted. */
 char *train_config_geometry(const struct train_config *config);

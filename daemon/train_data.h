@@ -25,6 +25,7 @@ struct train_data_config {
     int n_aliases;
     const char *const *labels; /* [n_labels], in this order; NULL: all classes of the sets */
     int n_labels;
+    bool may_lack;        /* not all of these classes need have training clips */
     bool skip_unknown;    /* clips of classes that are not among labels are left out */
     bool keep_unlabelled; /* they train, label -1, where a teacher speaks of them; implies
                              skip_unknown for the others, and for validation */

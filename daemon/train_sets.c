@@ -83,10 +83,17 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
     memcpy(aliases, config->aliases, sizeof aliases);
     if (r == 0)
         r = split_aliases(aliases, names, &data.n_aliases, error);
+    const char *const *labels = NULL;
     if (r == 0)
-        r = read_labels(config->labels, &data.labels, &data.n_labels, error);
+        r = read_labels(config->labels, &labels, &data.n_labels, error);
+    data.labels = labels;
+    if (info->n_classes > 0) {
+        data.labels = info->labels;
+        data.n_labels = info->n_classes;
+        data.may_lack = true;
+    }
     if (r == 0)
         r = train_data_read(ret, &data, error);
-    free((void *)data.labels);
+    free((void *)labels);
     return r;
 }

@@ -51,7 +51,7 @@ static int build_backbone(const struct net_config *c, int n, bool one_plane, boo
         int r = vit_build(&c->vit, n, one_plane, piq, false, g, &v, error);
         if (r < 0)
             return r;
-        *ret = (struct net_values){v.input, {v.map}, v.embedding, v.cosines, v.drops};
+        *ret = (struct net_values){v.input, {v.map}, v.embedding, v.cosines, -1, -1, v.drops};
         *ret_features = v.features;
         return 0;
     }
@@ -59,7 +59,7 @@ static int build_backbone(const struct net_config *c, int n, bool one_plane, boo
     int r = focalnet_build(&c->focalnet, n, one_plane, false, g, &v, error);
     if (r < 0)
         return r;
-    *ret = (struct net_values){v.input, {-1}, v.embedding, v.cosines, v.drops};
+    *ret = (struct net_values){v.input, {-1}, v.embedding, v.cosines, -1, -1, v.drops};
     for (int s = 0; s < c->focalnet.n_stages; s++)
         ret->map[s] = v.map[s];
     *ret_features = v.features;
@@ -74,9 +74,12 @@ int net_build(const struct net_config *c, int n, bool one_plane, bool piq, struc
         return r;
     struct piq_values values;
     r = piq_build(&c->piq, "psi.", features, ret->cosines, false, g, &values, error);
-    if (r == 0)
-        ret->map[net_maps(c, false)] = values.mask;
-    return r;
+    if (r < 0)
+        return r;
+    ret->map[net_maps(c, false)] = values.mask;
+    ret->hcat = values.hcat;
+    ret->z_q_x = values.z_q_x;
+    return 0;
 }
 
 double net_flops(const struct net_config *c, bool piq)

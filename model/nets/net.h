@@ -37,7 +37,8 @@ struct net_values {
     int input;
     int map[NET_MAX_MAPS];
     int embedding, cosines;
-    int drops; /* in training: an input (drop_path.h); -1: none */
+    int hcat, z_q_x; /* with PIQ: what it quantises, and what that becomes (piq.h) */
+    int drops;       /* in training: an input (drop_path.h); -1: none */
 };
 
 /* Builds the network for a batch of n, with PIQ behind it where asked for. */

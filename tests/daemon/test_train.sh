@@ -261,6 +261,71 @@ a_full_disk_loses_the_epoch_and_nothing_else() {
     same_state "$work/a" "$work/full"
 }
 
+# An interpreter beside the classifier of `a`, on little, so that it is soon done.
+interpreter() {
+    "$FOCALD" train --quiet --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 \
+        --from "$work/a/best" --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 \
+        --set piq.shared_keys=2 "$@"
+}
+
+an_interpreter_learns_beside_a_classifier_that_stays() {
+    interpreter --out "$work/piq"
+    "$FOCALD" eval --quiet --data "$work/set" --folds 5 --model "$work/piq/best" --interpreter piq \
+        --json "$work/piq.json" >/dev/null
+    "$FOCALD" classify --model "$work/piq/last" --interpreter piq --out "$work/heard" \
+        "$work/set/tone/9.wav" >/dev/null
+    [ -f "$work/heard/9.png" ] && [ -f "$work/heard/9.wav" ] && [ -f "$work/piq/curves.png" ]
+    cmp "$work/a/best/preprocess.json" "$work/piq/best/preprocess.json"
+    cmp "$work/a/best/labels.txt" "$work/piq/best/labels.txt"
+    "$python" - "$work" <<'PY'
+import json, math, struct, sys
+def read(path):
+    b = open(path + '/model.safetensors', 'rb').read()
+    n = struct.unpack('<Q', b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    return {k: b[8 + n + t['data_offsets'][0]:8 + n + t['data_offsets'][1]]
+            for k, t in head.items() if k != '__metadata__'}
+work = sys.argv[1]
+lines = [json.loads(l) for l in open(work + '/piq/log.jsonl')]
+best = [l for l in lines if l['best']][-1]
+j = json.load(open(work + '/piq.json'))
+assert abs(best['fid_i'] - j['fid_i']) < 1e-12 and abs(best['score'] - best['fid_i']) < 1e-12
+for l in lines:
+    assert l['class_loss'] is None and l['accuracy'] is None
+    assert abs(l['loss'] - l['rec_loss'] - 2 * l['vq_loss']) < 1e-9
+    assert abs(l['valid_loss'] - l['valid_rec_loss'] - 2 * l['valid_vq_loss']) < 1e-9
+assert lines[-1]['rec_loss'] < lines[0]['rec_loss'] and lines[-1]['vq_loss'] < lines[0]['vq_loss']
+assert lines[-1]['valid_loss'] < lines[0]['valid_loss']
+before, after = read(work + '/a/best'), read(work + '/piq/last')
+assert all(after[k] == before[k] for k in before)
+assert len([k for k in after if k.startswith('psi.')]) == len(after) - len(before) > 30
+assert json.load(open(work + '/piq/last/config.json'))['piq_shared_keys'] == 2
+PY
+}
+
+an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been() {
+    start --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 --from "$work/a/best" \
+        --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 --set piq.shared_keys=2 \
+        --out "$work/piq-killed"
+    await_epochs "$work/piq-killed" 1
+    kill -KILL $pid
+    status 137 wait $pid
+    "$FOCALD" train --quiet --resume "$work/piq-killed"
+    same_state "$work/piq" "$work/piq-killed"
+}
+
+what_an_interpreter_cannot_do_is_told_in_one_line() {
+    status 1 train --recipe piq --out "$work/y" 2>"$work/err"
+    refused "--from"
+    status 1 interpreter --set piq.keys=4 --out "$work/y" 2>"$work/err"
+    refused "keys = 4" "3 classes"
+    status 1 interpreter --labels "$work/a/best/labels.txt" --out "$work/y" 2>"$work/err"
+    refused "labels"
+    status 1 interpreter --set network.config="$work/a/best/config.json" --out "$work/y" \
+        2>"$work/err"
+    refused "config"
+}
+
 the_configuration_it_prints_gives_the_same_again() {
     train --dry-run --out "$work/x" >"$work/1.conf"
     "$FOCALD" train --config "$work/1.conf" --dry-run --out "$work/x" >"$work/2.conf"
@@ -271,6 +336,12 @@ the_configuration_it_prints_gives_the_same_again() {
         'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic' \
         'drop_path = 0.1' 'schedule_validation = yes'; do
         grep -qxF "$line" "$work/paper.conf" || { echo "no $line"; return 1; }
+    done
+    "$FOCALD" train --recipe piq --dry-run --out "$work/x" >"$work/piq.conf"
+    for line in 'interpreter = piq' 'keys = 1024' 'shared_keys = 0' 'adapter = yes' 'reduce = yes' \
+        'threshold = 0.35' 'kind = adam' 'rate = 0.0002' 'weight_decay = 2e-06' 'max_norm = 5' \
+        'batch = 6' 'epochs = 100' 'drop_probability = 0' 'mixup_probability = 0'; do
+        grep -qxF "$line" "$work/piq.conf" || { echo "no $line"; return 1; }
     done
 }
 
@@ -311,7 +382,10 @@ for p in it_learns_and_eval_says_what_its_log_says \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
-    a_full_disk_loses_the_epoch_and_nothing_else the_configuration_it_prints_gives_the_same_again \
+    a_full_disk_loses_the_epoch_and_nothing_else \
+    an_interpreter_learns_beside_a_classifier_that_stays \
+    an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
+    what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
     the_manual_names_every_key_and_its_default; do
     promise $p
 done
