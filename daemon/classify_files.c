@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 
 int classify_out_dir(const char *dir, struct error *error)
 {

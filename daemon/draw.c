@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "daemon/utf8.h"
 
 const double draw_dark[3] = {0.13, 0.14, 0.17}, draw_faint[3] = {0.42, 0.44, 0.48};

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "daemon/eval_print.h"
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 
 struct eval_outputs {
     struct newfile json, csv;

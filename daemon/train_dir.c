@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "model/import/newdir.h"
 #include "model/weights/safetensors_write.h"
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "daemon/newfile.h"
+#include "base/newfile.h"
 #include "model/text_file.h"
 #include "model/weights/safetensors_write.h"
 
@@ -181,8 +181,6 @@ static int rewrite(const struct train_log *log, const char *bytes, size_t n, str
         r = write_fully(file.fd, log->path, bytes, n, error);
     if (r == 0 && n > 0 && bytes[n - 1] != '\n')
         r = write_fully(file.fd, log->path, "\n", 1, error);
-    if (r == 0 && fsync(file.fd) < 0)
-        r = not_written(log, errno, error);
     if (r == 0)
         r = newfile_commit(&file, error);
     newfile_abandon(&file);
