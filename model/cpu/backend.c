@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "model/cpu/attention.h"
 #include "model/cpu/backward.h"
+#include "model/cpu/batch.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
 #include "model/cpu/transposed.h"
@@ -128,6 +129,14 @@ static bool is_focal(enum graph_op op)
     return op == GRAPH_FOCAL_CONTEXT || op == GRAPH_FOCAL_GRAD || op == GRAPH_FOCAL_GRAD_WEIGHTS;
 }
 
+/* By the batch's own statistics. */
+static bool is_batch(const struct graph_node *node)
+{
+    return node->op == GRAPH_BATCH_STATISTICS ||
+           (node->train && (node->op == GRAPH_BATCH_NORM || node->op == GRAPH_BATCH_NORM_GRAD ||
+                            node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS));
+}
+
 static void create_focal(struct backend *b, struct cpu_step *s)
 {
     const struct step_spec *spec = &s->spec;
@@ -195,7 +204,8 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
-        s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
+        s->step.scratch_bytes = is_batch(node) ? loop_batch_scratch((size_t)spec->in[0].c)
+                                               : ref_scratch(spec) * sizeof(float);
     }
     if (r < 0) {
         cpu_step_destroy(&s->step);
@@ -308,6 +318,30 @@ static int run_primitive(struct cpu_step *s, struct error *error)
     return onednn_run(s->primitive, error);
 }
 
+static void run_batch(const struct cpu_step *s)
+{
+    const struct step_memory *m = &s->memory;
+    const struct step_spec *spec = &s->spec;
+    const bool back = spec->node->op == GRAPH_BATCH_NORM_GRAD ||
+                      spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS; /* in: g, x */
+    const struct loop_batch batch = {.x = m->in[back ? 1 : 0],
+                                     .x_stride = spec->in_stride[back ? 1 : 0],
+                                     .g = m->in[0],
+                                     .g_stride = spec->in_stride[0],
+                                     .rows = positions(spec->in[0]),
+                                     .c = (size_t)spec->in[0].c,
+                                     .eps = spec->node->eps,
+                                     .scratch = m->scratch};
+    if (spec->node->op == GRAPH_BATCH_NORM)
+        loop_batch_norm_train(&batch, s->weights[0], s->weights[1], m->out);
+    else if (spec->node->op == GRAPH_BATCH_NORM_GRAD)
+        loop_batch_norm_train_grad(&batch, s->weights[0], m->out);
+    else if (spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS)
+        loop_batch_norm_train_grad_weights(&batch, m->out);
+    else
+        loop_batch_statistics(&batch, m->out);
+}
+
 static int cpu_step_run(struct step *step, struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
@@ -327,9 +361,28 @@ static int cpu_step_run(struct step *step, struct error *error)
         return run_primitive(s, error);
     case GRAPH_ATTENTION:
         return cpu_attention_run(s->attention, error);
-    case GRAPH_BATCH_NORM:
-        if (spec->node->train)
+    case GRAPH_BATCH_NORM_GRAD:
+    case GRAPH_BATCH_NORM_GRAD_WEIGHTS:
+    case GRAPH_BATCH_STATISTICS:
+        if (!is_batch(spec->node))
             break;
+        run_batch(s);
+        return 0;
+    case GRAPH_RELU:
+        loop_relu(m->in[0], spec->in_stride[0], rows, c, m->out);
+        return 0;
+    case GRAPH_RELU_GRAD:
+        loop_relu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return 0;
+    case GRAPH_SIGMOID_GRAD:
+        loop_sigmoid_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
+                          m->out);
+        return 0;
+    case GRAPH_BATCH_NORM:
+        if (spec->node->train) {
+            run_batch(s);
+            return 0;
+        }
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
                         s->weights[1], m->out);
         return 0;

@@ -32,6 +32,8 @@ const struct operator_program operator_programs[PROGRAMS] = {
     [P_COSINE] = {"cosine", 1e-6},
     [P_RELU] = {"relu", 0},
     [P_SIGMOID] = {"sigmoid", 4e-7}, /* e^x within 2 ulp */
+    /* differences to a float mean, over up to 1 / sqrt(eps) */
+    [P_BATCH_NORM_TRAIN] = {"batch norm in training", 1e-5},
     [P_BATCH_NORM_INNER] = {"batch norm in place", 1e-6},
     [P_RESIZE] = {"resize", 0}, /* the same code */
     [P_TRANSPOSED] = {"transposed conv", 4e-6},
@@ -101,9 +103,14 @@ const struct operator_case operator_cases[] = {
     {P_CHANNEL_L2, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_CHANNEL_L2, {2, 56, 56, 130}, 0, 0, 0, 0, false},
     {P_BATCH_NORM, {3, 1, 1, 77}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {3, 1, 1, 77}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {2, 53, 66, 33}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {4, 9, 7, 19}, 0, 0, 0, 0, true},
     {P_COSINE, {3, 1, 1, 192}, 50, 0, 0, 0, false},
     {P_COSINE, {1, 1, 1, 1}, 1, 0, 0, 0, false},
     {P_RELU, {2, 3, 5, 7}, 0, 0, 0, 0, true},
+    {P_RELU, {3, 37, 41, 5}, 0, 0, 0, 0, false},
     {P_SIGMOID, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_SIGMOID, {2, 43, 51, 1}, 0, 0, 0, 0, false},
     {P_SIGMOID, {2, 3, 5, 19}, 0, 0, 0, 0, true},
@@ -164,12 +171,12 @@ static int focal(struct graph *g, const struct operator_case *c, int *inputs)
                                c->program == P_FOCAL_NORMALIZED);
 }
 
-static int batch_norm(struct graph *g, int x, int c)
+static int batch_norm(struct graph *g, int x, int c, bool train)
 {
     const int w[4] = {weight(g, "bn.weight", 1, c, 1, 1), weight(g, "bn.bias", 1, c, 1, 1),
                       weight(g, "bn.running_mean", 1, c, 1, 1),
                       weight(g, "bn.running_var", 1, c, 1, 1)};
-    return graph_batch_norm(g, x, w, 1e-5f);
+    return (train ? graph_batch_norm_train : graph_batch_norm)(g, x, w, 1e-5f);
 }
 
 static int transposed(struct graph *g, int x, const struct operator_case *c)
@@ -249,7 +256,8 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
     case P_CHANNEL_L2:
         return graph_channel_l2(g, x);
     case P_BATCH_NORM:
-        return batch_norm(g, x, ch);
+    case P_BATCH_NORM_TRAIN:
+        return batch_norm(g, x, ch, c->program == P_BATCH_NORM_TRAIN);
     case P_COSINE:
         return graph_cosine(g, x, weight(g, "cosine.weight", 2, c->out, ch, 1));
     case P_RELU:
@@ -257,7 +265,7 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
     case P_SIGMOID:
         return graph_sigmoid(g, x);
     case P_BATCH_NORM_INNER: /* gelu(x) may be overwritten */
-        return batch_norm(g, graph_gelu(g, x), ch);
+        return batch_norm(g, graph_gelu(g, x), ch, false);
     case P_RESIZE:
         return graph_resize(g, x, c->kernel, c->stride);
     case P_TRANSPOSED:

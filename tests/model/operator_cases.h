@@ -31,6 +31,7 @@ enum program {
     P_COSINE,
     P_RELU,
     P_SIGMOID,
+    P_BATCH_NORM_TRAIN, /* by its own statistics */
     P_BATCH_NORM_INNER, /* of a value that only it reads */
     P_RESIZE,
     P_TRANSPOSED,
