@@ -52,7 +52,8 @@ static const struct option_usage usage = {
 
 static int mistake(const struct error *error)
 {
-    fprintf(stderr, "focald: %s\n", error->text);
+    if (train_mpi_tells())
+        fprintf(stderr, "focald: %s\n", error->text);
     return -EINVAL;
 }
 
@@ -211,7 +212,7 @@ static int print_config(const struct train_config *config)
     return 0;
 }
 
-static int run(const struct options *options, const struct train_config *config,
+static int run(const struct options *options, const struct train_config *config, bool *ret_together,
                struct error *error)
 {
     const char *resume = options_value(options, "resume"), *out = options_value(options, "out");
@@ -222,7 +223,7 @@ static int run(const struct options *options, const struct train_config *config,
     int r = train_mpi_begin(&given.ranks, error);
     stop_listen();
     if (r == 0)
-        r = train_run(&given, error);
+        r = train_run(&given, ret_together, error);
     return r;
 }
 
@@ -244,12 +245,13 @@ int mode_train(int argc, char **argv)
         mistake(&error);
         return EXIT_USAGE;
     }
+    bool together = false;
     r = options_value(&options, "dry-run") != NULL ? print_config(config)
-                                                   : run(&options, config, &error);
+                                                   : run(&options, config, &together, &error);
     free(config);
-    if (r < 0)
+    if (r < 0 && error.text[0] != '\0')
         fprintf(stderr, "focald: %s\n", error.text);
-    train_mpi_end(r < 0 && r != -EINTR);
+    train_mpi_end(r < 0 && !together);
     if (r < 0)
         stop_obey();
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -47,6 +47,8 @@ struct run {
     struct train_state state;
     struct train_log *log;
     struct train_progress progress;
+    bool named;    /* the clip by which a step failed is of this process */
+    bool together; /* it has ended for all processes */
 };
 
 static double now_s(void)
@@ -88,18 +90,59 @@ static void fingerprint(const struct run *run, char *ret)
 
 /* Getting ready */
 
-/* Waits until all processes are here. */
-static int meet(const struct run *run, struct error *error)
+/* How it went for a process, the worse the larger. */
+enum outcome { WENT_WELL, STOPPED, FAILED, FAILED_BY_CLIP /* of its own, which it can name */ };
+
+/* All processes meet here, and hear how it went where it went worst, and for which of them. */
+static int meet(const struct run *run, enum outcome mine, enum outcome *ret, int *ret_rank,
+                struct error *error)
 {
     const struct trainer_ranks *ranks = run->given->ranks;
-    float mine = 0, all[TRAIN_MAX_RANKS];
-    return ranks == NULL ? 0 : ranks->gather(ranks->user, &mine, 1, all, error);
+    float told = (float)mine, all[TRAIN_MAX_RANKS];
+    *ret = mine;
+    *ret_rank = run->rank;
+    if (ranks == NULL)
+        return 0;
+    int r = ranks->gather(ranks->user, &told, 1, all, error);
+    *ret = r == 0 ? WENT_WELL : mine;
+    for (int i = 0; i < run->ranks && r == 0; i++)
+        if ((enum outcome)all[i] > *ret) {
+            *ret = (enum outcome)all[i];
+            *ret_rank = i;
+        }
+    return r;
+}
+
+/* Where one process failed all end, and one says why: an error without a text is told already. */
+static int agree(struct run *run, int r, enum outcome failed, struct error *error)
+{
+    enum outcome worst;
+    int rank;
+    struct error broken;
+    if (meet(run, r < 0 ? failed : WENT_WELL, &worst, &rank, &broken) < 0) {
+        run->together = false;
+        return r < 0 ? r : error_set(error, EIO, "%s", broken.text);
+    }
+    if (worst == WENT_WELL)
+        return 0;
+    run->together = true;
+    if (rank == run->rank)
+        return r;
+    error->text[0] = '\0';
+    return -ECANCELED;
+}
+
+/* The cache is made by the leader, while the others wait; then they open it. */
+static int open_cache(struct run *run, struct error *error)
+{
+    struct error why = {""};
+    char path[PATH_MAX];
+    train_dir_file(&run->dir, "cache", path);
+    return train_data_cache(&run->cache, &run->data, path, &why, error);
 }
 
 static int read_data(struct run *run, struct error *error)
 {
-    struct error why = {""};
-    char path[PATH_MAX];
     int r = train_sets_read(&run->data, run->config, &run->network.info, error);
     if (r < 0)
         return r;
@@ -108,14 +151,7 @@ static int read_data(struct run *run, struct error *error)
     if (run->leader && !run->given->quiet)
         fprintf(stderr, "focald: %d classes, %d clips train, %d validate\n", run->data.n_classes,
                 run->data.n, run->data.n_valid);
-    train_dir_file(&run->dir, "cache", path);
-    if (run->leader) /* the others wait until it is made */
-        r = train_data_cache(&run->cache, &run->data, path, &why, error);
-    if (r == 0)
-        r = meet(run, error);
-    if (r == 0 && !run->leader)
-        r = train_data_cache(&run->cache, &run->data, path, &why, error);
-    return r;
+    return run->leader ? open_cache(run, error) : 0;
 }
 
 static int make_trainer(struct run *run, struct error *error)
@@ -202,8 +238,13 @@ static int resume(struct run *run, struct error *error)
     char path[PATH_MAX], now[65];
     train_dir_file(&run->dir, "state.safetensors", path);
     int r = train_state_read(path, &run->state, error);
-    if (r == -ENOENT && run->given->resume)
-        return 0; /* stopped before its first epoch was whole */
+    if (r == -ENOENT) { /* stopped before its first epoch was whole */
+        if (run->leader)
+            fprintf(stderr,
+                    "focald: %s: there is no whole epoch to go on from; the run begins anew\n",
+                    path);
+        return 0;
+    }
     if (r < 0)
         return r;
     fingerprint(run, now);
@@ -217,14 +258,29 @@ static int resume(struct run *run, struct error *error)
                            run->state.m, run->state.v, run->state.average, error);
 }
 
-static int prepare(struct run *run, struct error *error)
+static int open_log(struct run *run, struct error *error)
 {
     char path[PATH_MAX];
+    fingerprint(run, run->state.fingerprint);
+    train_dir_file(&run->dir, "log.jsonl", path);
+    int r = train_log_open(&run->log, path, (int)run->state.epoch, error);
+    return r == 0 && !run->given->resume
+               ? train_dir_write(&run->dir, "train.conf", run->text, error)
+               : r;
+}
+
+static int prepare(struct run *run, struct error *error)
+{
     int r = run->leader ? train_dir_take(&run->dir, run->given->resume, error) : 0;
     if (r == 0)
         r = train_network_read(&run->network, run->config, error);
     if (r == 0)
         r = read_data(run, error);
+    r = agree(run, r, FAILED, error);
+    if (r < 0)
+        return r;
+    if (!run->leader)
+        r = open_cache(run, error);
     if (r == 0)
         r = make_batches(run, error);
     if (r == 0)
@@ -233,14 +289,9 @@ static int prepare(struct run *run, struct error *error)
         r = make_state(run, error);
     if (r == 0 && run->given->resume)
         r = resume(run, error);
-    if (r < 0 || !run->leader)
-        return r;
-    fingerprint(run, run->state.fingerprint);
-    train_dir_file(&run->dir, "log.jsonl", path);
-    r = train_log_open(&run->log, path, (int)run->state.epoch, error);
-    return r == 0 && !run->given->resume
-               ? train_dir_write(&run->dir, "train.conf", run->text, error)
-               : r;
+    if (r == 0 && run->leader)
+        r = open_log(run, error);
+    return agree(run, r, FAILED, error);
 }
 
 /* An epoch */
@@ -251,10 +302,11 @@ struct sums {
     int steps;
 };
 
-static int step_failed(const struct run *run, const struct train_batch *batch, int worst, int epoch,
+static int step_failed(struct run *run, const struct train_batch *batch, int worst, int epoch,
                        int number, struct error *error)
 {
     char clip[300] = "";
+    run->named = worst >= 0;
     if (worst >= 0)
         snprintf(clip, sizeof clip, ", by %.250s", run->data.clips[batch->clips[worst]].path);
     return error_set(error, EDOM,
@@ -295,21 +347,6 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     return 0;
 }
 
-/* A signal may have come to one process only, or sooner: all stop before the same step. */
-static int agree_to_stop(const struct run *run, bool *ret, struct error *error)
-{
-    const struct trainer_ranks *ranks = run->given->ranks;
-    float mine = stop_signal != 0, all[TRAIN_MAX_RANKS];
-    *ret = stop_signal != 0;
-    if (ranks == NULL)
-        return 0;
-    *ret = false;
-    int r = ranks->gather(ranks->user, &mine, 1, all, error);
-    for (int i = 0; i < run->ranks && r == 0; i++)
-        *ret = *ret || all[i] != 0;
-    return r;
-}
-
 static int learn(struct run *run, struct train_epoch *e, struct error *error)
 {
     const int n = train_batches_count(run->batches), step = run->config->batch * run->ranks;
@@ -318,11 +355,11 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     train_batches_epoch(run->batches, e->epoch);
     train_own_begin(run->own);
     for (int k = 0; k < n; k++) {
-        bool stop;
-        int r = agree_to_stop(run, &stop, error);
+        enum outcome worst;
+        int rank, r = meet(run, stop_signal != 0 ? STOPPED : WENT_WELL, &worst, &rank, error);
         if (r < 0)
             return r;
-        if (stop)
+        if (worst != WENT_WELL) /* a signal may have come to one process only, or sooner */
             return -EINTR;
         r = run_step(run, e->epoch, k, &sums, &e->rate, error);
         if (r < 0)
@@ -430,15 +467,19 @@ static int run_epoch(struct run *run, int number, struct error *error)
     if (run->leader)
         train_progress_epoch(&run->progress, number);
     int r = learn(run, &e, error);
+    if (r < 0 && r != -EINTR && r != -EDOM)
+        return r; /* the others may be in the middle of a step */
     if (r == 0 && run->leader)
         r = validate(run, &e, error);
     e.seconds = now_s() - began;
     if (r == 0 && run->leader)
         r = keep_epoch(run, &e, error);
     if (r == -EINTR)
-        return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", number,
-                         run->given->dir);
-    return r;
+        error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", number,
+                  run->given->dir);
+    const enum outcome outcome = r == -EINTR ? STOPPED : run->named ? FAILED_BY_CLIP : FAILED;
+    r = agree(run, r, outcome, error);
+    return r == -ECANCELED && stop_signal != 0 ? -EINTR : r;
 }
 
 static void finish(struct run *run)
@@ -459,7 +500,7 @@ static void finish(struct run *run)
     train_dir_release(&run->dir);
 }
 
-int train_run(const struct train_run_config *given, struct error *error)
+int train_run(const struct train_run_config *given, bool *ret_together, struct error *error)
 {
     const struct trainer_ranks *ranks = given->ranks;
     struct run run = {.given = given,
@@ -469,6 +510,7 @@ int train_run(const struct train_run_config *given, struct error *error)
                       .ranks = ranks != NULL ? ranks->ranks : 1,
                       .dir = {.path = given->dir, .lock = -1},
                       .text = train_config_text(given->config)};
+    *ret_together = false;
     if (run.ranks > TRAIN_MAX_RANKS)
         return error_set(error, EINVAL, "%d processes; allowed: up to %d", run.ranks,
                          TRAIN_MAX_RANKS);
@@ -480,5 +522,6 @@ int train_run(const struct train_run_config *given, struct error *error)
             r = run_epoch(&run, e, error);
     }
     finish(&run);
+    *ret_together = r == 0 || run.together;
     return r;
 }

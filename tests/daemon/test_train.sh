@@ -158,6 +158,34 @@ PY
     done
 }
 
+a_run_without_a_whole_epoch_says_that_it_begins_anew() {
+    cp -r "$work/a" "$work/anew"
+    rm "$work/anew/state.safetensors"
+    "$FOCALD" train --quiet --resume "$work/anew" 2>"$work/err"
+    refused "anew/state.safetensors" "begins anew"
+    same_state "$work/a" "$work/anew"
+}
+
+# of mpirun itself there are more lines
+one_of_several_processes_tells_what_is_wrong() {
+    if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
+        echo "skipped: no Open MPI"
+        return 0
+    fi
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
+    # by all of them, by the first one, and by an option
+    for wrong in "--valid-folds 7 --out $work/z" "--valid-folds 5 --out $work/a" \
+        "--valid-folds 5 --set a.b=c --out $work/z"; do
+        # $wrong: words
+        if mpirun -n 2 "$FOCALD" train -Q --data "$work/set" --train-folds 1-4 \
+            --config "$work/small.conf" $wrong 2>"$work/err"; then
+            return 1
+        fi
+        [ "$(grep -c '^focald: ' "$work/err")" = 1 ] || { cat "$work/err"; return 1; }
+    done
+}
+
 two_processes_give_the_weights_of_one_with_twice_the_batch() {
     if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
         echo "skipped: no Open MPI"
@@ -379,6 +407,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
+    a_run_without_a_whole_epoch_says_that_it_begins_anew one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
