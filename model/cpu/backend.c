@@ -342,12 +342,40 @@ static void run_batch(const struct cpu_step *s)
         loop_batch_statistics(&batch, m->out);
 }
 
+/* The operators of batch.h; false for any other. */
+static bool run_in_batch(const struct cpu_step *s)
+{
+    const struct step_memory *m = &s->memory;
+    const struct step_spec *spec = &s->spec;
+    const size_t rows = positions(spec->out), c = (size_t)spec->out.c;
+    if (is_batch(spec->node)) {
+        run_batch(s);
+        return true;
+    }
+    switch (spec->node->op) {
+    case GRAPH_RELU:
+        loop_relu(m->in[0], spec->in_stride[0], rows, c, m->out);
+        return true;
+    case GRAPH_RELU_GRAD:
+        loop_relu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return true;
+    case GRAPH_SIGMOID_GRAD:
+        loop_sigmoid_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
+                          m->out);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int cpu_step_run(struct step *step, struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
     const struct step_spec *spec = &s->spec;
     const struct step_memory *m = &s->memory;
     size_t rows = positions(spec->out), c = (size_t)spec->out.c;
+    if (run_in_batch(s))
+        return 0;
     switch (spec->node->op) {
     case GRAPH_CONV_GRAD:
         if (s->transposed == NULL)
@@ -361,28 +389,7 @@ static int cpu_step_run(struct step *step, struct error *error)
         return run_primitive(s, error);
     case GRAPH_ATTENTION:
         return cpu_attention_run(s->attention, error);
-    case GRAPH_BATCH_NORM_GRAD:
-    case GRAPH_BATCH_NORM_GRAD_WEIGHTS:
-    case GRAPH_BATCH_STATISTICS:
-        if (!is_batch(spec->node))
-            break;
-        run_batch(s);
-        return 0;
-    case GRAPH_RELU:
-        loop_relu(m->in[0], spec->in_stride[0], rows, c, m->out);
-        return 0;
-    case GRAPH_RELU_GRAD:
-        loop_relu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
-        return 0;
-    case GRAPH_SIGMOID_GRAD:
-        loop_sigmoid_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
-                          m->out);
-        return 0;
     case GRAPH_BATCH_NORM:
-        if (spec->node->train) {
-            run_batch(s);
-            return 0;
-        }
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
                         s->weights[1], m->out);
         return 0;
