@@ -159,6 +159,9 @@ static void take_clean(struct run *run, struct chunk *chunk, int k,
         out->scores[s] = reject_score((enum reject_score)s, output->cosines, run->info->n_classes,
                                       run->info->preprocess.scale);
     out->state = EVAL_DONE;
+    if (run->config->heard != NULL)
+        run->config->heard(run->config->user, output,
+                           chunk->logspecs + (size_t)k * run->window_cells);
 }
 
 static int run_clean(struct run *run, struct chunk *chunk, struct error *error)

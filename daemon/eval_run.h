@@ -60,6 +60,8 @@ struct eval_config {
     const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */
     /* A clip failed, and keep_going; in the table's order. */
     void (*failed)(void *user, const char *line);
+    /* A clip was heard: its window's log-spectrogram [T][F]; in the table's order. NULL: none. */
+    void (*heard)(void *user, const struct runner_result *result, const float *logspec);
     /* Clips that are wholly done, and the share of all work. */
     void (*progress)(void *user, int clips, double share);
     void *user;

@@ -23,7 +23,7 @@ static const struct option_spec specs[] = {
     {"alias", 0, "A=B", "class A of a set is class B, as in bird=chirping_birds", NULL, NULL},
     {"labels", 0, "FILE", "only these classes, in this order (a labels.txt)", NULL, NULL},
     {"from", 0, "DIR", "begin with the weights of this model", NULL, NULL},
-    {"recipe", 0, "NAME", "many keys at once: paper, home", NULL, NULL},
+    {"recipe", 0, "NAME", "many keys at once: paper, piq, home", NULL, NULL},
     {"config", 'c', "FILE", "a training's configuration, after the recipe", NULL, NULL},
     {"set", 's', "KEY=VALUE", "one key of it, as in optimizer.rate=1e-3; repeatable", NULL, NULL},
     {"out", 'o', "DIR", "the run's directory, which is made", NULL, NULL},
@@ -39,7 +39,8 @@ static const struct option_spec specs[] = {
 static const struct option_usage usage = {
     .synopsis = "focald train [OPTION…] --data DIR --out DIR | --resume DIR",
     .about =
-        "Trains a classifier on labelled clips. The run's directory holds best/ and last/, models\n"
+        "Trains a classifier on labelled clips, or, with --recipe piq, the interpreter PIQ beside\n"
+        "one that is trained already. The run's directory holds best/ and last/, models\n"
         "that every mode takes by --model; a log, curves, and all that --resume needs to go on\n"
         "after the last whole epoch as if it had never stopped.",
     .options = specs,
@@ -51,7 +52,8 @@ static const struct option_usage usage = {
 
 static int mistake(const struct error *error)
 {
-    fprintf(stderr, "focald: %s\n", error->text);
+    if (train_mpi_tells())
+        fprintf(stderr, "focald: %s\n", error->text);
     return -EINVAL;
 }
 
@@ -210,7 +212,7 @@ static int print_config(const struct train_config *config)
     return 0;
 }
 
-static int run(const struct options *options, const struct train_config *config,
+static int run(const struct options *options, const struct train_config *config, bool *ret_together,
                struct error *error)
 {
     const char *resume = options_value(options, "resume"), *out = options_value(options, "out");
@@ -221,7 +223,7 @@ static int run(const struct options *options, const struct train_config *config,
     int r = train_mpi_begin(&given.ranks, error);
     stop_listen();
     if (r == 0)
-        r = train_run(&given, error);
+        r = train_run(&given, ret_together, error);
     return r;
 }
 
@@ -243,12 +245,13 @@ int mode_train(int argc, char **argv)
         mistake(&error);
         return EXIT_USAGE;
     }
+    bool together = false;
     r = options_value(&options, "dry-run") != NULL ? print_config(config)
-                                                   : run(&options, config, &error);
+                                                   : run(&options, config, &together, &error);
     free(config);
-    if (r < 0)
+    if (r < 0 && error.text[0] != '\0')
         fprintf(stderr, "focald: %s\n", error.text);
-    train_mpi_end(r < 0 && r != -EINTR);
+    train_mpi_end(r < 0 && !together);
     if (r < 0)
         stop_obey();
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -12,6 +12,7 @@
 #include "dsp/resize.h"
 #include "dsp/spectrogram.h"
 #include "dsp/stft.h"
+#include "model/train/loss.h"
 #include "model/train/random.h"
 
 enum { AHEAD = 3 }; /* batches in the making beside the one in use */
@@ -176,6 +177,8 @@ static void make_image(struct worker *w, const struct augment_batch *shared, int
     stft_signal(w->stft, w->samples, b->window, w->spectrum);
     equalize(w, &random);
     spectrogram_log(w->spectrum, b->cells, 1, w->logspec);
+    if (b->config.marks)
+        loss_marks(w->logspec, b->cells, b->config.threshold, batch->marks + i * b->cells);
     aim(w, &random);
     resize_run(w->shrink, w->logspec, batch->planes + i * b->plane);
     batch->whole[i] =
@@ -297,10 +300,11 @@ static int make_slot(struct train_batches *b, struct slot *slot, struct error *e
     t->targets = calloc(n, sizeof *t->targets);
     t->clips = calloc(n, sizeof *t->clips);
     t->whole = calloc(n, sizeof *t->whole);
+    t->marks = memory_zeroed(b->config.marks ? n * b->cells : 1, sizeof *t->marks);
     t->embeddings = calloc(n * (size_t)b->config.data->embedding_width + 1, sizeof(float));
     t->scores = calloc(n * (size_t)b->config.data->scores_width + 1, sizeof(float));
     if (t->planes == NULL || t->targets == NULL || t->clips == NULL || t->whole == NULL ||
-        t->embeddings == NULL || t->scores == NULL)
+        t->embeddings == NULL || t->scores == NULL || t->marks == NULL)
         return error_set(error, ENOMEM, "out of memory for a batch of %zu", n);
     return 0;
 }
@@ -418,6 +422,7 @@ void train_batches_destroy(struct train_batches *b)
         free(b->slots[i].batch.targets);
         free(b->slots[i].batch.clips);
         free(b->slots[i].batch.whole);
+        free(b->slots[i].batch.marks);
         free(b->slots[i].batch.embeddings);
         free(b->slots[i].batch.scores);
     }

@@ -37,6 +37,8 @@ struct train_batches_config {
     int batch;       /* images of this process in a step */
     int rank, ranks; /* of the processes */
     int workers;
+    bool marks;      /* what PIQ's mask is to be is made as well … */
+    float threshold; /* … above this part of the log-spectrogram's largest value */
 };
 
 struct train_batch {
@@ -45,6 +47,7 @@ struct train_batch {
     float *embeddings, *scores;     /* [batch][E], [batch][S] of the teacher */
     int *clips;                     /* [batch] of data->clips: of mixed ones the louder */
     bool *whole;                    /* [batch] no region was hidden */
+    uint8_t *marks;                 /* [batch][T][F] with config.marks: see loss_marks */
 };
 
 struct train_batches;

@@ -60,12 +60,19 @@ static const struct key keys[] = {
     INTEGER("network", "layers", layers, 1, 64, "6"),
     INTEGER("network", "heads", heads, 1, 64, "3"),
     INTEGER("network", "head_dim", head_dim, 1, 4096, "192"),
+    NUMBER("network", "drop_path", drop_path, 0, 0.99, "0"),
     INTEGER("network", "freeze", freeze, 0, 1000, "0"),
     NUMBER("network", "layer_decay", layer_decay, 0.01, 1, "1"),
     FLAG("network", "antialias", antialias, "yes"),
     FLAG("network", "float16", half, "no"),
     NUMBER("network", "scale", scale, 1, 1000, "15"),
     TEXT("network", "reject", reject, ""),
+    CHOICE("network", "interpreter", interpreter, "none piq", "none"),
+    INTEGER("piq", "keys", keys, 2, 1 << 20, "1024"),
+    INTEGER("piq", "shared_keys", shared_keys, 0, 1 << 20, "0"),
+    FLAG("piq", "adapter", adapter, "yes"),
+    FLAG("piq", "reduce", reduce, "yes"),
+    NUMBER("piq", "threshold", threshold, 0, 1, "0.35"),
     CHOICE("loss", "kind", loss, "am aam ce", "am"),
     NUMBER("loss", "margin", margin, 0, 1, "0.1"),
     NUMBER("loss", "scale", loss_scale, 0.1, 1000, "15"),
@@ -79,6 +86,7 @@ static const struct key keys[] = {
     NUMBER("optimizer", "rate", rate, 0, 1, "6e-4"),
     NUMBER("optimizer", "base_rate", base_rate, 0, 1, "1e-6"),
     INTEGER("optimizer", "step_size", step_size, 1, 100000000, "65000"),
+    FLAG("optimizer", "schedule_validation", schedule_validation, "no"),
     NUMBER("optimizer", "warmup_epochs", warmup_epochs, 0, 1000, "3"),
     NUMBER("optimizer", "weight_decay", weight_decay, 0, 10, "0.05"),
     FLAG("optimizer", "decay_norms", decay_norms, "no"),
@@ -215,6 +223,7 @@ static const struct setting paper[] = {
     {"network", "embed_dim", "128"},
     {"network", "depths", "2,2,18,2"},
     {"network", "conv_embed", "no"},
+    {"network", "drop_path", "0.1"},
     {"network", "antialias", "yes"},
     {"network", "scale", "30"},
     {"loss", "kind", "am"},
@@ -227,6 +236,7 @@ static const struct setting paper[] = {
     {"optimizer", "rate", "2e-4"},
     {"optimizer", "base_rate", "1e-8"},
     {"optimizer", "step_size", "65000"},
+    {"optimizer", "schedule_validation", "yes"},
     {"optimizer", "weight_decay", "2e-6"},
     {"optimizer", "decay_norms", "yes"},
     {"optimizer", "max_norm", "5"},
@@ -256,6 +266,35 @@ static const struct setting paper[] = {
     {"run", "fidelity_weight", "0"},
 };
 
+/* SpeechBrain recipes/ESC50/interpret/hparams/piq_focalnet.yaml and piq_vit.yaml, train_piq.py; its
+ * rate could only fall after epoch 100, which is the last. */
+static const struct setting piq[] = {
+    {"network", "interpreter", "piq"},
+    {"piq", "keys", "1024"},
+    {"piq", "shared_keys", "0"},
+    {"piq", "adapter", "yes"},
+    {"piq", "reduce", "yes"},
+    {"piq", "threshold", "0.35"},
+    {"optimizer", "kind", "adam"},
+    {"optimizer", "schedule", "plateau"},
+    {"optimizer", "rate", "2e-4"},
+    {"optimizer", "base_rate", "1e-8"},
+    {"optimizer", "weight_decay", "2e-6"},
+    {"optimizer", "decay_norms", "yes"},
+    {"optimizer", "max_norm", "5"},
+    {"optimizer", "beta2", "0.999"},
+    {"optimizer", "average", "0"},
+    {"augment", "drop_probability", "0"},
+    {"augment", "shift", "0"},
+    {"augment", "gain_db", "0"},
+    {"augment", "background_probability", "0"},
+    {"augment", "mixup_probability", "0"},
+    {"run", "epochs", "100"},
+    {"run", "batch", "6"},
+    {"run", "valid_every", "1"},
+    {"run", "explain_every", "1"},
+};
+
 /* From scratch on little data, small enough for two cores, and interpretable: what the network
  * marks is shown to it alone, and everything but it. */
 static const struct setting home[] = {
@@ -269,7 +308,9 @@ static const struct {
     const char *name;
     const struct setting *settings;
     size_t n;
-} recipes[] = {{"paper", paper, ARRAY_LEN(paper)}, {"home", home, ARRAY_LEN(home)}};
+} recipes[] = {{"paper", paper, ARRAY_LEN(paper)},
+               {"piq", piq, ARRAY_LEN(piq)},
+               {"home", home, ARRAY_LEN(home)}};
 
 int train_config_recipe(struct train_config *config, const char *name, struct error *error)
 {
@@ -282,7 +323,12 @@ int train_config_recipe(struct train_config *config, const char *name, struct er
                                  recipes[i].settings[k].key, recipes[i].settings[k].value, error);
         return r;
     }
-    return error_set(error, EINVAL, "--recipe %.60s: allowed: paper, home", name);
+    return error_set(error, EINVAL, "--recipe %.60s: allowed: paper, piq, home", name);
+}
+
+bool train_config_interpreter(const struct train_config *c)
+{
+    return strcmp(c->interpreter, "piq") == 0;
 }
 
 /* Texts */
@@ -411,7 +457,15 @@ char *train_config_preprocess(const struct train_config *c)
 
 /* What the parts take */
 
-int train_config_options(const struct train_config *c, uint64_t steps_per_epoch,
+uint64_t train_config_step(const struct train_config *c, const struct train_config_steps *steps,
+                           int epoch, uint64_t batch)
+{
+    const uint64_t before = (uint64_t)epoch - 1, validations = before / (uint64_t)c->valid_every;
+    return before * steps->trained + batch +
+           (c->schedule_validation ? validations * steps->validated : 0);
+}
+
+int train_config_options(const struct train_config *c, const struct train_config_steps *steps,
                          struct loss_options *loss, struct optimizer_options *optimizer,
                          struct schedule_options *schedule, struct error *error)
 {
@@ -425,14 +479,15 @@ int train_config_options(const struct train_config *c, uint64_t steps_per_epoch,
         .epsilon = 1e-8,
         .weight_decay = c->weight_decay,
         .max_norm = c->max_norm};
-    *schedule = (struct schedule_options){.base = c->base_rate,
-                                          .max = c->rate,
-                                          .step_size = (uint64_t)c->step_size,
-                                          .total = (uint64_t)c->epochs * steps_per_epoch,
-                                          .factor = 0.5,
-                                          .patience = 3,
-                                          .hold_epochs = 100};
-    schedule->warmup = (uint64_t)(c->warmup_epochs * (double)steps_per_epoch);
+    *schedule =
+        (struct schedule_options){.base = c->base_rate,
+                                  .max = c->rate,
+                                  .step_size = (uint64_t)c->step_size,
+                                  .total = train_config_step(c, steps, c->epochs, steps->trained),
+                                  .factor = 0.5,
+                                  .patience = 3,
+                                  .hold_epochs = 100};
+    schedule->warmup = (uint64_t)(c->warmup_epochs * (double)steps->trained);
     if (schedule->warmup > schedule->total)
         schedule->warmup = schedule->total;
     schedule_by_name(c->schedule, &schedule->kind);

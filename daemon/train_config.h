@@ -38,11 +38,16 @@ struct train_config {
     char depths[64], focal_levels[64], focal_windows[64];
     bool conv_embed;
     int hidden_size, layers, heads; /* of ViT */
+    double drop_path;               /* of the last layer */
     int freeze;                     /* so many parts from the input on are not trained */
     double layer_decay;             /* of the learning rate, from part to part towards the input */
     bool antialias, half;           /* half: the model's files hold float16 */
     double scale;                   /* preprocess.json's */
     char reject[64];                /* likewise: "cosine 0.5", "" where it is not known */
+    char interpreter[16];           /* none: a classifier is trained */
+    int keys, shared_keys;          /* of PIQ */
+    bool adapter, reduce;
+    double threshold; /* of a spectrogram's largest value: above it the mask is to be 1 */
 
     char loss[16];
     double margin, loss_scale, smoothing, class_gradient;
@@ -51,7 +56,7 @@ struct train_config {
 
     char optimizer[16], schedule[16];
     double rate, base_rate, weight_decay, max_norm, average, beta2;
-    bool decay_norms;
+    bool decay_norms, schedule_validation;
     int step_size;
     double warmup_epochs;
 
@@ -76,8 +81,8 @@ struct train_config {
 
 /* The defaults, which train from scratch on little data. */
 void train_config_default(struct train_config *ret);
-/* "paper": the paper's, but for its drop path; "home": from scratch on little data, for two cores.
- * -EINVAL: what there is. */
+/* "paper": the paper's; "piq": its interpreter's; "home": from scratch on little data, for two
+ * cores. -EINVAL: what there is. */
 int train_config_recipe(struct train_config *config, const char *name, struct error *error);
 /* A file's keys over what is there. */
 int train_config_read(struct train_config *config, const char *path, struct error *error);
@@ -90,12 +95,24 @@ char *train_config_text(const struct train_config *config);
  * a run is known again by. */
 char *train_config_identity(const struct train_config *config);
 
+/* An interpreter is trained, beside a classifier that stays as it is. */
+bool train_config_interpreter(const struct train_config *config);
+
 /* config.json's text for the geometry, from malloc; NULL when memory is exhausted. */
 char *train_config_geometry(const struct train_config *config);
 char *train_config_preprocess(const struct train_config *config);
 
+/* Batches that the schedule counts: those that train, and, with schedule_validation, those that
+ * validate; trained of an epoch, validated of a validation. */
+struct train_config_steps {
+    uint64_t trained, validated;
+};
+/* The schedule's step of batch `batch`, from 1, of epoch `epoch`, from 1. */
+uint64_t train_config_step(const struct train_config *config,
+                           const struct train_config_steps *steps, int epoch, uint64_t batch);
+
 /* What the parts take. -EINVAL: what is wrong and what it may be. */
-int train_config_options(const struct train_config *config, uint64_t steps_per_epoch,
+int train_config_options(const struct train_config *config, const struct train_config_steps *steps,
                          struct loss_options *loss, struct optimizer_options *optimizer,
                          struct schedule_options *schedule, struct error *error);
 int train_config_changes(const struct train_config *config, struct augment_settings *augment,

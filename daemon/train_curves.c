@@ -16,6 +16,10 @@ enum column {
     TEACHER_LOSS,
     ACCURACY,
     VALID_ACCURACY,
+    REC_LOSS,
+    VALID_REC_LOSS,
+    VQ_LOSS,
+    VALID_VQ_LOSS,
     FID_I,
     RATE,
     COLUMNS,
@@ -23,10 +27,10 @@ enum column {
 
 struct curves {
     int n;
-    double *columns[COLUMNS];       /* [n] each */
-    const struct train_epoch *best; /* or NULL */
-    struct plot_series accuracies[2];
-    int n_accuracies;
+    double *columns[COLUMNS];        /* [n] each */
+    const struct train_epoch *best;  /* or NULL */
+    struct plot_series series[3][2]; /* of the panels that have two */
+    int n_pairs;
     char rate_label[64];
     struct plot panels[MAX_PANELS];
     int n_panels;
@@ -58,6 +62,10 @@ static void fill(struct curves *c, const struct train_epoch *epochs)
         c->columns[TEACHER_LOSS][i] = on_axis(e->teacher_loss);
         c->columns[ACCURACY][i] = on_axis(e->accuracy);
         c->columns[VALID_ACCURACY][i] = on_axis(e->valid_accuracy);
+        c->columns[REC_LOSS][i] = on_axis(e->rec_loss);
+        c->columns[VALID_REC_LOSS][i] = on_axis(e->valid_rec_loss);
+        c->columns[VQ_LOSS][i] = on_axis(e->vq_loss);
+        c->columns[VALID_VQ_LOSS][i] = on_axis(e->valid_vq_loss);
         c->columns[FID_I][i] = on_axis(e->fid_i);
         c->columns[RATE][i] = on_axis(e->rate);
         if (e->best)
@@ -99,29 +107,52 @@ static struct plot *add_panel(struct curves *c, const char *title, const char *y
     return p;
 }
 
-static void add_accuracy(struct curves *c)
+/* Training and validation in one panel, as far as they were measured. */
+static struct plot *add_pair(struct curves *c, const char *title, const char *y_label,
+                             enum column training, const char *training_name,
+                             enum column validation)
 {
-    if (measured(c, VALID_ACCURACY))
-        c->accuracies[c->n_accuracies++] =
-            (struct plot_series){"validation", c->columns[VALID_ACCURACY]};
-    if (measured(c, ACCURACY))
-        c->accuracies[c->n_accuracies++] =
-            (struct plot_series){"training, as augmented", c->columns[ACCURACY]};
-    if (c->n_accuracies == 0)
-        return;
-    struct plot *p = add_panel(c, "Accuracy", "share of clips", ACCURACY);
-    p->series = c->accuracies;
-    p->n_series = c->n_accuracies;
-    p->high = 1;
+    struct plot_series *series = c->series[c->n_pairs];
+    int n = 0;
+    if (measured(c, validation))
+        series[n++] = (struct plot_series){"validation", c->columns[validation]};
+    if (measured(c, training))
+        series[n++] = (struct plot_series){training_name, c->columns[training]};
+    if (n == 0)
+        return NULL;
+    struct plot *p = add_panel(c, title, y_label, training);
+    p->series = series;
+    p->n_series = n;
+    c->n_pairs++;
+    return p;
 }
 
-static void add_panels(struct curves *c)
+static void add_classifier(struct curves *c)
 {
     bool teacher = measured(c, TEACHER_LOSS);
     add_panel(c, teacher ? "Loss of the classes" : "Loss", "mean over the training batches", LOSS);
     if (teacher)
         add_panel(c, "Loss against the teacher", "mean over the training batches", TEACHER_LOSS);
-    add_accuracy(c);
+    struct plot *p = add_pair(c, "Accuracy", "share of clips", ACCURACY, "training, as augmented",
+                              VALID_ACCURACY);
+    if (p != NULL)
+        p->high = 1;
+}
+
+static void add_interpreter(struct curves *c)
+{
+    add_pair(c, "Mask against what it is to keep", "cross-entropy", REC_LOSS, "training",
+             VALID_REC_LOSS);
+    add_pair(c, "From what is quantised to its keys", "mean square", VQ_LOSS, "training",
+             VALID_VQ_LOSS);
+}
+
+static void add_panels(struct curves *c)
+{
+    if (measured(c, REC_LOSS))
+        add_interpreter(c);
+    else
+        add_classifier(c);
     if (measured(c, FID_I))
         add_panel(c, "FID-I: the part kept gets the same label", "FID-I", FID_I)->high = 1;
     scale_rates(c);

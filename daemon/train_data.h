@@ -29,6 +29,7 @@ struct train_data_config {
                                     their clips validate nothing, and train only as
                                     keep_unlabelled says */
     int n_left_out;
+    bool may_lack;        /* not all of these classes need have training clips */
     bool skip_unknown;    /* clips of classes that are not among labels are left out */
     bool keep_unlabelled; /* they train, label -1, where a teacher speaks of them; implies
                              skip_unknown for the others, and for validation */

@@ -41,7 +41,12 @@ static const struct {
     FIGURE(loss),
     FIGURE(class_loss),
     FIGURE(teacher_loss),
+    FIGURE(rec_loss),
+    FIGURE(vq_loss),
     FIGURE(accuracy),
+    FIGURE(valid_loss),
+    FIGURE(valid_rec_loss),
+    FIGURE(valid_vq_loss),
     FIGURE(valid_accuracy),
     FIGURE(valid_class_accuracy),
     FIGURE(fid_i),
@@ -176,8 +181,6 @@ static int rewrite(const struct train_log *log, const char *bytes, size_t n, str
         r = write_fully(file.fd, log->path, bytes, n, error);
     if (r == 0 && n > 0 && bytes[n - 1] != '\n')
         r = write_fully(file.fd, log->path, "\n", 1, error);
-    if (r == 0 && fsync(file.fd) < 0)
-        r = not_written(log, errno, error);
     if (r == 0)
         r = newfile_commit(&file, error);
     newfile_abandon(&file);

@@ -18,6 +18,9 @@ struct train_epoch {
     double rate;                             /* learning rate of the last step */
     double loss, class_loss, teacher_loss;   /* means over the training batches */
     double accuracy;                         /* of the training batches */
+    double rec_loss, vq_loss;                /* of PIQ, means over the training batches; loss is */
+    double valid_loss;                       /* rec_loss + 2 vq_loss (quantised and committed) */
+    double valid_rec_loss, valid_vq_loss;    /* the same of the validation clips */
     double valid_accuracy;                   /* share of the validation clips */
     double valid_class_accuracy;             /* mean over their classes */
     double fid_i, fa, ff, ai, ad, ag, empty; /* model/interpret/metrics.h; empty masks, a share */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/version.h"
 
@@ -12,6 +13,14 @@
 static bool is_launched(void)
 {
     return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL;
+}
+
+bool train_mpi_tells(void)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    if (rank == NULL)
+        rank = getenv("PMIX_RANK");
+    return rank == NULL || strcmp(rank, "0") == 0;
 }
 
 #ifdef FOCALD_MPI

@@ -108,6 +108,7 @@ void train_progress_line(struct train_progress *p, const struct train_epoch *e)
     } figures[] = {
         {"loss", e->loss, "%.4f"},
         {"train", e->accuracy, "%.3f"},
+        {"valid loss", e->valid_loss, "%.4f"},
         {"valid", e->valid_accuracy, "%.3f"},
         {"FID-I", e->fid_i, "%.3f"},
         {"rate", e->rate, "%.1e"},

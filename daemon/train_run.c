@@ -2,33 +2,27 @@
 #include "daemon/train_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "daemon/eval_pool.h"
-#include "base/newfile.h"
 #include "daemon/stop.h"
 #include "daemon/train_batches.h"
 #include "daemon/train_curves.h"
 #include "daemon/train_data.h"
+#include "daemon/train_dir.h"
 #include "daemon/train_log.h"
 #include "daemon/train_model.h"
+#include "daemon/train_network.h"
 #include "daemon/train_own.h"
 #include "daemon/train_progress.h"
 #include "daemon/train_sets.h"
 #include "daemon/train_valid.h"
-#include "model/import/newdir.h"
-#include "model/model_internal.h"
-#include "model/text_file.h"
 #include "model/train/schedule.h"
 #include "model/train/state.h"
 
@@ -39,29 +33,24 @@ struct run {
     const struct train_config *config;
     bool leader; /* of the processes: writes and validates */
     int rank, ranks;
-    int lock;
-    char *text, *geometry, *preprocess; /* of train.conf, config.json, preprocess.json */
-    char *identity;                     /* of text */
+    struct train_dir dir;
+    char *text;     /* of train.conf */
+    char *identity; /* of text */
     struct train_data data;
     struct cache *cache;
-    struct model_info info; /* preprocess and image size */
-    struct net_config net;
-    struct model *from;
-    struct weights *from_weights;
+    struct train_network network;
     struct trainer_config trainer_config;
     struct trainer *trainer;
     struct train_batches *batches;
     struct train_own *own;
     struct schedule_options schedule;
+    struct train_config_steps steps;
     struct train_state state;
     struct train_log *log;
     struct train_progress progress;
+    bool named;    /* the clip by which a step failed is of this process */
+    bool together; /* it has ended for all processes */
 };
-
-static void path_in(const struct run *run, const char *name, char *ret)
-{
-    snprintf(ret, PATH_MAX, "%s/%s", run->given->dir, name);
-}
 
 static double now_s(void)
 {
@@ -70,55 +59,7 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The directory */
-
-/* Two runs in one directory would write over each other. */
-static int take_lock(struct run *run, struct error *error)
-{
-    char path[PATH_MAX];
-    const char *dir = run->given->dir;
-    if (strlen(dir) > PATH_MAX - 64)
-        return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", dir);
-    if (!run->given->resume && mkdir(dir, 0777) < 0 && errno != EEXIST)
-        return error_set(error, errno, "%s: cannot be made: %s", dir, strerror(errno));
-    path_in(run, "lock", path);
-    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (run->lock < 0)
-        return error_set(error, errno, "%s: cannot be written: %s", path, strerror(errno));
-    if (flock(run->lock, LOCK_EX | LOCK_NB) < 0)
-        return error_set(error, EBUSY,
-                         "%s: another focald trains in this directory; wait for it, "
-                         "or give another directory",
-                         dir);
-    newdir_sweep(dir);
-    path_in(run, "state.safetensors.new", path);
-    unlink(path);
-    path_in(run, "state.safetensors", path);
-    if (!run->given->resume && access(path, F_OK) == 0)
-        return error_set(error, EEXIST,
-                         "%s holds a run already; go on with --resume %s, or give another "
-                         "directory",
-                         dir, dir);
-    return 0;
-}
-
-static int write_text(const struct run *run, const char *name, const char *text,
-                      struct error *error)
-{
-    char path[PATH_MAX];
-    struct newfile file;
-    path_in(run, name, path);
-    int r = newfile_begin(&file, path, error);
-    if (r < 0)
-        return r;
-    if (write(file.fd, text, strlen(text)) != (ssize_t)strlen(text)) {
-        r = error_set(error, errno != 0 ? errno : EIO, "%s: cannot be written: %s", path,
-                      strerror(errno));
-        newfile_abandon(&file);
-        return r;
-    }
-    return newfile_commit(&file, error);
-}
+/* What a run is made of */
 
 static void hash_clip(crypto_hash_sha256_state *h, const char *path, int label)
 {
@@ -150,43 +91,55 @@ static void fingerprint(const struct run *run, char *ret)
 
 /* Getting ready */
 
-static int read_geometry(struct run *run, struct error *error)
+/* How it went for a process, the worse the larger. */
+enum outcome { WENT_WELL, STOPPED, FAILED, FAILED_BY_CLIP /* of its own, which it can name */ };
+
+/* All processes meet here, and hear how it went where it went worst, and for which of them. */
+static int meet(const struct run *run, enum outcome mine, enum outcome *ret, int *ret_rank,
+                struct error *error)
 {
-    const struct train_config *c = run->config;
-    char path[PATH_MAX + 16];
-    size_t n;
-    if (c->config[0] != '\0')
-        snprintf(path, sizeof path, "%s", c->config);
-    else if (c->from[0] != '\0')
-        snprintf(path, sizeof path, "%s/config.json", c->from);
-    else
-        path[0] = '\0';
-    int r = 0;
-    if (path[0] != '\0')
-        r = text_file_read(path, &run->geometry, &n, error);
-    else
-        run->geometry = train_config_geometry(c);
-    run->preprocess = train_config_preprocess(c);
-    if (r < 0)
-        return r;
-    if (run->geometry == NULL || run->preprocess == NULL)
-        return error_set(error, ENOMEM, "out of memory");
-    r = net_config_parse(&run->net, run->geometry, strlen(run->geometry),
-                         path[0] != '\0' ? path : "[network]", error);
-    if (r == 0)
-        r = preprocess_parse(&run->info.preprocess, run->preprocess, strlen(run->preprocess),
-                             "[network]", error);
-    net_image_size(&run->net, &run->info.image_rows, &run->info.image_cols);
-    run->net.piq = (struct piq_config){0};
+    const struct trainer_ranks *ranks = run->given->ranks;
+    float told = (float)mine, all[TRAIN_MAX_RANKS];
+    *ret = mine;
+    *ret_rank = run->rank;
+    if (ranks == NULL)
+        return 0;
+    int r = ranks->gather(ranks->user, &told, 1, all, error);
+    *ret = r == 0 ? WENT_WELL : mine;
+    for (int i = 0; i < run->ranks && r == 0; i++)
+        if ((enum outcome)all[i] > *ret) {
+            *ret = (enum outcome)all[i];
+            *ret_rank = i;
+        }
     return r;
 }
 
-/* Waits until all processes are here. */
-static int meet(const struct run *run, struct error *error)
+/* Where one process failed all end, and one says why: an error without a text is told already. */
+static int agree(struct run *run, int r, enum outcome failed, struct error *error)
 {
-    const struct trainer_ranks *ranks = run->given->ranks;
-    float mine = 0, all[TRAIN_MAX_RANKS];
-    return ranks == NULL ? 0 : ranks->gather(ranks->user, &mine, 1, all, error);
+    enum outcome worst;
+    int rank;
+    struct error broken;
+    if (meet(run, r < 0 ? failed : WENT_WELL, &worst, &rank, &broken) < 0) {
+        run->together = false;
+        return r < 0 ? r : error_set(error, EIO, "%s", broken.text);
+    }
+    if (worst == WENT_WELL)
+        return 0;
+    run->together = true;
+    if (rank == run->rank)
+        return r;
+    error->text[0] = '\0';
+    return -ECANCELED;
+}
+
+/* The cache is made by the leader, while the others wait; then they open it. */
+static int open_cache(struct run *run, struct error *error)
+{
+    struct error why = {""};
+    char path[PATH_MAX];
+    train_dir_file(&run->dir, "cache", path);
+    return train_data_cache(&run->cache, &run->data, path, &why, error);
 }
 
 static void tell_data(const struct train_data *d)
@@ -200,86 +153,47 @@ static void tell_data(const struct train_data *d)
 
 static int read_data(struct run *run, struct error *error)
 {
-    struct error why = {""};
-    char path[PATH_MAX];
-    int r = train_sets_read(&run->data, run->config, &run->info, error);
+    int r = train_sets_read(&run->data, run->config, &run->network.info, error);
     if (r < 0)
         return r;
     if (run->ranks > run->data.n)
         return error_set(error, EINVAL, "%d processes share %d clips", run->ranks, run->data.n);
     if (run->leader && !run->given->quiet)
         tell_data(&run->data);
-    path_in(run, "cache", path);
-    if (run->leader) /* the others wait until it is made */
-        r = train_data_cache(&run->cache, &run->data, path, &why, error);
-    if (r == 0)
-        r = meet(run, error);
-    if (r == 0 && !run->leader)
-        r = train_data_cache(&run->cache, &run->data, path, &why, error);
-    return r;
-}
-
-/* Parts of a network from the input on: embeddings 0, FocalNet's stages (each with the downsampling
- * behind it) or ViT's layers from 1, the head last. */
-static int part_of(const struct net_config *net, const char *name)
-{
-    const char *at;
-    const int parts =
-        1 + (net->kind == NET_VIT ? net->vit.num_hidden_layers : net->focalnet.n_stages);
-    if (strncmp(name, "classifier.", 11) == 0 || strncmp(name, "teacher.", 8) == 0)
-        return parts;
-    if ((at = strstr(name, "encoder.stages.")) != NULL)
-        return 1 + atoi(at + strlen("encoder.stages."));
-    if ((at = strstr(name, "encoder.layer.")) != NULL)
-        return 1 + atoi(at + strlen("encoder.layer."));
-    return strstr(name, "embeddings") != NULL ? 0 : parts - 1;
-}
-
-static struct trainer_rule rule_of(const void *user, const char *name, int rank)
-{
-    const struct run *run = user;
-    const int part = part_of(&run->net, name), last = part_of(&run->net, "classifier.");
-    return (struct trainer_rule){.rate = pow(run->config->layer_decay, last - part),
-                                 .frozen = part < run->config->freeze,
-                                 .decay = run->config->decay_norms || rank > 1};
-}
-
-static int open_from(struct run *run, struct error *error)
-{
-    if (run->config->from[0] == '\0')
-        return 0;
-    int r = model_open(&run->from, run->config->from, error);
-    return r == 0 ? model_weights(run->from, &run->from_weights, error) : r;
+    return run->leader ? open_cache(run, error) : 0;
 }
 
 static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
-    *net_head(&run->net) = (struct head_config){c->head_dim, run->data.n_classes, false};
-    *t =
-        (struct trainer_config){.net = run->net,
-                                .batch = c->batch,
-                                .embedding_width = run->data.embedding_width,
-                                .scores_width = run->data.scores_width,
-                                .embedding_weight = c->embedding_weight,
-                                .scores_weight = c->scores_weight,
-                                .class_gradient = c->class_gradient,
-                                .average = c->average,
-                                .from = run->from_weights,
-                                .seed = (uint64_t)c->seed,
-                                .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
-                                .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
-                                .checkpoint_activations = c->checkpoint_activations,
-                                .rule = rule_of,
-                                .user = run,
-                                .ranks = run->given->ranks};
-    const uint64_t steps = (uint64_t)train_batches_count(run->batches);
+    train_network_classes(&run->network, run->data.n_classes);
+    *t = (struct trainer_config){
+        .net = run->network.net,
+        .batch = c->batch,
+        .embedding_width = run->data.embedding_width,
+        .scores_width = run->data.scores_width,
+        .embedding_weight = c->embedding_weight,
+        .scores_weight = c->scores_weight,
+        .class_gradient = c->class_gradient,
+        .average = c->average,
+        .from = run->network.weights,
+        .seed = (uint64_t)c->seed,
+        .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
+        .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
+        .checkpoint_activations = c->checkpoint_activations && !train_config_interpreter(c),
+        .rule = train_network_rule,
+        .user = &run->network,
+        .ranks = run->given->ranks};
+    const int step = c->batch * run->ranks;
+    run->steps =
+        (struct train_config_steps){.trained = (uint64_t)train_batches_count(run->batches),
+                                    .validated = (uint64_t)((run->data.n_valid + step - 1) / step)};
     if (c->class_gradient <= 0 && run->data.taught == NULL)
         return error_set(error, EINVAL,
                          "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
                          "a set a teacher, or make it positive");
-    int r = train_config_options(c, steps, &t->loss, &t->optimizer, &run->schedule, error);
+    int r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }
 
@@ -289,7 +203,7 @@ static int make_batches(struct run *run, struct error *error)
     struct train_batches_config b = {
         .data = &run->data,
         .cache = run->cache,
-        .info = &run->info,
+        .info = &run->network.info,
         .changes = {.mixup_probability = c->mixup_probability,
                     .mixup_alpha = c->mixup_alpha,
                     .background_probability = c->background_probability,
@@ -301,17 +215,21 @@ static int make_batches(struct run *run, struct error *error)
         .batch = c->batch,
         .rank = run->rank,
         .ranks = run->ranks,
-        .workers = c->workers};
-    const struct train_own_config own = {.probability = c->own_probability,
+        .workers = c->workers,
+        .marks = train_config_interpreter(c),
+        .threshold = (float)c->threshold};
+    const struct train_own_config own = {.probability = b.marks ? 0 : c->own_probability,
                                          .share = c->own_share,
                                          .keep = c->own_keep,
                                          .seed = (uint64_t)c->seed,
                                          .batch = c->batch,
-                                         .rows = run->info.image_rows,
-                                         .cols = run->info.image_cols,
+                                         .rows = run->network.info.image_rows,
+                                         .cols = run->network.info.image_cols,
                                          .embedding_width = run->data.embedding_width,
                                          .scores_width = run->data.scores_width};
     int r = train_config_changes(c, &b.changes.augment, &b.changes.masking, error);
+    if (b.marks) /* what an interpreter marks, it must see */
+        b.changes.masking = (struct masking_settings){0};
     if (r == 0)
         r = train_batches_create(&run->batches, &b, error);
     return r == 0 ? train_own_create(&run->own, &own, error) : r;
@@ -335,10 +253,15 @@ static int make_state(struct run *run, struct error *error)
 static int resume(struct run *run, struct error *error)
 {
     char path[PATH_MAX], now[65];
-    path_in(run, "state.safetensors", path);
+    train_dir_file(&run->dir, "state.safetensors", path);
     int r = train_state_read(path, &run->state, error);
-    if (r == -ENOENT && run->given->resume)
-        return 0; /* stopped before its first epoch was whole */
+    if (r == -ENOENT) { /* stopped before its first epoch was whole */
+        if (run->leader)
+            fprintf(stderr,
+                    "focald: %s: there is no whole epoch to go on from; the run begins anew\n",
+                    path);
+        return 0;
+    }
     if (r < 0)
         return r;
     fingerprint(run, now);
@@ -352,16 +275,29 @@ static int resume(struct run *run, struct error *error)
                            run->state.m, run->state.v, run->state.average, error);
 }
 
-static int prepare(struct run *run, struct error *error)
+static int open_log(struct run *run, struct error *error)
 {
     char path[PATH_MAX];
-    int r = run->leader ? take_lock(run, error) : 0;
+    fingerprint(run, run->state.fingerprint);
+    train_dir_file(&run->dir, "log.jsonl", path);
+    int r = train_log_open(&run->log, path, (int)run->state.epoch, error);
+    return r == 0 && !run->given->resume
+               ? train_dir_write(&run->dir, "train.conf", run->text, error)
+               : r;
+}
+
+static int prepare(struct run *run, struct error *error)
+{
+    int r = run->leader ? train_dir_take(&run->dir, run->given->resume, error) : 0;
     if (r == 0)
-        r = read_geometry(run, error);
+        r = train_network_read(&run->network, run->config, error);
     if (r == 0)
         r = read_data(run, error);
-    if (r == 0)
-        r = open_from(run, error);
+    r = agree(run, r, FAILED, error);
+    if (r < 0)
+        return r;
+    if (!run->leader)
+        r = open_cache(run, error);
     if (r == 0)
         r = make_batches(run, error);
     if (r == 0)
@@ -370,25 +306,24 @@ static int prepare(struct run *run, struct error *error)
         r = make_state(run, error);
     if (r == 0 && run->given->resume)
         r = resume(run, error);
-    if (r < 0 || !run->leader)
-        return r;
-    fingerprint(run, run->state.fingerprint);
-    path_in(run, "log.jsonl", path);
-    r = train_log_open(&run->log, path, (int)run->state.epoch, error);
-    return r == 0 && !run->given->resume ? write_text(run, "train.conf", run->text, error) : r;
+    if (r == 0 && run->leader)
+        r = open_log(run, error);
+    return agree(run, r, FAILED, error);
 }
 
 /* An epoch */
 
 struct sums {
-    double loss, classes, teacher, right;
+    double loss, classes, teacher, rec, vq;
+    double right; /* NaN: of an interpreter */
     int steps;
 };
 
-static int step_failed(const struct run *run, const struct train_batch *batch, int worst, int epoch,
+static int step_failed(struct run *run, const struct train_batch *batch, int worst, int epoch,
                        int number, struct error *error)
 {
     char clip[300] = "";
+    run->named = worst >= 0;
     if (worst >= 0)
         snprintf(clip, sizeof clip, ", by %.250s", run->data.clips[batch->clips[worst]].path);
     return error_set(error, EDOM,
@@ -401,15 +336,18 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
                     struct error *error)
 {
     struct train_batch *batch = train_batches_next(run->batches);
-    const size_t plane = (size_t)run->info.image_rows * (size_t)run->info.image_cols;
+    const size_t plane =
+        (size_t)run->network.info.image_rows * (size_t)run->network.info.image_cols;
     const uint64_t place = (uint64_t)number * (uint64_t)run->ranks + (uint64_t)run->rank;
     struct trainer_losses losses;
     train_own_apply(run->own, batch, epoch, place);
     memcpy(trainer_plane(run->trainer, 0), batch->planes,
            (size_t)run->config->batch * plane * sizeof(float));
-    const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores};
+    const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores,
+                                        batch->marks};
     *ret_rate =
-        schedule_rate(&run->schedule, &run->state.schedule, trainer_steps(run->trainer) + 1);
+        schedule_rate(&run->schedule, &run->state.schedule,
+                      train_config_step(run->config, &run->steps, epoch, (uint64_t)number + 1));
     int r = trainer_step(run->trainer, &given, *ret_rate, &losses, error);
     if (r == -EDOM)
         return step_failed(run, batch, losses.worst, epoch, number, error);
@@ -419,24 +357,11 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     sums->loss += losses.loss;
     sums->classes += losses.classes;
     sums->teacher += losses.teacher;
-    sums->right += losses.right;
+    sums->rec += losses.rec;
+    sums->vq += losses.vq;
+    sums->right += losses.right >= 0 ? losses.right : (double)NAN;
     sums->steps++;
     return 0;
-}
-
-/* A signal may have come to one process only, or sooner: all stop before the same step. */
-static int agree_to_stop(const struct run *run, bool *ret, struct error *error)
-{
-    const struct trainer_ranks *ranks = run->given->ranks;
-    float mine = stop_signal != 0, all[TRAIN_MAX_RANKS];
-    *ret = stop_signal != 0;
-    if (ranks == NULL)
-        return 0;
-    *ret = false;
-    int r = ranks->gather(ranks->user, &mine, 1, all, error);
-    for (int i = 0; i < run->ranks && r == 0; i++)
-        *ret = *ret || all[i] != 0;
-    return r;
 }
 
 static int learn(struct run *run, struct train_epoch *e, struct error *error)
@@ -447,11 +372,11 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     train_batches_epoch(run->batches, e->epoch);
     train_own_begin(run->own);
     for (int k = 0; k < n; k++) {
-        bool stop;
-        int r = agree_to_stop(run, &stop, error);
+        enum outcome worst;
+        int rank, r = meet(run, stop_signal != 0 ? STOPPED : WENT_WELL, &worst, &rank, error);
         if (r < 0)
             return r;
-        if (stop)
+        if (worst != WENT_WELL) /* a signal may have come to one process only, or sooner */
             return -EINTR;
         r = run_step(run, e->epoch, k, &sums, &e->rate, error);
         if (r < 0)
@@ -464,20 +389,34 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     e->clips_per_s = (double)n * step / (now_s() - began);
     e->loss = sums.loss / n;
     e->class_loss = sums.classes / n;
+    e->rec_loss = sums.rec / n;
+    e->vq_loss = sums.vq / n;
     e->teacher_loss = run->data.taught != NULL ? sums.teacher / n : (double)NAN;
     e->accuracy = sums.right / ((double)n * step);
     e->step = trainer_steps(run->trainer);
     return 0;
 }
 
+/* What chooses the best epoch; NaN where it was not measured: never the best. An interpreter is
+ * chosen by its FID-I, as the published code's is, or, where that is never measured, by its loss.
+ */
+static double score_of(const struct train_config *c, const struct train_epoch *e)
+{
+    if (train_config_interpreter(c))
+        return c->explain_every > 0 ? e->fid_i : -e->valid_loss;
+    if (c->fidelity_weight > 0 && c->explain_every > 0)
+        return e->valid_accuracy + c->fidelity_weight * e->fid_i;
+    return e->valid_accuracy;
+}
+
 static int validate(struct run *run, struct train_epoch *e, struct error *error)
 {
     const struct train_config *c = run->config;
     const bool last = e->epoch == c->epochs;
-    const struct train_model model = {run->geometry, run->preprocess, run->data.labels,
-                                      run->data.n_classes, c->half};
+    const struct train_model model = {run->network.geometry, run->network.preprocess,
+                                      run->data.labels, run->data.n_classes, c->half};
     char path[PATH_MAX];
-    path_in(run, "last", path);
+    train_dir_file(&run->dir, "last", path);
     int r = train_model_write(path, &model, run->trainer, error);
     if (r < 0 || (e->epoch % c->valid_every != 0 && !last))
         return r;
@@ -487,19 +426,19 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
         .threads = c->threads,
         .quantile = c->quantile,
         .explain = c->explain_every > 0 && (e->epoch % c->explain_every == 0 || last),
+        .interpreter = train_config_interpreter(c),
+        .threshold = (float)c->threshold,
         .progress = &run->progress};
     r = train_validate(&valid, &run->data, e, error);
     if (r < 0)
         return r;
-    e->score = e->valid_accuracy;
-    if (c->fidelity_weight > 0 && c->explain_every > 0)
-        e->score += c->fidelity_weight * e->fid_i; /* NaN where not measured: never the best */
+    e->score = score_of(c, e);
     if (!(e->score > run->state.best_score))
         return 0;
     e->best = true;
     run->state.best_score = e->score;
     run->state.best_epoch = (uint32_t)e->epoch;
-    path_in(run, "best", path);
+    train_dir_file(&run->dir, "best", path);
     return train_model_write(path, &model, run->trainer, error);
 }
 
@@ -510,23 +449,27 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     if (r < 0)
         return r;
     struct train_state *s = &run->state;
-    schedule_epoch(&run->schedule, &s->schedule, e->epoch, 1 - e->valid_accuracy);
+    schedule_epoch(&run->schedule, &s->schedule, e->epoch,
+                   train_config_interpreter(run->config) ? -e->score : 1 - e->valid_accuracy);
     trainer_save(run->trainer, s->weights, s->m, s->v, s->average);
     s->optimizer_step = trainer_steps(run->trainer);
     s->epoch = (uint32_t)e->epoch;
-    path_in(run, "state.safetensors", path);
+    train_dir_file(&run->dir, "state.safetensors", path);
     r = train_state_write(path, s, error);
     if (r < 0)
         return r;
     train_progress_line(&run->progress, e);
     const struct train_epoch *epochs = train_log_epochs(run->log, &n);
-    path_in(run, "curves.png", path);
+    train_dir_file(&run->dir, "curves.png", path);
     return train_curves_write(path, run->given->dir, epochs, n, error);
 }
 
 static int run_epoch(struct run *run, int number, struct error *error)
 {
     struct train_epoch e = {.epoch = number,
+                            .valid_loss = NAN,
+                            .valid_rec_loss = NAN,
+                            .valid_vq_loss = NAN,
                             .valid_accuracy = NAN,
                             .valid_class_accuracy = NAN,
                             .fid_i = NAN,
@@ -541,15 +484,19 @@ static int run_epoch(struct run *run, int number, struct error *error)
     if (run->leader)
         train_progress_epoch(&run->progress, number);
     int r = learn(run, &e, error);
+    if (r < 0 && r != -EINTR && r != -EDOM)
+        return r; /* the others may be in the middle of a step */
     if (r == 0 && run->leader)
         r = validate(run, &e, error);
     e.seconds = now_s() - began;
     if (r == 0 && run->leader)
         r = keep_epoch(run, &e, error);
     if (r == -EINTR)
-        return error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", number,
-                         run->given->dir);
-    return r;
+        error_set(error, EINTR, "stopped in epoch %d; go on with --resume %s", number,
+                  run->given->dir);
+    const enum outcome outcome = r == -EINTR ? STOPPED : run->named ? FAILED_BY_CLIP : FAILED;
+    r = agree(run, r, outcome, error);
+    return r == -ECANCELED && stop_signal != 0 ? -EINTR : r;
 }
 
 static void finish(struct run *run)
@@ -558,24 +505,20 @@ static void finish(struct run *run)
     train_batches_destroy(run->batches);
     train_own_destroy(run->own);
     trainer_destroy(run->trainer);
-    weights_destroy(run->from_weights);
-    model_close(run->from);
+    train_network_finish(&run->network);
     cache_close(run->cache);
     train_data_finish(&run->data);
     train_log_close(run->log);
     free(run->text);
     free(run->identity);
-    free(run->geometry);
-    free(run->preprocess);
     free(run->state.weights);
     free(run->state.m);
     free(run->state.v);
     free(run->state.average);
-    if (run->lock >= 0)
-        close(run->lock);
+    train_dir_release(&run->dir);
 }
 
-int train_run(const struct train_run_config *given, struct error *error)
+int train_run(const struct train_run_config *given, bool *ret_together, struct error *error)
 {
     const struct trainer_ranks *ranks = given->ranks;
     struct run run = {.given = given,
@@ -583,9 +526,10 @@ int train_run(const struct train_run_config *given, struct error *error)
                       .leader = ranks == NULL || ranks->rank == 0,
                       .rank = ranks != NULL ? ranks->rank : 0,
                       .ranks = ranks != NULL ? ranks->ranks : 1,
-                      .lock = -1,
+                      .dir = {.path = given->dir, .lock = -1},
                       .text = train_config_text(given->config),
                       .identity = train_config_identity(given->config)};
+    *ret_together = false;
     if (run.ranks > TRAIN_MAX_RANKS)
         return error_set(error, EINVAL, "%d processes; allowed: up to %d", run.ranks,
                          TRAIN_MAX_RANKS);
@@ -598,5 +542,6 @@ int train_run(const struct train_run_config *given, struct error *error)
             r = run_epoch(&run, e, error);
     }
     finish(&run);
+    *ret_together = r == 0 || run.together;
     return r;
 }

@@ -25,7 +25,8 @@ struct train_run_config {
 };
 
 /* Until all epochs are done, or a signal comes (-EINTR; stop.h): what was learnt up to the last
- * whole epoch is kept. */
-int train_run(const struct train_run_config *config, struct error *error);
+ * whole epoch is kept. *ret_together: it has ended for all processes, none waits for another. Where
+ * several failed, the error of one has a text. */
+int train_run(const struct train_run_config *config, bool *ret_together, struct error *error);
 
 #endif

@@ -88,11 +88,18 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
         r = train_names_read(&left_out, config->leave_out, "leave_out", error);
     data.n_aliases = r == 0 ? aliases.n : 0;
     data.n_left_out = r == 0 ? left_out.n : 0;
+    const char *const *labels = NULL;
     if (r == 0)
-        r = read_labels(config->labels, &data.labels, &data.n_labels, error);
+        r = read_labels(config->labels, &labels, &data.n_labels, error);
+    data.labels = labels;
+    if (info->n_classes > 0) {
+        data.labels = info->labels;
+        data.n_labels = info->n_classes;
+        data.may_lack = true;
+    }
     if (r == 0)
         r = train_data_read(ret, &data, error);
-    free((void *)data.labels);
+    free((void *)labels);
     return r;
 }
 

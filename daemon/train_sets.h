@@ -21,7 +21,8 @@ struct train_names {
 int train_names_read(struct train_names *ret, const char *text, const char *key,
                      struct error *error);
 
-/* info: preprocess. Errors: train_data_read's, and of folds and aliases that are none. */
+/* info: preprocess; where it has classes, a model's, the clips are of these and not all need have
+ * one. Errors: train_data_read's, and of folds and aliases that are none. */
 int train_sets_read(struct train_data *ret, const struct train_config *config,
                     const struct model_info *info, struct error *error);
 

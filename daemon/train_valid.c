@@ -8,6 +8,8 @@
 #include "daemon/eval_figures.h"
 #include "daemon/eval_run.h"
 #include "daemon/stop.h"
+#include "model/nets/piq.h"
+#include "model/train/loss.h"
 
 struct validation {
     const struct train_valid_config *config;
@@ -16,6 +18,9 @@ struct validation {
     int counted, correct, heard;
     int *class_clips, *class_correct; /* [classes] */
     struct eval_explanation sums;     /* over heard */
+    const struct model_info *info;
+    double rec, vq; /* over heard */
+    uint8_t *marks; /* [PIQ_FRAMES * PIQ_BINS] */
 };
 
 static void show(void *user, int clips, double share)
@@ -25,6 +30,16 @@ static void show(void *user, int clips, double share)
     (void)share;
     train_progress_validation(v->config->progress, now, v->data->n_valid,
                               (double)now / v->data->n_valid);
+}
+
+/* An interpreter's losses of one window. */
+static void take_losses(void *user, const struct runner_result *result, const float *logspec)
+{
+    struct validation *v = user;
+    const int cells = PIQ_FRAMES * PIQ_BINS;
+    loss_marks(logspec, (size_t)cells, v->config->threshold, v->marks);
+    v->rec += loss_mask(result->maps[v->info->n_maps - 1], v->marks, 1, cells, NULL);
+    v->vq += loss_squares(result->z_q_x, result->hcat, 1, (int)result->quantised, NULL);
 }
 
 static void add(struct validation *v, const struct eval_figures *f)
@@ -59,6 +74,7 @@ static int run_set(struct validation *v, const struct model *model, const struct
                                        .quantiles = &c->quantile,
                                        .n_quantiles = c->explain ? 1 : 0,
                                        .stop = &stop_signal,
+                                       .heard = c->interpreter ? take_losses : NULL,
                                        .progress = show,
                                        .user = v};
     struct eval_results results = {0};
@@ -85,6 +101,11 @@ static void conclude(const struct validation *v, struct train_epoch *ret)
         }
     ret->valid_accuracy = v->counted > 0 ? (double)v->correct / v->counted : (double)NAN;
     ret->valid_class_accuracy = classes > 0 ? sum / classes : (double)NAN;
+    if (v->config->interpreter && v->heard > 0) {
+        ret->valid_rec_loss = v->rec / v->heard;
+        ret->valid_vq_loss = v->vq / v->heard;
+        ret->valid_loss = ret->valid_rec_loss + 2 * ret->valid_vq_loss;
+    }
     if (!v->config->explain || v->heard == 0)
         return;
     ret->fid_i = v->sums.fid_i / v->heard;
@@ -104,9 +125,12 @@ int train_validate(const struct train_valid_config *config, const struct train_d
     const size_t classes = (size_t)data->n_classes;
     v.class_clips = calloc(classes, sizeof *v.class_clips);
     v.class_correct = calloc(classes, sizeof *v.class_correct);
-    int r = v.class_clips == NULL || v.class_correct == NULL
+    v.marks = malloc((size_t)PIQ_FRAMES * PIQ_BINS);
+    int r = v.class_clips == NULL || v.class_correct == NULL || v.marks == NULL
                 ? error_set(error, ENOMEM, "out of memory")
-                : model_open(&model, config->dir, error);
+                : model_open_with(&model, config->dir,
+                                  config->interpreter ? INTERPRETER_PIQ : INTERPRETER_AUTO, error);
+    v.info = r == 0 ? model_info(model) : NULL;
     for (int s = 0; s < data->n_sets && r == 0; s++)
         if (data->valid[s].n > 0)
             r = run_set(&v, model, &data->valid[s], error);
@@ -115,5 +139,6 @@ int train_validate(const struct train_valid_config *config, const struct train_d
     model_close(model);
     free(v.class_clips);
     free(v.class_correct);
+    free(v.marks);
     return r;
 }

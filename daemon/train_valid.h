@@ -15,7 +15,9 @@ struct train_valid_config {
     const char *backend;
     int threads;
     double quantile;
-    bool explain; /* FID-I and the others as well */
+    bool explain;     /* FID-I and the others as well */
+    bool interpreter; /* PIQ: its losses too, and the figures are of its masks */
+    float threshold;  /* of loss_marks */
     struct train_progress *progress;
 };
 

@@ -65,7 +65,7 @@ static size_t peak_bytes(void)
 static int run_step(struct trainer *trainer, const struct trainer_target *targets,
                     struct error *error)
 {
-    const struct trainer_batch batch = {targets, NULL, NULL};
+    const struct trainer_batch batch = {.targets = targets};
     struct trainer_losses losses;
     return trainer_step(trainer, &batch, rate, &losses, error);
 }

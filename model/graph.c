@@ -20,6 +20,7 @@ const char *graph_op_name(enum graph_op op)
         [GRAPH_MUL] = "mul",
         [GRAPH_ADD] = "add",
         [GRAPH_CHANNEL_SCALE] = "channel_scale",
+        [GRAPH_SAMPLE_SCALE] = "sample_scale",
         [GRAPH_MEAN] = "mean",
         [GRAPH_CHANNEL_L2] = "channel_l2",
         [GRAPH_BATCH_NORM] = "batch_norm",

@@ -29,6 +29,7 @@ enum graph_op {
     GRAPH_MUL,           /* element by element */
     GRAPH_ADD,
     GRAPH_CHANNEL_SCALE, /* weights: [c] (layer scale) */
+    GRAPH_SAMPLE_SCALE,  /* each sample by a number of its own */
     GRAPH_MEAN,          /* over h, w */
     GRAPH_CHANNEL_L2,    /* sqrt of the sum over c of squares: [n][h][w][1] */
     GRAPH_BATCH_NORM,    /* weights: scale, shift, running mean, running variance; inference */
@@ -153,6 +154,8 @@ int graph_slice(struct graph *graph, int x, int from, int c);
 int graph_mul(struct graph *graph, int a, int b);
 int graph_add(struct graph *graph, int a, int b);
 int graph_channel_scale(struct graph *graph, int x, int scale);
+/* Sample i of x times scales: [n][1][1][1], which are drawn, not learnt: they have no gradient. */
+int graph_sample_scale(struct graph *graph, int x, int scales);
 int graph_mean(struct graph *graph, int x);
 int graph_channel_l2(struct graph *graph, int x);
 int graph_batch_norm(struct graph *graph, int x, const int weights[4], float eps);

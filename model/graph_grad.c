@@ -231,6 +231,10 @@ static void add_node(struct build *b, int i, int g)
             contribute(b, x, graph_channel_scale(b->g, g, node.weights[0]));
         add_weights(b, GRAPH_CHANNEL_SCALE_GRAD_WEIGHTS, i, 2, gx);
         break;
+    case GRAPH_SAMPLE_SCALE: /* the scales are drawn */
+        if (b->needed[x])
+            contribute(b, x, graph_sample_scale(b->g, g, node.in[1]));
+        break;
     case GRAPH_MEAN:
         add_unary(b, GRAPH_MEAN_GRAD, i, 1, gx);
         break;

@@ -178,6 +178,18 @@ int graph_channel_scale(struct graph *graph, int x, int scale)
     return graph_add_node(graph, &node);
 }
 
+int graph_sample_scale(struct graph *graph, int x, int scales)
+{
+    struct tensor_shape s = graph_shape_of(graph, x), by = graph_shape_of(graph, scales);
+    if (graph->code == 0 && !same_shape(by, (struct tensor_shape){s.n, 1, 1, 1}))
+        return graph_mistake(graph, "graph: sample_scale of %d samples by [%d, %d, %d, %d]", s.n,
+                             by.n, by.h, by.w, by.c);
+    struct graph_node node = node_of(GRAPH_SAMPLE_SCALE, x, s);
+    node.in[1] = scales;
+    node.n_in = 2;
+    return graph_add_node(graph, &node);
+}
+
 int graph_mean(struct graph *graph, int x)
 {
     struct tensor_shape s = graph_shape_of(graph, x);

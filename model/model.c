@@ -76,8 +76,7 @@ int interpreter_parse(const char *name, enum interpreter *ret, struct error *err
                      "interpreter is %.40s; allowed: auto, modulation, attention, piq", name);
 }
 
-/* A window's spectrogram has the size that PIQ's decoder makes. */
-static bool piq_fits(const struct model_preprocess *p)
+bool preprocess_fits_piq(const struct model_preprocess *p)
 {
     return p->window_samples / p->hop_length + 1 == PIQ_FRAMES && p->n_fft / 2 + 1 == PIQ_BINS;
 }
@@ -94,7 +93,7 @@ static int choose_interpreter(struct model *m, enum interpreter wanted, struct e
                          interpreter_name(wanted), net_name(m->net.kind),
                          piq ? "" : " without the weights of PIQ", interpreter_name(own),
                          piq ? ", piq" : "");
-    if (!piq_fits(&m->info.preprocess))
+    if (!preprocess_fits_piq(&m->info.preprocess))
         return error_set(error, EINVAL,
                          "interpreter is piq, which makes masks of %d x %d; the windows of "
                          "preprocess.json have another size",

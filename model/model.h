@@ -79,6 +79,8 @@ struct runner_result {
     const float *cosines;              /* [n_classes] */
     const float *maps[MODEL_MAX_MAPS]; /* [rows][cols] each; the last interprets */
     const float *embedding;            /* [channels of the last stage] */
+    const float *hcat, *z_q_x;         /* PIQ: what it quantises and the keys' vectors; else NULL */
+    size_t quantised;                  /* values of each */
 };
 
 struct runner; /* compiled plans for batches up to max_batch; one thread at a time */

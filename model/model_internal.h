@@ -24,6 +24,8 @@ int labels_parse(const char *text, size_t length, const char *where, const char 
 int preprocess_parse(struct model_preprocess *ret, const char *text, size_t length,
                      const char *where, struct error *error);
 void preprocess_default(struct model_preprocess *ret);
+/* A window's spectrogram has the size that PIQ's decoder makes. */
+bool preprocess_fits_piq(const struct model_preprocess *preprocess);
 /* Well-formed UTF-8 without control characters. */
 bool text_is_printable(const char *text);
 /* Such text as a line of labels.txt may be. */

@@ -202,7 +202,8 @@ static bool works_in_place(const struct plan *p, const struct plan_step *s)
     const struct graph_node *node = &p->graph.nodes[s->node];
     const int in = node->in[0];
     bool cell_by_cell = node->op == GRAPH_BATCH_NORM || node->op == GRAPH_RELU ||
-                        node->op == GRAPH_SIGMOID || node->op == GRAPH_GELU;
+                        node->op == GRAPH_SIGMOID || node->op == GRAPH_GELU ||
+                        node->op == GRAPH_SAMPLE_SCALE;
     return cell_by_cell && !p->config.isolate && !is_view(p, in) && p->consumers[in] == 1 &&
            !p->graph.nodes[in].output;
 }

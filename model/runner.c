@@ -30,12 +30,13 @@ struct runner {
         struct net_values values;
     } plans[RUNNER_MAX_PLANS];
     void *arena;
-    size_t plane_cells, embedding_cells;
+    size_t plane_cells, embedding_cells, quantised;
     size_t map_cells[MODEL_MAX_MAPS];
     float *planes;               /* [max_batch][rows][cols] */
     float *cosines;              /* [max_batch][classes] */
     float *embeddings;           /* [max_batch][channels] */
     float *maps[MODEL_MAX_MAPS]; /* [max_batch][rows][cols] */
+    float *hcat, *z_q_x;         /* [max_batch][quantised] with PIQ */
 };
 
 static int usable_cores(void)
@@ -118,7 +119,7 @@ static int make_plans(struct runner *r, const struct random_choice *random, stru
 
 static int make_results(struct runner *r, struct error *error)
 {
-    struct tensor_shape embedding;
+    struct tensor_shape embedding, quantised;
     size_t n = (size_t)r->max_batch;
     plan_value(r->plans[0].plan, r->plans[0].values.embedding, &embedding);
     r->embedding_cells = (size_t)embedding.c;
@@ -131,6 +132,13 @@ static int make_results(struct runner *r, struct error *error)
         r->map_cells[s] = (size_t)r->info->maps[s].rows * (size_t)r->info->maps[s].cols;
         r->maps[s] = memory_zeroed(n * r->map_cells[s], sizeof(float));
         complete = complete && r->maps[s] != NULL;
+    }
+    if (r->piq) {
+        plan_value(r->plans[0].plan, r->plans[0].values.hcat, &quantised);
+        r->quantised = tensor_cells(quantised);
+        r->hcat = memory_zeroed(n * r->quantised, sizeof(float));
+        r->z_q_x = memory_zeroed(n * r->quantised, sizeof(float));
+        complete = complete && r->hcat != NULL && r->z_q_x != NULL;
     }
     return complete ? 0 : error_set(error, ENOMEM, "runner: out of memory");
 }
@@ -187,6 +195,8 @@ void runner_destroy(struct runner *r)
     free(r->planes);
     free(r->cosines);
     free(r->embeddings);
+    free(r->hcat);
+    free(r->z_q_x);
     free(r);
 }
 
@@ -234,6 +244,10 @@ static void store_results(struct runner *r, int i, int first)
     copy_value(r, i, v->embedding, r->embeddings, r->embedding_cells, first);
     for (int s = 0; s < r->n_maps; s++)
         copy_value(r, i, v->map[s], r->maps[s], r->map_cells[s], first);
+    if (r->piq) {
+        copy_value(r, i, v->hcat, r->hcat, r->quantised, first);
+        copy_value(r, i, v->z_q_x, r->z_q_x, r->quantised, first);
+    }
 }
 
 int runner_run(struct runner *r, int batch, struct runner_result *results, struct error *error)
@@ -254,6 +268,9 @@ int runner_run(struct runner *r, int batch, struct runner_result *results, struc
     for (int k = 0; k < batch; k++) {
         results[k].cosines = r->cosines + (size_t)k * (size_t)r->info->n_classes;
         results[k].embedding = r->embeddings + (size_t)k * r->embedding_cells;
+        results[k].quantised = r->quantised;
+        results[k].hcat = r->piq ? r->hcat + (size_t)k * r->quantised : NULL;
+        results[k].z_q_x = r->piq ? r->z_q_x + (size_t)k * r->quantised : NULL;
         for (int s = 0; s < MODEL_MAX_MAPS; s++)
             results[k].maps[s] =
                 r->maps[s] == NULL ? NULL : r->maps[s] + (size_t)k * r->map_cells[s];

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "model/cpu/attention.h"
 #include "model/cpu/backward.h"
+#include "model/cpu/batch.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
 #include "model/cpu/transposed.h"
@@ -128,6 +129,14 @@ static bool is_focal(enum graph_op op)
     return op == GRAPH_FOCAL_CONTEXT || op == GRAPH_FOCAL_GRAD || op == GRAPH_FOCAL_GRAD_WEIGHTS;
 }
 
+/* By the batch's own statistics. */
+static bool is_batch(const struct graph_node *node)
+{
+    return node->op == GRAPH_BATCH_STATISTICS ||
+           (node->train && (node->op == GRAPH_BATCH_NORM || node->op == GRAPH_BATCH_NORM_GRAD ||
+                            node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS));
+}
+
 static void create_focal(struct backend *b, struct cpu_step *s)
 {
     const struct step_spec *spec = &s->spec;
@@ -195,7 +204,8 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
-        s->step.scratch_bytes = node->op == GRAPH_LAYER_NORM_GRAD
+        s->step.scratch_bytes = is_batch(node) ? loop_batch_scratch((size_t)spec->in[0].c)
+                                : node->op == GRAPH_LAYER_NORM_GRAD
                                     ? loop_sums_scratch(2 * (size_t)spec->in[0].c)
                                     : ref_scratch(spec) * sizeof(float);
     }
@@ -324,12 +334,64 @@ static void run_norm_grad(const struct cpu_step *s, float *y, float *d_weights)
                          y, d_weights);
 }
 
+static void run_batch(const struct cpu_step *s)
+{
+    const struct step_memory *m = &s->memory;
+    const struct step_spec *spec = &s->spec;
+    const bool back = spec->node->op == GRAPH_BATCH_NORM_GRAD ||
+                      spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS; /* in: g, x */
+    const struct loop_batch batch = {.x = m->in[back ? 1 : 0],
+                                     .x_stride = spec->in_stride[back ? 1 : 0],
+                                     .g = m->in[0],
+                                     .g_stride = spec->in_stride[0],
+                                     .rows = positions(spec->in[0]),
+                                     .c = (size_t)spec->in[0].c,
+                                     .eps = spec->node->eps,
+                                     .scratch = m->scratch};
+    if (spec->node->op == GRAPH_BATCH_NORM)
+        loop_batch_norm_train(&batch, s->weights[0], s->weights[1], m->out);
+    else if (spec->node->op == GRAPH_BATCH_NORM_GRAD)
+        loop_batch_norm_train_grad(&batch, s->weights[0], m->out);
+    else if (spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS)
+        loop_batch_norm_train_grad_weights(&batch, m->out);
+    else
+        loop_batch_statistics(&batch, m->out);
+}
+
+/* The operators of batch.h; false for any other. */
+static bool run_in_batch(const struct cpu_step *s)
+{
+    const struct step_memory *m = &s->memory;
+    const struct step_spec *spec = &s->spec;
+    const size_t rows = positions(spec->out), c = (size_t)spec->out.c;
+    if (is_batch(spec->node)) {
+        run_batch(s);
+        return true;
+    }
+    switch (spec->node->op) {
+    case GRAPH_RELU:
+        loop_relu(m->in[0], spec->in_stride[0], rows, c, m->out);
+        return true;
+    case GRAPH_RELU_GRAD:
+        loop_relu_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return true;
+    case GRAPH_SIGMOID_GRAD:
+        loop_sigmoid_grad(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c,
+                          m->out);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int cpu_step_run(struct step *step, struct error *error)
 {
     struct cpu_step *s = (struct cpu_step *)step;
     const struct step_spec *spec = &s->spec;
     const struct step_memory *m = &s->memory;
     size_t rows = positions(spec->out), c = (size_t)spec->out.c;
+    if (run_in_batch(s))
+        return 0;
     switch (spec->node->op) {
     case GRAPH_CONV_GRAD:
         if (s->transposed == NULL)
@@ -344,8 +406,6 @@ static int cpu_step_run(struct step *step, struct error *error)
     case GRAPH_ATTENTION:
         return cpu_attention_run(s->attention, error);
     case GRAPH_BATCH_NORM:
-        if (spec->node->train)
-            break;
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],
                         s->weights[1], m->out);
         return 0;
@@ -390,6 +450,10 @@ static int cpu_step_run(struct step *step, struct error *error)
         return 0;
     case GRAPH_ADD:
         loop_add(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1], rows, c, m->out);
+        return 0;
+    case GRAPH_SAMPLE_SCALE:
+        loop_sample_scale(m->in[0], spec->in_stride[0], m->in[1], spec->in_stride[1],
+                          (size_t)spec->out.n, rows / (size_t)spec->out.n, c, m->out);
         return 0;
     case GRAPH_CHANNEL_L2:
         loop_channel_l2(m->in[0], spec->in_stride[0], rows, (size_t)spec->in[0].c, m->out);

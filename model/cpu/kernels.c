@@ -15,6 +15,13 @@ static void add(const float *a, const float *b, size_t n, float *y)
         y[i] = a[i] + b[i];
 }
 
+static void scale(const float *x, size_t n, float by, float *y)
+{
+#pragma GCC ivdep
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * by;
+}
+
 /* Two passes over a row that is in the cache: the variance of large values is not lost. */
 static void norm(const float *restrict x, size_t n, const float *restrict scale,
                  const float *restrict shift, float eps, float *restrict y)
@@ -129,6 +136,7 @@ const struct loop_kernels NAME(loop_kernels_, KERNELS) = {
     .gelu = gelu,
     .mul = mul,
     .add = add,
+    .scale = scale,
     .norm = norm,
     .l2 = l2,
     .affine = affine,

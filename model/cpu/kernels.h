@@ -22,6 +22,7 @@ struct loop_kernels {
     void (*gelu)(const float *x, size_t n, float *y);
     void (*mul)(const float *a, const float *b, size_t n, float *y);
     void (*add)(const float *a, const float *b, size_t n, float *y); /* y may be a or b */
+    void (*scale)(const float *x, size_t n, float by, float *y);     /* y may be x */
     void (*norm)(const float *x, size_t n, const float *scale, const float *shift, float eps,
                  float *y);
     float (*l2)(const float *x, size_t n);

@@ -77,6 +77,13 @@ void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, 
     FOR_ROWS(r, rows, c, k->add(a + r * a_stride, b + r * b_stride, c, y + r * c));
 }
 
+void loop_sample_scale(const float *x, size_t stride, const float *by, size_t by_stride, size_t n,
+                       size_t area, size_t c, float *y)
+{
+    const struct loop_kernels *k = kernels_now();
+    FOR_ROWS(r, n * area, c, k->scale(x + r * stride, c, by[r / area * by_stride], y + r * c));
+}
+
 void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y)
 {
     const struct loop_kernels *k = kernels_now();

@@ -16,6 +16,9 @@ void loop_mul(const float *a, size_t a_stride, const float *b, size_t b_stride, 
               size_t c, float *y);
 void loop_add(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t rows,
               size_t c, float *y);
+/* y: [n][area][c] = x: [n][area][stride], image i times by[i * by_stride]; may work in place. */
+void loop_sample_scale(const float *x, size_t stride, const float *by, size_t by_stride, size_t n,
+                       size_t area, size_t c, float *y);
 /* y: [rows][c] = gelu(x: [rows][stride]); may work in place. */
 void loop_gelu(const float *x, size_t stride, size_t rows, size_t c, float *y);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/graph.h"
+#include "model/nets/drop_path.h"
 
 /* The weights of one layer: field, published name behind "…layers.J.", rank, shape, when it is
  * there. */
@@ -132,6 +133,8 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
 struct build {
     const struct focalnet_config *c;
     struct graph *g;
+    struct drop_path drop;
+    int layer; /* of all stages' */
 };
 
 static void declare_layer(struct build *b, int stage, int layer, struct layer_weights *w)
@@ -155,12 +158,12 @@ static void declare_layer(struct build *b, int stage, int layer, struct layer_we
     }
 }
 
-/* x + gamma * y, gamma only with layer scale */
-static int residual(struct build *b, int x, int y, int gamma)
+/* x + gamma * y, gamma only with layer scale, y the layer's branch of that number */
+static int residual(struct build *b, int x, int y, int gamma, int branch)
 {
     if (gamma >= 0)
         y = graph_channel_scale(b->g, y, gamma);
-    return graph_add(b->g, x, y);
+    return graph_add(b->g, x, drop_path_branch(&b->drop, b->g, y, b->layer, branch));
 }
 
 static int norm(struct build *b, int x, int scale, int shift)
@@ -198,12 +201,16 @@ static int layer(struct build *b, int stage, int index, int x, int *ret_modulato
     if (b->c->use_post_layernorm) {
         x = residual(b, x,
                      norm(b, modulation(b, stage, &w, x, ret_modulator), w.norm1_w, w.norm1_b),
-                     w.gamma1);
-        return residual(b, x, norm(b, mlp(b, &w, x), w.norm2_w, w.norm2_b), w.gamma2);
+                     w.gamma1, 0);
+        x = residual(b, x, norm(b, mlp(b, &w, x), w.norm2_w, w.norm2_b), w.gamma2, 1);
+    } else {
+        x = residual(b, x,
+                     modulation(b, stage, &w, norm(b, x, w.norm1_w, w.norm1_b), ret_modulator),
+                     w.gamma1, 0);
+        x = residual(b, x, mlp(b, &w, norm(b, x, w.norm2_w, w.norm2_b)), w.gamma2, 1);
     }
-    x = residual(b, x, modulation(b, stage, &w, norm(b, x, w.norm1_w, w.norm1_b), ret_modulator),
-                 w.gamma1);
-    return residual(b, x, mlp(b, &w, norm(b, x, w.norm2_w, w.norm2_b)), w.gamma2);
+    b->layer++;
+    return x;
 }
 
 /* The patch embedding (stage -1) or the downsampling after a stage, with its norm. */
@@ -232,15 +239,19 @@ static int embed(struct build *b, int stage, int x, bool one_plane)
 int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool details,
                    struct graph *g, struct focalnet_values *ret, struct error *error)
 {
-    struct build b = {c, g};
-    int r = focalnet_check(c, error);
+    struct build b = {.c = c, .g = g};
+    int layers = 0, r = focalnet_check(c, error);
     if (r < 0)
         return r;
+    for (int s = 0; s < c->n_stages; s++)
+        layers += c->depths[s];
     for (int s = 0; s < FOCALNET_MAX_STAGES; s++)
         ret->stage[s] = ret->down[s] = ret->modulator[s] = ret->map[s] = -1;
     ret->input = graph_input(g, (struct tensor_shape){n, round_up(c->image_rows, c->patch_size),
                                                       round_up(c->image_cols, c->patch_size),
                                                       one_plane ? 1 : c->num_channels});
+    drop_path_begin(&b.drop, g, n, c->drop_path, layers);
+    ret->drops = b.drop.scales;
     int x = embed(&b, -1, ret->input, one_plane);
     ret->embed = details ? graph_output(g, x) : -1;
     for (int s = 0; s < c->n_stages; s++) {

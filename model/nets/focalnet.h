@@ -32,6 +32,7 @@ struct focalnet_config {
     bool use_post_layernorm_in_modulation;
     bool normalize_modulator;
     struct head_config head;
+    float drop_path; /* in training: of the last layer (drop_path.h); 0: none */
 };
 
 /* 0, or -EINVAL naming the key, its value and what is allowed. */
@@ -53,6 +54,7 @@ struct focalnet_values {
     int features;                       /* the last stage's, for PIQ; no output */
     int embedding;                      /* [N][1][1][channels of the last stage] */
     int cosines;                        /* [N][1][1][n_classes] */
+    int drops; /* input [N][1][1][branches], with drop_path; see drop_path.h */
 };
 
 /* Builds the network for a batch of n. one_plane: the image is one plane that stands for all its

@@ -13,6 +13,11 @@ struct head_config *net_head(struct net_config *c)
     return c->kind == NET_VIT ? &c->vit.head : &c->focalnet.head;
 }
 
+float *net_drop_path(struct net_config *c)
+{
+    return c->kind == NET_VIT ? &c->vit.drop_path : &c->focalnet.drop_path;
+}
+
 void net_image_size(const struct net_config *c, int *ret_rows, int *ret_cols)
 {
     *ret_rows = c->kind == NET_VIT ? c->vit.image_rows : c->focalnet.image_rows;
@@ -46,7 +51,7 @@ static int build_backbone(const struct net_config *c, int n, bool one_plane, boo
         int r = vit_build(&c->vit, n, one_plane, piq, false, g, &v, error);
         if (r < 0)
             return r;
-        *ret = (struct net_values){v.input, {v.map}, v.embedding, v.cosines};
+        *ret = (struct net_values){v.input, {v.map}, v.embedding, v.cosines, -1, -1, v.drops};
         *ret_features = v.features;
         return 0;
     }
@@ -54,7 +59,7 @@ static int build_backbone(const struct net_config *c, int n, bool one_plane, boo
     int r = focalnet_build(&c->focalnet, n, one_plane, false, g, &v, error);
     if (r < 0)
         return r;
-    *ret = (struct net_values){v.input, {-1}, v.embedding, v.cosines};
+    *ret = (struct net_values){v.input, {-1}, v.embedding, v.cosines, -1, -1, v.drops};
     for (int s = 0; s < c->focalnet.n_stages; s++)
         ret->map[s] = v.map[s];
     *ret_features = v.features;
@@ -69,9 +74,12 @@ int net_build(const struct net_config *c, int n, bool one_plane, bool piq, struc
         return r;
     struct piq_values values;
     r = piq_build(&c->piq, "psi.", features, ret->cosines, false, g, &values, error);
-    if (r == 0)
-        ret->map[net_maps(c, false)] = values.mask;
-    return r;
+    if (r < 0)
+        return r;
+    ret->map[net_maps(c, false)] = values.mask;
+    ret->hcat = values.hcat;
+    ret->z_q_x = values.z_q_x;
+    return 0;
 }
 
 double net_flops(const struct net_config *c, bool piq)

@@ -26,6 +26,7 @@ enum { NET_MAX_MAPS = FOCALNET_MAX_STAGES + 1 };
 
 const char *net_name(enum net_kind kind); /* "focalnet", "vit": config.json's model_type */
 struct head_config *net_head(struct net_config *config);
+float *net_drop_path(struct net_config *config); /* 0 but in training */
 void net_image_size(const struct net_config *config, int *ret_rows, int *ret_cols);
 /* FocalNet: one map a stage; ViT: one; with PIQ its mask in addition. */
 int net_maps(const struct net_config *config, bool piq);
@@ -36,6 +37,8 @@ struct net_values {
     int input;
     int map[NET_MAX_MAPS];
     int embedding, cosines;
+    int hcat, z_q_x; /* with PIQ: what it quantises, and what that becomes (piq.h) */
+    int drops;       /* in training: an input (drop_path.h); -1: none */
 };
 
 /* Builds the network for a batch of n, with PIQ behind it where asked for. */

@@ -91,10 +91,10 @@ int piq_build(const struct piq_config *config, const char *prefix, int features,
                                   twice, 1);
     ret->x_tilde = decoder(&b, x);
     ret->mask = graph_output(g, graph_sigmoid(g, ret->x_tilde));
+    graph_output(g, ret->hcat);
+    graph_output(g, ret->z_q_x);
     if (details) {
-        graph_output(g, ret->hcat);
         graph_output(g, ret->indices);
-        graph_output(g, ret->z_q_x);
         graph_output(g, ret->x_tilde);
     }
     return graph_check(g, error);

@@ -33,7 +33,7 @@ struct piq_values {
 
 /* Appends the interpreter to a graph. prefix: "psi." or "" before its weights' names. features:
  * [N][h][w][C]; scores: [N][1][1][classes], whose largest is the class whose keys are used.
- * details: all but features are kept as outputs; otherwise only mask. */
+ * details: all but features are kept as outputs; otherwise mask, hcat and z_q_x. */
 int piq_build(const struct piq_config *config, const char *prefix, int features, int scores,
               bool details, struct graph *graph, struct piq_values *ret, struct error *error);
 

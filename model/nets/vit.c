@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "model/graph.h"
+#include "model/nets/drop_path.h"
 
 void vit_grid_size(const struct vit_config *c, int *ret_rows, int *ret_cols)
 {
@@ -51,6 +52,7 @@ int vit_check(const struct vit_config *c, struct error *error)
 struct build {
     const struct vit_config *c;
     struct graph *g;
+    struct drop_path drop;
 };
 
 /* The linear layer `name` of encoder layer `layer`. */
@@ -72,6 +74,12 @@ static int norm(struct build *b, int layer, const char *name, int x)
     return graph_layer_norm(b->g, x, scale, shift, b->c->layer_norm_eps);
 }
 
+/* x + y, the layer's branch of that number */
+static int residual(struct build *b, int index, int x, int y, int branch)
+{
+    return graph_add(b->g, x, drop_path_branch(&b->drop, b->g, y, index, branch));
+}
+
 /* ViTLayer: x + attention(norm(x)), x + mlp(norm(x)). */
 static int layer(struct build *b, int index, int x, struct vit_values *ret)
 {
@@ -83,10 +91,10 @@ static int layer(struct build *b, int index, int x, struct vit_values *ret)
     if (index + 1 == b->c->num_hidden_layers)
         ret->cls_attention = graph_cls_attention(b->g, q, k, heads);
     int attended = graph_attention(b->g, q, k, v, heads);
-    x = graph_add(b->g, x, linear(b, index, "attention.output.dense", attended, d));
+    x = residual(b, index, x, linear(b, index, "attention.output.dense", attended, d), 0);
     int hidden = linear(b, index, "intermediate.dense", norm(b, index, "layernorm_after", x),
                         b->c->intermediate_size);
-    return graph_add(b->g, x, linear(b, index, "output.dense", graph_gelu(b->g, hidden), d));
+    return residual(b, index, x, linear(b, index, "output.dense", graph_gelu(b->g, hidden), d), 1);
 }
 
 static int embed(struct build *b, int image, bool one_plane)
@@ -108,7 +116,7 @@ static int embed(struct build *b, int image, bool one_plane)
 int vit_build(const struct vit_config *c, int n, bool one_plane, bool features, bool details,
               struct graph *g, struct vit_values *ret, struct error *error)
 {
-    struct build b = {c, g};
+    struct build b = {.c = c, .g = g};
     const int64_t d = c->hidden_size;
     int rows, cols, r = vit_check(c, error);
     if (r < 0)
@@ -116,6 +124,8 @@ int vit_build(const struct vit_config *c, int n, bool one_plane, bool features, 
     vit_grid_size(c, &rows, &cols);
     ret->input = graph_input(
         g, (struct tensor_shape){n, c->image_rows, c->image_cols, one_plane ? 1 : c->num_channels});
+    drop_path_begin(&b.drop, g, n, c->drop_path, c->num_hidden_layers);
+    ret->drops = b.drop.scales;
     int x = ret->embed = embed(&b, ret->input, one_plane);
     for (int l = 0; l < c->num_hidden_layers; l++)
         x = ret->layer[l] = layer(&b, l, x, ret);

@@ -24,6 +24,7 @@ struct vit_config {
     int intermediate_size;
     float layer_norm_eps;
     struct head_config head;
+    float drop_path; /* in training: of the last layer (drop_path.h); 0: none */
 };
 
 /* 0, or -EINVAL naming the key, its value and what is allowed. */
@@ -43,6 +44,7 @@ struct vit_values {
     int features;              /* [N][rows][cols][hidden] `hidden` without the cls token */
     int embedding;             /* [N][1][1][hidden] mean over all tokens */
     int cosines;               /* [N][1][1][classes] */
+    int drops;                 /* input [N][1][1][branches], with drop_path; see drop_path.h */
 };
 
 /* Builds the network for a batch of n. one_plane: the image is one plane that stands for all its

@@ -191,6 +191,18 @@ static void channel_scale(const struct step_spec *spec, const real *const *w,
             m->out[p * c + i] = m->in[0][p * spec->in_stride[0] + i] * w[0][i];
 }
 
+/* in: [N][P][C], [N] */
+static void sample_scale(const struct step_spec *spec, const real *const *w,
+                         const struct ref_memory *m)
+{
+    (void)w;
+    size_t c = (size_t)spec->out.c, area = (size_t)spec->out.h * (size_t)spec->out.w;
+    for (size_t p = 0; p < positions(spec->out); p++)
+        for (size_t i = 0; i < c; i++)
+            m->out[p * c + i] =
+                m->in[0][p * spec->in_stride[0] + i] * m->in[1][p / area * spec->in_stride[1]];
+}
+
 static void mean(const struct step_spec *spec, const real *const *w, const struct ref_memory *m)
 {
     (void)w;
@@ -274,6 +286,7 @@ ref_forward ref_operator(enum graph_op op)
         [GRAPH_MUL] = mul,
         [GRAPH_ADD] = add,
         [GRAPH_CHANNEL_SCALE] = channel_scale,
+        [GRAPH_SAMPLE_SCALE] = sample_scale,
         [GRAPH_MEAN] = mean,
         [GRAPH_CHANNEL_L2] = channel_l2,
         [GRAPH_BATCH_NORM] = batch_norm,

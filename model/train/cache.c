@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/newfile.h"
 #include "model/weights/safetensors_write.h"
 
 enum { VERSION = 1, HASH_BYTES = 16, CLIP_ALIGN = 64, BLOCK = 64 };
@@ -318,37 +319,25 @@ static int write_all(struct making *m, struct error *error)
     r = seek(m, 0, error);
     if (r == 0)
         r = write_fully(m->fd, m->path, &m->header, sizeof m->header, error);
-    if (r == 0)
-        r = write_fully(m->fd, m->path, m->table, table_bytes, error);
-    if (r == 0 && fsync(m->fd) < 0)
-        r = error_set(error, errno, "%s: cannot be written: %s", m->path, strerror(errno));
-    return r;
+    return r == 0 ? write_fully(m->fd, m->path, m->table, table_bytes, error) : r;
 }
 
-static int make_in(struct making *m, char *temporary, struct error *error)
+static int make_file(struct making *m, struct error *error)
 {
-    m->fd = mkostemp(temporary, O_CLOEXEC);
-    if (m->fd < 0)
-        return error_set(error, errno, "%s: cannot be written: %s", m->path, strerror(errno));
-    int r = write_all(m, error);
-    if (close(m->fd) < 0 && r == 0)
-        r = error_set(error, errno, "%s: cannot be written: %s", m->path, strerror(errno));
-    if (r == 0 && rename(temporary, m->path) < 0)
-        r = error_set(error, errno, "%s: cannot be written: %s", m->path, strerror(errno));
-    if (r < 0)
-        unlink(temporary);
+    struct newfile file;
+    int r = newfile_begin(&file, m->path, error);
+    m->fd = file.fd;
+    if (r == 0)
+        r = write_all(m, error);
+    if (r == 0)
+        r = newfile_commit(&file, error);
+    newfile_abandon(&file);
     return r;
 }
 
 int cache_make(const char *path, const struct cache_list *list, cache_decode_fn *decode,
                void *context, struct error *error)
 {
-    char temporary[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int dir = slash != NULL ? (int)(slash + 1 - path) : 0;
-    int n = snprintf(temporary, sizeof temporary, "%.*s.focald-XXXXXX", dir, path);
-    if (n < 0 || (size_t)n >= sizeof temporary)
-        return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
     int r = start_hashing(error);
     if (r < 0)
         return r;
@@ -364,7 +353,7 @@ int cache_make(const char *path, const struct cache_list *list, cache_decode_fn 
     for (size_t i = 0; i < list->count && r == 0; i++)
         r = look_at(list->sources[i], &m.table[i], error);
     if (r == 0)
-        r = make_in(&m, temporary, error);
+        r = make_file(&m, error);
     free(m.table);
     return r;
 }

@@ -70,6 +70,11 @@ static void draw(const struct graph_weight *w, uint64_t seed, float *x)
         fill_constant(x, n, 0);
     else if (strcmp(w->name, "classifier.weight") == 0)
         fill_uniform(&random, x, n, sqrt(6.0 / (double)(w->shape[0] + w->shape[1])));
+    else if (strcmp(w->name, "psi.codebook.embedding.weight") == 0)
+        fill_uniform(&random, x, n, 1 / (double)w->shape[0]);
+    else if (w->rank == 4 && strncmp(w->name, "psi.", 4) == 0)
+        fill_uniform(&random, x, n,
+                     sqrt(6.0 / (double)((w->shape[0] + w->shape[1]) * w->shape[2] * w->shape[3])));
     else if (w->rank == 4)
         fill_uniform(&random, x, n, 1 / sqrt((double)(w->shape[1] * w->shape[2] * w->shape[3])));
     else if (w->rank == 2 && strstr(w->name, "layer") == NULL)

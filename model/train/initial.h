@@ -20,10 +20,11 @@ struct initial;
  *               uniform; the linear layer of the head and heads without a name: U(+-1/sqrt(in)))
  *   kernels     U(+-1/sqrt(fan in))
  *   positions   normal 0.02, as the cls token
+ *   PIQ         kernels by Xavier's uniform, the K keys U(+-1/K)
  *
  * (Microsoft's FocalNet: only linear layers are drawn anew, convolutions stay as torch.nn.Conv2d
- * makes them; SpeechBrain's Classifier.) from: may be NULL. The graph outlives it. *ret_taken: how
- * many came from `from`. */
+ * makes them; SpeechBrain's Classifier and PIQ.) from: may be NULL. The graph outlives it.
+ * *ret_taken: how many came from `from`. */
 int initial_create(struct initial **ret, const struct graph *graph, struct weights *from,
                    uint64_t seed, int *ret_taken, struct error *error);
 void initial_destroy(struct initial *initial); /* takes NULL */

@@ -148,7 +148,8 @@ double loss_squares(const float *x, const float *target, int n, int width, float
         for (size_t k = at; k < at + (size_t)width; k++) {
             double difference = broken ? (double)NAN : (double)x[k] - (double)target[k];
             sum += difference * difference;
-            ret_grad[k] = (float)(2 * difference / cells);
+            if (ret_grad != NULL)
+                ret_grad[k] = (float)(2 * difference / cells);
         }
     }
     return sum / cells;
@@ -203,4 +204,27 @@ double loss_binary(const float *x, const float *target, int n, int width, float 
         }
     }
     return sum / cells;
+}
+
+void loss_marks(const float *x, size_t n, float threshold, uint8_t *ret)
+{
+    float largest = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = x[i] > threshold * largest;
+}
+
+double loss_mask(const float *mask, const uint8_t *marks, int n, int width, float *ret_grad)
+{
+    const double shortest = 1e-10;
+    const size_t cells = (size_t)n * (size_t)width;
+    double sum = 0;
+    for (size_t i = 0; i < cells; i++) {
+        const double m = (double)mask[i], near = (marks[i] ? m : 1 - m) + shortest;
+        sum -= log(near);
+        if (ret_grad != NULL)
+            ret_grad[i] = (float)((marks[i] ? -1 : 1) / near / (double)cells);
+    }
+    return sum / (double)cells;
 }

@@ -8,6 +8,7 @@
 #define FOCALD_MODEL_TRAIN_LOSS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -61,7 +62,7 @@ int loss_classes(const struct loss_options *options, const float *cosines,
 /* A student's copy of what a teacher says. x, target: [N][D] -> the loss, grad: [N][D] = d loss / d
  * x; ret_grad may be x. */
 
-/* mean (x - target)^2, over all N * D. */
+/* mean (x - target)^2, over all N * D. Here ret_grad may be NULL. */
 double loss_squares(const float *x, const float *target, int n, int width, float *ret_grad);
 /* mean over rows of 1 - x.target / (|x| |target|), lengths taken as 1e-12 at least; a target of
  * zeros costs 1 and pulls nowhere. */
@@ -69,5 +70,13 @@ double loss_cosine(const float *x, const float *target, int n, int width, float 
 /* x: logits; target: probabilities. mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), over
  * all N * D. Where target is not in 0..1 the loss is NaN. */
 double loss_binary(const float *x, const float *target, int n, int width, float *ret_grad);
+
+/* The cells of a log-spectrogram that PIQ's mask is to keep: 1 where x > threshold * its largest.
+ * x, ret: [n] */
+void loss_marks(const float *x, size_t n, float threshold, uint8_t *ret);
+/* PIQ's mask, 0..1, and the cells it is to mark, 0 or 1: mean of -t log(m + 1e-10) - (1 - t)
+ * log(1 - m + 1e-10), over all N * D (SpeechBrain recipes/ESC50/interpret/train_piq.py). ret_grad:
+ * may be NULL. */
+double loss_mask(const float *mask, const uint8_t *marks, int n, int width, float *ret_grad);
 
 #endif

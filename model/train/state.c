@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/newfile.h"
 #include "model/weights/safetensors.h"
 #include "model/weights/safetensors_write.h"
 
@@ -153,42 +154,15 @@ static int write_content(int fd, const char *path, struct content *content, stru
     return safetensors_write(fd, path, entries, FIELDS, read_field, content, error);
 }
 
-/* Best effort: without it a crash of the machine may bring the old state back, which is whole. */
-static void sync_directory_of(const char *path)
-{
-    char dir[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int n = slash == path   ? snprintf(dir, sizeof dir, "/")
-            : slash != NULL ? snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path)
-                            : snprintf(dir, sizeof dir, ".");
-    int fd = n > 0 && (size_t)n < sizeof dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return;
-    (void)!fsync(fd);
-    close(fd);
-}
-
-/* Always under the same name: were it another each time, processes that are killed while they write
- * would fill the disk. */
 static int replace_file(const char *path, struct content *content, struct error *error)
 {
-    char new_path[PATH_MAX];
-    int n = snprintf(new_path, sizeof new_path, "%s.new", path);
-    if (n < 0 || (size_t)n >= sizeof new_path)
-        return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
-    unlink(new_path);
-    int fd = open(new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_set(error, errno, "%s: cannot be written: %s", path, strerror(errno));
-    int r = write_content(fd, path, content, error);
-    if (close(fd) < 0 && r == 0)
-        r = error_set(error, errno, "%s: cannot be written: %s", path, strerror(errno));
-    if (r == 0 && rename(new_path, path) < 0)
-        r = error_set(error, errno, "%s: cannot be written: %s", path, strerror(errno));
-    if (r < 0)
-        unlink(new_path);
-    else
-        sync_directory_of(path);
+    struct newfile file;
+    int r = newfile_begin_alone(&file, path, error);
+    if (r == 0)
+        r = write_content(file.fd, path, content, error);
+    if (r == 0)
+        r = newfile_commit(&file, error);
+    newfile_abandon(&file);
     return r;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One step of training after the other: the backbone and, behind its embedding, the heads: the
- * classifier, and linear ones that copy a teacher and are dropped afterwards.
+ * One step of training after the other, of one of two kinds.
  *
- * Backbone and heads are two graphs, so that several processes can share a batch: each runs the
- * backbone on its own images, all get all embeddings, and each runs the heads, with their batch
- * norm, on the whole batch. That is what one process with the whole batch does.
+ * A classifier: the backbone and, behind its embedding, the heads: the classifier, and linear ones
+ * that copy a teacher and are dropped afterwards. Backbone and heads are two graphs, so that
+ * several processes can share a batch: each runs the backbone on its own images, all get all
+ * embeddings, and each runs the heads, with their batch norm, on the whole batch. That is what one
+ * process with the whole batch does.
+ *
+ * An interpreter, where net.piq has keys: PIQ beside a classifier that stays as it is.
  *
  * B: images of this process, N = B * ranks of a step; E, S: the teacher's embedding and scores. One
  * thread at a time. */
@@ -39,7 +42,7 @@ struct trainer_rule { /* of one weight */
 };
 
 struct trainer_config {
-    struct net_config net;             /* with its head's sizes */
+    struct net_config net;             /* with its head's sizes and drop path */
     int batch;                         /* B */
     int embedding_width, scores_width; /* E, S; 0: no teacher */
     double embedding_weight, scores_weight;
@@ -80,13 +83,17 @@ struct trainer_target {
 struct trainer_batch {
     const struct trainer_target *targets; /* [B] */
     const float *embeddings, *scores;     /* [B][E], [B][S], where there is a teacher */
+    const uint8_t *marks; /* of an interpreter, which needs nothing else: [B][PIQ_FRAMES][PIQ_BINS]
+                             1 where its mask should be */
 };
 
 struct trainer_losses { /* means over N */
-    double loss, classes, teacher;
-    double norm; /* of the gradient, before it is clipped */
-    int right;   /* of N: the larger of its labels is the first */
-    int worst;   /* -1, or which of the B has a loss that is not finite */
+    double loss;
+    double classes, teacher; /* a classifier's */
+    double rec, vq;          /* an interpreter's */
+    double norm;             /* of the gradient, before it is clipped */
+    int right; /* of N: the larger of its labels is the first; -1: of an interpreter */
+    int worst; /* -1, or which of the B has a loss that is not finite */
 };
 
 /* Forward, backward, update. -EDOM with the weights as they were where the loss or the gradient is

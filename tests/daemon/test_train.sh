@@ -34,6 +34,7 @@ depths = 1,1
 focal_levels = 2,2
 focal_windows = 3,3
 head_dim = 16
+drop_path = 0.2
 [loss]
 margin = 0.1
 scale = 10
@@ -140,6 +141,53 @@ a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been() {
     same_state "$work/a" "$work/stopped"
 }
 
+# The published scheduler is asked for every batch, also in validation (golden/README, train_steps): of
+# 24 clips and 6, by 5, five batches learn and two validate.
+the_rate_moves_on_with_validation_where_asked() {
+    for counted in no yes; do
+        train --epochs 4 --set run.batch=5 --set optimizer.schedule=cyclic \
+            --set optimizer.step_size=7 --set optimizer.base_rate=1e-4 --set run.valid_every=1 \
+            --set optimizer.schedule_validation=$counted --out "$work/rate-$counted"
+        "$python" - "$work/rate-$counted/log.jsonl" $counted <<'PY'
+import json, math, sys
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    step = 5 * e['epoch'] + (2 * (e['epoch'] - 1) if sys.argv[2] == 'yes' else 0)
+    x = abs(step / 7 - 2 * math.floor(1 + step / 14) + 1)
+    want = 1e-4 + (3e-3 - 1e-4) * max(0, 1 - x)
+    assert abs(e['rate'] - want) < 1e-12, (e['epoch'], e['rate'], want)
+PY
+    done
+}
+
+a_run_without_a_whole_epoch_says_that_it_begins_anew() {
+    cp -r "$work/a" "$work/anew"
+    rm "$work/anew/state.safetensors"
+    "$FOCALD" train --quiet --resume "$work/anew" 2>"$work/err"
+    refused "anew/state.safetensors" "begins anew"
+    same_state "$work/a" "$work/anew"
+}
+
+# of mpirun itself there are more lines
+one_of_several_processes_tells_what_is_wrong() {
+    if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
+        echo "skipped: no Open MPI"
+        return 0
+    fi
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
+    # by all of them, by the first one, and by an option
+    for wrong in "--valid-folds 7 --out $work/z" "--valid-folds 5 --out $work/a" \
+        "--valid-folds 5 --set a.b=c --out $work/z"; do
+        # $wrong: words
+        if mpirun -n 2 "$FOCALD" train -Q --data "$work/set" --train-folds 1-4 \
+            --config "$work/small.conf" $wrong 2>"$work/err"; then
+            return 1
+        fi
+        [ "$(grep -c '^focald: ' "$work/err")" = 1 ] || { cat "$work/err"; return 1; }
+    done
+}
+
 two_processes_give_the_weights_of_one_with_twice_the_batch() {
     if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
         echo "skipped: no Open MPI"
@@ -222,6 +270,7 @@ other_clips_than_it_began_with_are_refused() {
 
 a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays() {
     status 1 train --epochs 200 --set optimizer.rate=1 --set optimizer.schedule=constant \
+        --set network.drop_path=0 \
         --set optimizer.weight_decay=10 --set optimizer.max_norm=0 --out "$work/wild" 2>"$work/err"
     refused "not finite" "epoch"
 }
@@ -242,6 +291,71 @@ a_full_disk_loses_the_epoch_and_nothing_else() {
     same_state "$work/a" "$work/full"
 }
 
+# An interpreter beside the classifier of `a`, on little, so that it is soon done.
+interpreter() {
+    "$FOCALD" train --quiet --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 \
+        --from "$work/a/best" --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 \
+        --set piq.shared_keys=2 "$@"
+}
+
+an_interpreter_learns_beside_a_classifier_that_stays() {
+    interpreter --out "$work/piq"
+    "$FOCALD" eval --quiet --data "$work/set" --folds 5 --model "$work/piq/best" --interpreter piq \
+        --json "$work/piq.json" >/dev/null
+    "$FOCALD" classify --model "$work/piq/last" --interpreter piq --out "$work/heard" \
+        "$work/set/tone/9.wav" >/dev/null
+    [ -f "$work/heard/9.png" ] && [ -f "$work/heard/9.wav" ] && [ -f "$work/piq/curves.png" ]
+    cmp "$work/a/best/preprocess.json" "$work/piq/best/preprocess.json"
+    cmp "$work/a/best/labels.txt" "$work/piq/best/labels.txt"
+    "$python" - "$work" <<'PY'
+import json, math, struct, sys
+def read(path):
+    b = open(path + '/model.safetensors', 'rb').read()
+    n = struct.unpack('<Q', b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    return {k: b[8 + n + t['data_offsets'][0]:8 + n + t['data_offsets'][1]]
+            for k, t in head.items() if k != '__metadata__'}
+work = sys.argv[1]
+lines = [json.loads(l) for l in open(work + '/piq/log.jsonl')]
+best = [l for l in lines if l['best']][-1]
+j = json.load(open(work + '/piq.json'))
+assert abs(best['fid_i'] - j['fid_i']) < 1e-12 and abs(best['score'] - best['fid_i']) < 1e-12
+for l in lines:
+    assert l['class_loss'] is None and l['accuracy'] is None
+    assert abs(l['loss'] - l['rec_loss'] - 2 * l['vq_loss']) < 1e-9
+    assert abs(l['valid_loss'] - l['valid_rec_loss'] - 2 * l['valid_vq_loss']) < 1e-9
+assert lines[-1]['rec_loss'] < lines[0]['rec_loss'] and lines[-1]['vq_loss'] < lines[0]['vq_loss']
+assert lines[-1]['valid_loss'] < lines[0]['valid_loss']
+before, after = read(work + '/a/best'), read(work + '/piq/last')
+assert all(after[k] == before[k] for k in before)
+assert len([k for k in after if k.startswith('psi.')]) == len(after) - len(before) > 30
+assert json.load(open(work + '/piq/last/config.json'))['piq_shared_keys'] == 2
+PY
+}
+
+an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been() {
+    start --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 --from "$work/a/best" \
+        --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 --set piq.shared_keys=2 \
+        --out "$work/piq-killed"
+    await_epochs "$work/piq-killed" 1
+    kill -KILL $pid
+    status 137 wait $pid
+    "$FOCALD" train --quiet --resume "$work/piq-killed"
+    same_state "$work/piq" "$work/piq-killed"
+}
+
+what_an_interpreter_cannot_do_is_told_in_one_line() {
+    status 1 train --recipe piq --out "$work/y" 2>"$work/err"
+    refused "--from"
+    status 1 interpreter --set piq.keys=4 --out "$work/y" 2>"$work/err"
+    refused "keys = 4" "3 classes"
+    status 1 interpreter --labels "$work/a/best/labels.txt" --out "$work/y" 2>"$work/err"
+    refused "labels"
+    status 1 interpreter --set network.config="$work/a/best/config.json" --out "$work/y" \
+        2>"$work/err"
+    refused "config"
+}
+
 the_configuration_it_prints_gives_the_same_again() {
     train --dry-run --out "$work/x" >"$work/1.conf"
     "$FOCALD" train --config "$work/1.conf" --dry-run --out "$work/x" >"$work/2.conf"
@@ -249,8 +363,15 @@ the_configuration_it_prints_gives_the_same_again() {
     "$FOCALD" train --recipe paper --dry-run --out "$work/x" >"$work/paper.conf"
     for line in 'depths = 2,2,18,2' 'margin = 0.2' 'scale = 30' 'rate = 0.0002' 'base_rate = 1e-08' \
         'step_size = 65000' 'weight_decay = 2e-06' 'max_norm = 5' 'drop_probability = 0.75' \
-        'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic'; do
+        'batch = 16' 'epochs = 100' 'kind = adam' 'schedule = cyclic' \
+        'drop_path = 0.1' 'schedule_validation = yes'; do
         grep -qxF "$line" "$work/paper.conf" || { echo "no $line"; return 1; }
+    done
+    "$FOCALD" train --recipe piq --dry-run --out "$work/x" >"$work/piq.conf"
+    for line in 'interpreter = piq' 'keys = 1024' 'shared_keys = 0' 'adapter = yes' 'reduce = yes' \
+        'threshold = 0.35' 'kind = adam' 'rate = 0.0002' 'weight_decay = 2e-06' 'max_norm = 5' \
+        'batch = 6' 'epochs = 100' 'drop_probability = 0' 'mixup_probability = 0'; do
+        grep -qxF "$line" "$work/piq.conf" || { echo "no $line"; return 1; }
     done
 }
 
@@ -287,10 +408,15 @@ PY
 for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
+    the_rate_moves_on_with_validation_where_asked \
+    a_run_without_a_whole_epoch_says_that_it_begins_anew one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
-    a_full_disk_loses_the_epoch_and_nothing_else the_configuration_it_prints_gives_the_same_again \
+    a_full_disk_loses_the_epoch_and_nothing_else \
+    an_interpreter_learns_beside_a_classifier_that_stays \
+    an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
+    what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
     the_manual_names_every_key_and_its_default; do
     promise $p
 done

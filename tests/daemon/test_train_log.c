@@ -19,8 +19,8 @@
 static struct train_epoch made(int epoch)
 {
     uint64_t seed = 77 + (uint64_t)epoch;
-    double x[18];
-    for (int i = 0; i < 18; i++)
+    double x[23];
+    for (int i = 0; i < 23; i++)
         x[i] = (double)random_next(&seed) / 1.8446744073709552e19;
     return (struct train_epoch){.epoch = epoch,
                                 .step = 75 * (uint64_t)epoch,
@@ -30,7 +30,12 @@ static struct train_epoch made(int epoch)
                                 .loss = 3 * x[3],
                                 .class_loss = 2 * x[4],
                                 .teacher_loss = (double)NAN,
+                                .rec_loss = x[18],
+                                .vq_loss = x[19],
                                 .accuracy = x[6],
+                                .valid_loss = epoch % 2 == 0 ? x[20] : (double)NAN,
+                                .valid_rec_loss = x[21],
+                                .valid_vq_loss = x[22],
                                 .valid_accuracy = x[7],
                                 .valid_class_accuracy = x[8],
                                 .fid_i = epoch % 5 == 0 ? x[9] : (double)NAN,
@@ -56,6 +61,10 @@ static bool same(const struct train_epoch *a, const struct train_epoch *b)
            same_number(a->rate, b->rate) && same_number(a->loss, b->loss) &&
            same_number(a->class_loss, b->class_loss) &&
            same_number(a->teacher_loss, b->teacher_loss) && same_number(a->accuracy, b->accuracy) &&
+           same_number(a->rec_loss, b->rec_loss) && same_number(a->vq_loss, b->vq_loss) &&
+           same_number(a->valid_loss, b->valid_loss) &&
+           same_number(a->valid_rec_loss, b->valid_rec_loss) &&
+           same_number(a->valid_vq_loss, b->valid_vq_loss) &&
            same_number(a->valid_accuracy, b->valid_accuracy) &&
            same_number(a->valid_class_accuracy, b->valid_class_accuracy) &&
            same_number(a->fid_i, b->fid_i) && same_number(a->fa, b->fa) &&
@@ -251,7 +260,9 @@ static void curves_are_drawn_of_one_epoch_and_of_a_thousand(void **state)
     struct error error = {""};
     for (int i = 0; i < 1000; i++)
         epochs[i] = made(i + 1);
-    for (size_t k = 0; k < 4; k++) {
+    for (size_t k = 0; k < 4; k++) { /* an interpreter's, then a classifier's */
+        for (int i = 0; i < 1000 && k == 2; i++)
+            epochs[i].rec_loss = epochs[i].vq_loss = (double)NAN;
         if (train_curves_write(p.path, "home", epochs, counts[k], &error) < 0)
             fail_msg("%s", error.text);
         cairo_surface_t *png = cairo_image_surface_create_from_png(p.path);
@@ -261,7 +272,7 @@ static void curves_are_drawn_of_one_epoch_and_of_a_thousand(void **state)
     }
     struct train_epoch nothing = {.epoch = 7, .class_loss = (double)INFINITY};
     nothing.loss = nothing.rate = nothing.teacher_loss = nothing.accuracy = (double)NAN;
-    nothing.valid_accuracy = nothing.fid_i = (double)NAN;
+    nothing.valid_accuracy = nothing.fid_i = nothing.rec_loss = (double)NAN;
     assert_int_equal(train_curves_write(p.path, "home", &nothing, 1, &error), 0);
     assert_true(train_curves_write("/nowhere/curves.png", "home", epochs, 3, &error) < 0);
     assert_line(&error, "/nowhere/curves.png", NULL);
@@ -294,6 +305,7 @@ static void show_a_run(bool quiet)
 {
     struct train_progress progress;
     struct train_epoch e = made(12);
+    e.valid_loss = (double)NAN;
     e.seconds = 34.2;
     e.loss = 1.234;
     e.accuracy = 0.567;

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "model/train/learner.h"
+#include "model/train/loss.h"
 #include "tests/model/golden_run.h"
 
 struct run {
@@ -84,26 +85,16 @@ static void compare_key_classes(struct run *r, const char *tensor, int keys, int
         golden_tell(&r->g, tensor, wrong, 0, "keys of another class");
 }
 
-static double mean_square(const float *a, const float *b, size_t n)
+/* The published target masks: [cells] 0 or 1. */
+static const uint8_t *target_mask(const struct run *r, size_t cells)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sum / (double)n;
+    const struct safetensors_tensor *t = safetensors_find(r->g.file, "target_mask");
+    return t != NULL && t->dtype == DTYPE_U8 && t->cells == cells ? t->data : NULL;
 }
 
 /* Losses of a mask and of what was quantised; mode: "eval" or "train". */
-static void compare_losses(struct run *r, const char *mode, const float *m, const float *hcat,
-                           const float *z_q_x, size_t mask_cells, size_t hcat_cells)
+static void compare_losses(struct run *r, const char *mode, double rec, double vq)
 {
-    const float *t = golden_load(&r->g, "target_mask", mask_cells);
-    if (t == NULL)
-        return;
-    double rec = 0, vq = mean_square(z_q_x, hcat, hcat_cells);
-    for (size_t i = 0; i < mask_cells; i++)
-        rec -= (double)t[i] * log((double)m[i] + 1e-10) +
-               (1 - (double)t[i]) * log(1 - (double)m[i] + 1e-10);
-    rec /= (double)mask_cells;
     const struct {
         const char *name;
         double value;
@@ -127,8 +118,11 @@ static void compare_all(struct run *r)
     struct tensor_shape mask, hcat;
     const float *m = plan_value(r->g.plan, r->values.mask, &mask);
     const float *h = plan_value(r->g.plan, r->values.hcat, &hcat);
-    compare_losses(r, "eval", m, h, plan_value(r->g.plan, r->values.z_q_x, NULL),
-                   tensor_cells(mask), tensor_cells(hcat));
+    const float *z = plan_value(r->g.plan, r->values.z_q_x, NULL);
+    const uint8_t *marks = target_mask(r, tensor_cells(mask));
+    const double rec =
+        marks != NULL ? loss_mask(m, marks, mask.n, mask.h * mask.w, NULL) : (double)NAN;
+    compare_losses(r, "eval", rec, loss_squares(z, h, hcat.n, hcat.h * hcat.w * hcat.c, NULL));
     compare_key_classes(r, "key_class", r->config.keys, r->classes);
     compare_key_classes(r, "key_class_K1024_C50", 1024, 50);
     if (r->g.with->isolate)
@@ -179,20 +173,14 @@ static int fill_seeds(struct run *r, struct learner *l, struct error *error)
     const float *m = learner_value(l, r->values.mask, &mask);
     const float *h = learner_value(l, r->values.hcat, &hcat);
     const float *z = learner_value(l, r->values.z_q_x, NULL);
-    const size_t n = tensor_cells(mask), k = tensor_cells(hcat);
-    compare_losses(r, "train", m, h, z, n, k);
-    const float *t = golden_load(&r->g, "target_mask", n);
-    if (t == NULL)
+    const uint8_t *marks = target_mask(r, tensor_cells(mask));
+    if (marks == NULL)
         return error_set(error, EINVAL, "%s: no target_mask", safetensors_path(r->g.file));
-    for (size_t i = 0; i < n; i++)
-        learner_seed(l, 0)[i] = (float)(((1 - (double)t[i]) / (1 - (double)m[i] + 1e-10) -
-                                         (double)t[i] / ((double)m[i] + 1e-10)) /
-                                        (double)n);
-    for (size_t i = 0; i < k; i++) {
-        double d = 2 * ((double)z[i] - (double)h[i]) / (double)k;
-        learner_seed(l, 1)[i] = (float)d;
-        learner_seed(l, 2)[i] = (float)-d;
-    }
+    const double rec = loss_mask(m, marks, mask.n, mask.h * mask.w, learner_seed(l, 0));
+    const double vq = loss_squares(z, h, hcat.n, hcat.h * hcat.w * hcat.c, learner_seed(l, 1));
+    for (size_t i = 0; i < tensor_cells(hcat); i++)
+        learner_seed(l, 2)[i] = -learner_seed(l, 1)[i];
+    compare_losses(r, "train", rec, vq);
     return 0;
 }
 

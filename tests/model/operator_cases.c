@@ -24,12 +24,16 @@ const struct operator_program operator_programs[PROGRAMS] = {
     [P_MUL] = {"mul", 0}, /* one float operation: the same bits */
     [P_ADD] = {"add", 0},
     [P_CHANNEL_SCALE] = {"channel scale", 0},
+    [P_SAMPLE_SCALE] = {"sample scale", 0},
+    [P_SAMPLE_SCALE_INNER] = {"sample scale in place", 4e-7}, /* gelu's */
     [P_MEAN] = {"mean", 1e-6},
     [P_CHANNEL_L2] = {"channel l2", 1e-6},
     [P_BATCH_NORM] = {"batch norm", 1e-6},
     [P_COSINE] = {"cosine", 1e-6},
     [P_RELU] = {"relu", 0},
     [P_SIGMOID] = {"sigmoid", 4e-7}, /* e^x within 2 ulp */
+    /* differences to a float mean, over up to 1 / sqrt(eps) */
+    [P_BATCH_NORM_TRAIN] = {"batch norm in training", 1e-5},
     [P_BATCH_NORM_INNER] = {"batch norm in place", 1e-6},
     [P_RESIZE] = {"resize", 0}, /* the same code */
     [P_TRANSPOSED] = {"transposed conv", 4e-6},
@@ -90,14 +94,23 @@ const struct operator_case operator_cases[] = {
     {P_ADD, {1, 7, 3, 5}, 0, 0, 0, 0, false},
     {P_ADD, {1, 28, 28, 129}, 0, 0, 0, 0, false},
     {P_CHANNEL_SCALE, {1, 5, 3, 21}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE, {3, 5, 7, 19}, 0, 0, 0, 0, true},
+    {P_SAMPLE_SCALE, {2, 28, 28, 129}, 0, 0, 0, 0, false},
+    {P_SAMPLE_SCALE_INNER, {4, 7, 3, 33}, 0, 0, 0, 0, false},
     {P_MEAN, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_MEAN, {3, 7, 5, 19}, 0, 0, 0, 0, false},
     {P_CHANNEL_L2, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_CHANNEL_L2, {2, 56, 56, 130}, 0, 0, 0, 0, false},
     {P_BATCH_NORM, {3, 1, 1, 77}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {1, 1, 1, 1}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {3, 1, 1, 77}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {2, 53, 66, 33}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {4, 9, 7, 19}, 0, 0, 0, 0, true},
     {P_COSINE, {3, 1, 1, 192}, 50, 0, 0, 0, false},
     {P_COSINE, {1, 1, 1, 1}, 1, 0, 0, 0, false},
     {P_RELU, {2, 3, 5, 7}, 0, 0, 0, 0, true},
+    {P_RELU, {3, 37, 41, 5}, 0, 0, 0, 0, false},
     {P_SIGMOID, {1, 1, 1, 1}, 0, 0, 0, 0, false},
     {P_SIGMOID, {2, 43, 51, 1}, 0, 0, 0, 0, false},
     {P_SIGMOID, {2, 3, 5, 19}, 0, 0, 0, 0, true},
@@ -158,12 +171,12 @@ static int focal(struct graph *g, const struct operator_case *c, int *inputs)
                                c->program == P_FOCAL_NORMALIZED);
 }
 
-static int batch_norm(struct graph *g, int x, int c)
+static int batch_norm(struct graph *g, int x, int c, bool train)
 {
     const int w[4] = {weight(g, "bn.weight", 1, c, 1, 1), weight(g, "bn.bias", 1, c, 1, 1),
                       weight(g, "bn.running_mean", 1, c, 1, 1),
                       weight(g, "bn.running_var", 1, c, 1, 1)};
-    return graph_batch_norm(g, x, w, 1e-5f);
+    return (train ? graph_batch_norm_train : graph_batch_norm)(g, x, w, 1e-5f);
 }
 
 static int transposed(struct graph *g, int x, const struct operator_case *c)
@@ -233,12 +246,18 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
         return graph_gelu(g, x);
     case P_CHANNEL_SCALE:
         return graph_channel_scale(g, x, weight(g, "gamma", 1, ch, 1, 1));
+    case P_SAMPLE_SCALE:
+    case P_SAMPLE_SCALE_INNER: /* gelu(x) may be overwritten */
+        inputs[1] = graph_input(g, (struct tensor_shape){c->in.n, 1, 1, 3});
+        return graph_sample_scale(g, c->program == P_SAMPLE_SCALE ? x : graph_gelu(g, x),
+                                  graph_slice(g, inputs[1], 1, 1));
     case P_MEAN:
         return graph_mean(g, x);
     case P_CHANNEL_L2:
         return graph_channel_l2(g, x);
     case P_BATCH_NORM:
-        return batch_norm(g, x, ch);
+    case P_BATCH_NORM_TRAIN:
+        return batch_norm(g, x, ch, c->program == P_BATCH_NORM_TRAIN);
     case P_COSINE:
         return graph_cosine(g, x, weight(g, "cosine.weight", 2, c->out, ch, 1));
     case P_RELU:
@@ -246,7 +265,7 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
     case P_SIGMOID:
         return graph_sigmoid(g, x);
     case P_BATCH_NORM_INNER: /* gelu(x) may be overwritten */
-        return batch_norm(g, graph_gelu(g, x), ch);
+        return batch_norm(g, graph_gelu(g, x), ch, false);
     case P_RESIZE:
         return graph_resize(g, x, c->kernel, c->stride);
     case P_TRANSPOSED:

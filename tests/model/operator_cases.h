@@ -23,12 +23,15 @@ enum program {
     P_MUL,
     P_ADD,
     P_CHANNEL_SCALE,
+    P_SAMPLE_SCALE,
+    P_SAMPLE_SCALE_INNER, /* of a value that only it reads */
     P_MEAN,
     P_CHANNEL_L2,
     P_BATCH_NORM,
     P_COSINE,
     P_RELU,
     P_SIGMOID,
+    P_BATCH_NORM_TRAIN, /* by its own statistics */
     P_BATCH_NORM_INNER, /* of a value that only it reads */
     P_RESIZE,
     P_TRANSPOSED,

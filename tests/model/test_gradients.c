@@ -274,6 +274,12 @@ static int channel_scale(struct graph *g, int x, struct tensor_shape s)
     return graph_channel_scale(g, x, weight(g, "gamma", 1, s.c, 0, 0, 0));
 }
 
+static int sample_scale(struct graph *g, int x, struct tensor_shape s)
+{
+    int scales = graph_input(g, (struct tensor_shape){s.n, 1, 1, 2});
+    return graph_mul(g, x, graph_sample_scale(g, x, graph_slice(g, scales, 1, 1)));
+}
+
 static int mean(struct graph *g, int x, struct tensor_shape s)
 {
     (void)s;
@@ -367,6 +373,7 @@ static const struct {
     {"mul and add", mul_and_add},
     {"slices", slices},
     {"channel_scale", channel_scale},
+    {"sample_scale", sample_scale},
     {"mean", mean},
     {"channel_l2", channel_l2},
     {"batch_norm", batch_norm},
