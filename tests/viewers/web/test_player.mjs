@@ -130,6 +130,16 @@ promise('it_fills_up_again_after_it_ran_dry', () => {
   hold(player.at !== null && !silences(out, out.length - 2 * 16000), 'it is still silent'); // a little faster, perhaps
 });
 
+promise('who_slept_goes_on_with_the_present', () => {
+  const player = makePlayer();
+  run(player, 6);
+  for (let hop = 12; hop < 60; hop++) feed(player, 1000 + hop * HOP); // 24 s, more than the ring holds
+  const block = new Float32Array(16000);
+  player.process([], [[block]]);
+  const end = 1000 + 60 * HOP;
+  hold((matches(block, 0, 8000, input) - (end - Math.round(player.reserve))) % 65536 === 0, 'it plays what is long past');
+});
+
 promise('a_sound_card_of_48_khz_gets_three_samples_for_one', () => {
   const player = makePlayer(48000);
   const out = run(player, 6, { rate: 48000 });

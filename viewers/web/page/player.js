@@ -7,6 +7,7 @@ const SIZE = 1 << 18; // 16 s
 const RATE = 16000;
 const FADE = 160; // samples of a switch, 10 ms
 const TURN = 0.003;
+const LATE = 3 * RATE; // more than that is left out, not caught up with
 const REPORT = 800; // output samples between reports
 
 class Player extends AudioWorkletProcessor {
@@ -93,6 +94,10 @@ class Player extends AudioWorkletProcessor {
     if (this.at === null && !this.begin()) {
       this.report(out.length);
       return true;
+    }
+    if (this.available() > this.reserve + LATE) { // the tab slept, or the machine was too busy: on with the present
+      this.at = Math.min(...this.end) - Math.round(this.reserve);
+      this.speed = 1;
     }
     this.steer();
     const end = Math.min(...this.end);
