@@ -34,7 +34,7 @@ export function calendar(counts, chosen, choose) {
   const now = Date.now() + DAY_MS / 2;
   for (let week = 0, monthBefore = -1; week < WEEKS; week++) {
     const monday = new Date(begin.getTime() + week * 7 * DAY_MS);
-    if (monday.getMonth() !== monthBefore && (week === 0 || monday.getDate() <= 7)) {
+    if (monday.getMonth() !== monthBefore && (week === 0 ? monday.getDate() <= 14 : monday.getDate() <= 7)) {
       host.append(element('span.month', { 'aria-hidden': 'true', style: { 'grid-column': week + 2 } }, month.format(monday)));
     }
     monthBefore = monday.getMonth();

@@ -23,7 +23,12 @@ export class Clock {
   arrived(first, count, tNs, nowMs) {
     const end = (first + count) / RATE;
     this.hop += (Math.min(count / RATE, 5) - this.hop) * 0.2;
-    this.offsets.push(end - nowMs / 1000);
+    const offset = end - nowMs / 1000;
+    // what comes at once, as the last seconds do at the beginning, is as late as its newest
+    const atOnce = this.arrivedMs !== undefined && nowMs - this.arrivedMs < this.hop * 333;
+    if (atOnce && this.offsets.length) this.offsets[this.offsets.length - 1] = Math.max(offset, this.offsets.at(-1));
+    else this.offsets.push(offset);
+    this.arrivedMs = nowMs;
     if (this.offsets.length > REMEMBERED) this.offsets.shift();
     this.wall = { sample: first, ms: tNs / 1e6 };
   }
