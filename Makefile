@@ -6,9 +6,12 @@ BUILD ?= build
 MESON_FLAGS ?=
 BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
 	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libncurses-dev libopenmpi-dev \
-	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsqlite3-dev libsystemd-dev \
-	libzip-dev libzmq3-dev
-TEST_PACKAGES = dbus jackd2 mandoc openmpi-bin pipewire pipewire-bin python3-zmq tmux wireplumber
+	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsqlite3-dev libssl-dev \
+	libsystemd-dev libwebsockets-dev libzip-dev libzmq3-dev
+# The page's tests: npm is a package of its own, or comes with other packages of Node.js.
+NODE_PACKAGES = $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+TEST_PACKAGES = $(NODE_PACKAGES) chromium dbus jackd2 mandoc openmpi-bin openssl pipewire pipewire-bin \
+	python3-zmq tmux wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 
