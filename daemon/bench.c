@@ -306,6 +306,7 @@ static int run_train(struct bench_run *b, struct error *error)
             json_object_set_new(b->json, i > 0 ? "train_checkpointed" : "train", train_json(&t[i]));
         else
             print_train(&t[i], i > 0);
+        fflush(stdout);
     }
     if (both && b->json == NULL)
         printf("computing anew takes %.0f %% of the memory and %.0f %% of the time\n\n",
