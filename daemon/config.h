@@ -90,8 +90,8 @@ int config_ipc_dir(const struct config *config, char *ret, size_t size, struct e
  * none: nothing is kept then. */
 int config_cache_file(const struct config *config, const char *name, char *ret, size_t size);
 
-/* The directory of the model that is meant: model_dir, or the default beside the program in its
- * build folder, or as installed. */
+/* The directory of the model that is meant: model_dir, or the environment's FOCALD_MODEL, or the
+ * default beside the program in its build folder, or as installed. */
 int config_model_dir(const struct config *config, char *ret, size_t size, struct error *error);
 
 #endif

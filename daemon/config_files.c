@@ -137,6 +137,11 @@ int config_model_dir(const struct config *config, char *ret, size_t size, struct
         snprintf(ret, size, "%s", config->model_dir);
         return 0;
     }
+    const char *given = getenv("FOCALD_MODEL");
+    if (given != NULL && given[0] != '\0') {
+        snprintf(ret, size, "%s", given);
+        return 0;
+    }
     if (build_model_dir(ret, size) == 0)
         return 0;
     snprintf(ret, size, "%s", FOCALD_MODEL_DIR);

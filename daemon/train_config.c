@@ -298,10 +298,22 @@ static const struct setting piq[] = {
 /* From scratch on little data, small enough for two cores, and interpretable: what the network
  * marks is shown to it alone, and everything but it. */
 static const struct setting home[] = {
-    {"network", "float16", "yes"},           {"network", "image", "112"},
-    {"network", "embed_dim", "40"},          {"network", "depths", "1,1,4,1"},
-    {"masking", "keep_probability", "0.15"}, {"masking", "remove_probability", "0.15"},
-    {"masking", "own_probability", "0.25"},  {"run", "fidelity_weight", "0.1"},
+    {"network", "float16", "yes"},
+    {"network", "image", "112"},
+    {"network", "embed_dim", "40"},
+    {"network", "depths", "1,1,4,1"},
+    {"augment", "equalizer_db", "4"},
+    {"augment", "stretch_time", "0.12"},
+    {"augment", "stretch_pitch", "0.06"},
+    {"augment", "mixup_probability", "0.4"},
+    {"masking", "keep_probability", "0.1"},
+    {"masking", "remove_probability", "0.05"},
+    {"masking", "own_probability", "0.25"},
+    {"masking", "own_keep", "0.6"},
+    {"run", "epochs", "140"},
+    {"run", "valid_every", "5"},
+    {"run", "explain_every", "5"},
+    {"run", "fidelity_weight", "0.05"},
 };
 
 static const struct {

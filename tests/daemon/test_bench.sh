@@ -8,13 +8,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HOME="$work" XDG_CONFIG_HOME="$work/none" XDG_CACHE_HOME="$work/cache" TMPDIR="$work"
 
-"$FOCALD" bench network pipeline latency --json --model "$FOCALD_SOURCE/model/pretrained/home" \
+"$FOCALD" bench network pipeline latency --json --model "$FOCALD_SOURCE/tests/data/baseline" \
     --seconds 1.5 >"$work/bench.json"
 "$python" - "$work/bench.json" <<'PY'
 import json, sys
 b = json.load(open(sys.argv[1]))
 n, p, l = b['network'], b['pipeline'], b['latency']
-assert n['model'] == 'home' and n['batch'] == 1 and n['threads'] >= 1 and n['rounds'] >= 1
+assert n['model'] == 'baseline' and n['batch'] == 1 and n['threads'] >= 1 and n['rounds'] >= 1
 assert abs(n['gflop_s'] - n['gflop_per_window'] / n['ms_per_window'] * 1e3) < 0.01 * n['gflop_s']
 assert abs(n['share'] - n['gflop_s'] / n['sgemm_gflop_s']) < 1e-3
 assert abs(n['weights_mb'] - 7.7) < 0.3, 'model.safetensors has 7.7 MB'

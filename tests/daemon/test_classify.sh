@@ -38,7 +38,7 @@ for l in lines:
     w, = l['windows']
     assert w['start_s'] == 0 and abs(w['end_s'] - 5) < 0.01 and w['silence'] is False
     assert w['label'] == l['label'] and abs(w['p'] - l['p']) < 1e-6
-    assert l['model'] == 'home' and len(l['hash']) == 64
+    assert l['model'] == 'baseline' and len(l['hash']) == 64
     assert l['rate_hz'] == 44100 and l['channels'] == 1 and l['bad_samples'] == 0
 PY
 }

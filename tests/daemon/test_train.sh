@@ -115,9 +115,9 @@ the_same_seed_gives_the_same_weights_and_another_others() {
     train --out "$work/a"
     train --out "$work/b"
     train --seed 2 --out "$work/c"
-    train --set run.checkpoint_activations=yes --out "$work/anew"
+    train --set run.checkpoint_activations=yes --out "$work/checkpointed"
     same_state "$work/a" "$work/b"
-    cmp "$work/a/last/model.safetensors" "$work/anew/last/model.safetensors"
+    cmp "$work/a/last/model.safetensors" "$work/checkpointed/last/model.safetensors"
     ! cmp -s "$work/a/last/model.safetensors" "$work/c/last/model.safetensors"
 }
 

@@ -178,16 +178,21 @@ static void a_box_is_resized_by_the_formula_and_silent_outside(void **state)
         const struct resize_box box = {top, top + high, left, left + wide};
         const double row_scale = (double)(box.bottom - box.top) / OUT_R,
                      col_scale = (double)(box.right - box.left) / OUT_C;
+        double rows[OUT_R][IN_R], cols[OUT_C][IN_C];
         resize_aim(resize, &box);
         resize_run(resize, in, out);
+        for (int r = 0; r < OUT_R; r++)
+            for (int k = 0; k < IN_R; k++)
+                rows[r][k] = aimed_weight(IN_R, (double)box.top, row_scale, r, k);
+        for (int c = 0; c < OUT_C; c++)
+            for (int m = 0; m < IN_C; m++)
+                cols[c][m] = aimed_weight(IN_C, (double)box.left, col_scale, c, m);
         for (int r = 0; r < OUT_R; r++)
             for (int c = 0; c < OUT_C; c++) {
                 double want = 0;
                 for (int k = 0; k < IN_R; k++)
                     for (int m = 0; m < IN_C; m++)
-                        want += aimed_weight(IN_R, (double)box.top, row_scale, r, k) *
-                                aimed_weight(IN_C, (double)box.left, col_scale, c, m) *
-                                (double)in[k * IN_C + m];
+                        want += rows[r][k] * cols[c][m] * (double)in[k * IN_C + m];
                 /* positions are float32; a cell at an end may be one tap richer or poorer */
                 if (!(fabs((double)out[r * OUT_C + c] - want) <= 1e-4))
                     fail_msg("box %g..%g, %g..%g, cell %d, %d: %g instead of %g", (double)box.top,

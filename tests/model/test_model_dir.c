@@ -64,11 +64,11 @@ static struct model *open_or_fail(const char *dir)
 /* The honest way */
 
 /* What the weights file and the small files say, counted here by other means. */
-static void the_shipped_model_opens_and_is_described_rightly(void **state)
+static void a_trained_model_opens_and_is_described_rightly(void **state)
 {
     struct model *m = open_or_fail(in_source("tests/data/baseline").path);
     const struct model_info *info = model_info(m);
-    assert_string_equal(info->name, "home");
+    assert_string_equal(info->name, "baseline");
     assert_string_equal(info->architecture, "focalnet");
     assert_int_equal(info->image_rows, 112);
     assert_int_equal(info->image_cols, 112);
@@ -528,7 +528,7 @@ int main(void)
 {
 #define FRESH(test) cmocka_unit_test_setup(test, copy_model)
     const struct CMUnitTest tests[] = {
-        FRESH(the_shipped_model_opens_and_is_described_rightly),
+        FRESH(a_trained_model_opens_and_is_described_rightly),
         FRESH(the_name_is_the_directorys_last),
         FRESH(absent_preprocessing_takes_the_designs),
         FRESH(preprocessing_is_taken_from_its_file),
