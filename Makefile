@@ -17,11 +17,12 @@ FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 
 # make -j: one apt-get at a time; ninja uses all cores by itself
 .NOTPARALLEL:
-.PHONY: help run test bench clean build packages test-packages fuzz-packages
+.PHONY: help run test test-page bench clean build packages test-packages fuzz-packages
 
 help:
 	@echo 'make run    build focald and start it, with what shows it (PORT=8080; Ctrl-C ends it)'
 	@echo 'make test   build it and run its tests'
+	@echo 'make test-page  the page in Chromium: wants a machine with nothing else to do'
 	@echo 'make bench  measure network, pipeline and latency on this machine'
 	@echo 'make clean  remove what was built'
 
@@ -55,8 +56,11 @@ run: build
 	@PORT="$(PORT)" STATE="$(STATE)" viewers/run.sh $(BUILD) --source auto --fallback file:daemon/demo --loop
 
 test: test-packages build
-	@meson test -C $(BUILD) --no-rebuild --print-errorlogs $(TEST_FLAGS); status=$$?; \
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --no-suite browser $(TEST_FLAGS); status=$$?; \
 	python3 tests/summary.py $(BUILD)/meson-logs/testlog.json; exit $$status
+
+test-page: test-packages build
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --logbase testlog-page --suite browser -v
 
 bench: build
 	@$(BUILD)/daemon/focald bench

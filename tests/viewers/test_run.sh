@@ -3,7 +3,7 @@
 # What `make run` starts and ends, with a real focald, and stand-ins for recorder and page, which
 # tell how they were started and ended.
 # usage: test_run.sh RUN.SH FOCALD FOCALCTL DEMO
-script=$1 focald=$2 focalctl=$3 demo=$4
+script=$1 focald=$(realpath "$2") focalctl=$(realpath "$3") demo=$4
 if [ "$(id -u)" = 0 ]; then
     # root's sockets are the machine's; the test takes a user's
     setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$focald" -a -r "$demo/dog.ogg" \

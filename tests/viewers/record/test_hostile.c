@@ -132,7 +132,8 @@ static void the_recorder_lives_and_keeps_the_next_event(void **state)
                                  " '*/clips/20*' ! -name 'history.db*' ! -name lock"
                                  " ! -name commit ! -name reserve",
                                  r.dir);
-    assert_null(strchr(outside, '/'));
+    if (strchr(outside, '/') != NULL)
+        fail_msg("outside of the clips: %s", outside);
     free(outside);
     assert_int_not_equal(access("/tmp/x.png", F_OK), 0);
     pretender_stop(&p);
