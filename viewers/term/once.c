@@ -41,7 +41,7 @@ static int print_text(struct focal *f, const struct focal_message *m)
 {
     char stream[LABEL_BYTES], label[LABEL_BYTES];
     const char *said;
-    double silence = 0, p = 0;
+    double silence = 0, unknown = 0, p = 0;
     bool unicode = terminal_is_unicode();
     text_clean(m->stream, unicode, stream, sizeof stream);
     if ((focal_number(f, "silence", &silence) == 0 && silence != 0) ||
@@ -51,7 +51,9 @@ static int print_text(struct focal *f, const struct focal_message *m)
     }
     text_clean(focal_string(f, "top.0.label", &said) == 0 ? said : "(no name yet)", unicode, label,
                sizeof label);
-    printf("%s: %s %.0f %%\n", stream, label, 100 * fmin(fmax(p, 0), 1));
+    const bool is_unknown = focal_number(f, "unknown", &unknown) == 0 && unknown != 0;
+    printf("%s: %s%s %.0f %%\n", stream, is_unknown ? "unknown, nearest to " : "", label,
+           100 * fmin(fmax(p, 0), 1));
     return EXIT_SUCCESS;
 }
 

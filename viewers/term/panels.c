@@ -85,7 +85,7 @@ void guesses_draw(const struct terminal *t, const struct stream *s, struct room 
     }
     for (int i = 0; i < room.rows && i < s->n_top; i++) {
         const struct guess *g = &s->top[i];
-        enum style style = i > 0 || g->p < 0.4 ? STYLE_FAINT : STYLE_TITLE;
+        enum style style = i > 0 || g->p < 0.4 || s->unknown ? STYLE_FAINT : STYLE_TITLE;
         int y = room.y + i, bar = room.x + name + 8;
         terminal_text(y, room.x + 1, name - 1, style, g->label);
         terminal_print(y, room.x + name + 1, 6, style, "%3.0f %%", 100 * g->p);

@@ -112,8 +112,10 @@ static void keep_for_timeline(struct stream *s)
     *h = (struct heard){.from = joined ? before : s->newest - RATE_HZ / 2,
                         .to = s->newest,
                         .silence = s->silence,
-                        .p = s->n_top > 0 ? (float)s->top[0].p : 0};
-    if (s->n_top > 0)
+                        .p = s->n_top > 0 && !s->unknown ? (float)s->top[0].p : 0};
+    if (s->unknown)
+        snprintf(h->label, sizeof h->label, "unknown");
+    else if (s->n_top > 0)
         memcpy(h->label, s->top[0].label, sizeof h->label);
 }
 
@@ -123,6 +125,7 @@ static bool take_label(struct world *w, struct stream *s, struct focal *f,
     if (m->first > INT64_MAX / 4 || m->count > INT64_MAX / 4)
         return false;
     s->silence = number(f, "silence", 0) != 0;
+    s->unknown = number(f, "unknown", 0) != 0;
     s->peak_dbfs = number(f, "peak_dbfs", -INFINITY);
     s->newest = (int64_t)(m->first + m->count);
     s->n_top = 0;

@@ -49,6 +49,7 @@ struct stream {
     struct guess top[WORLD_TOP];
     int n_top;
     bool silence;
+    bool unknown;     /* the window has no name, and top are candidates */
     double peak_dbfs; /* -INFINITY: digital silence */
     int64_t newest;   /* the end of the newest label's window, in samples */
     uint64_t missed;  /* messages lost on the way to this program */

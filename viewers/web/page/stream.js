@@ -145,12 +145,12 @@ export class Stream {
 
   takeLabel(packet) {
     const end = packet.first + packet.count;
-    this.timeline.add(end, packet.silence ? [] : packet.top);
+    this.timeline.add(end, packet.silence || packet.unknown ? [] : packet.top);
     this.latest = packet;
     const best = packet.silence ? null : packet.top[0];
-    const sure = best && best.p >= 0.3;
-    setText(this.label, packet.silence ? 'Silence' : sure ? pretty(best.label) : 'Not sure');
-    setText(this.sure, best && sure ? percent(best.p) : '');
+    const sure = best && best.p >= 0.3 && !packet.unknown; // what is unknown is told below, as candidates
+    setText(this.label, packet.silence ? 'Silence' : packet.unknown ? 'Unknown' : sure ? pretty(best.label) : 'Not sure');
+    setText(this.sure, sure ? percent(best.p) : '');
     this.element.classList.toggle('quiet', !sure);
     this.element.style.setProperty('--hue', sure ? hue(best.label) : 'transparent');
     this.showTop(packet.silence ? [] : packet.top);
