@@ -197,8 +197,15 @@ size_t keep_snippets(struct keep *k, const struct snippet *const *snippets, size
     int64_t begin = now_ms();
     size_t written = 0;
     do {
-        results[written].code =
-            write_one(k, snippets[written], &sets[written], &results[written].error);
+        struct set *set = &sets[written];
+        struct keep_result *result = &results[written];
+        result->code = write_one(k, snippets[written], set, &result->error);
+        if (result->code == -ENOSPC && written > 0) {
+            /* those before it are no rows yet, which might go for it: it comes again after them */
+            flush_one(k, set, result->code, &result->error);
+            remove_one(k, set);
+            break;
+        }
         written++;
     } while (written < n && now_ms() - begin < MOMENT_MS);
     n = written;

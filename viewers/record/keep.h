@@ -22,9 +22,9 @@ struct keep_result {
     struct error error;
 };
 
-/* The first of n snippets, n <= KEEP_MOST: those that are encoded within a moment, at least one;
- * the disk is flushed once for all. Each is kept with all its files and counted, or leaves nothing.
- * Returns how many. */
+/* The first of n snippets, n <= KEEP_MOST: those that are encoded within a moment and for which
+ * there is room beside each other, at least one; the disk is flushed once for all. Each is kept
+ * with all its files and counted, or leaves nothing. Returns how many. */
 size_t keep_snippets(struct keep *keep, const struct snippet *const *snippets, size_t n,
                      struct keep_result *ret);
 
