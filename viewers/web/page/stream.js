@@ -233,8 +233,8 @@ export class Stream {
   }
 }
 
-/** "playing /home/x/dog.ogg" → "playing dog.ogg" */
+/** "playing demo/a clip/dog.ogg" → "playing dog.ogg" */
 function shorten(text) {
-  return text.replace(/\/(?:[^/\s]+\/)+/g, '');
+  return text.replace(/^(playing ).*\//, '$1');
 }
 
