@@ -12,17 +12,42 @@
 
 struct backend; /* one thread at a time */
 
-/* One operator with what the plan fused into it. Rows (h, w) are dense; `stride` is floats from one
+/* What products are computed in; sums and norms are float32 in all of them. */
+enum precision {
+    PRECISION_FLOAT32,
+    PRECISION_TF32,     /* float32 values, products of their first 10 bits */
+    PRECISION_BFLOAT16, /* values and products */
+    PRECISION_FLOAT16,  /* values and products */
+};
+enum { PRECISIONS = 4 };
+
+/* What a cell of a value is stored as. */
+enum cell_type { CELL_FLOAT32, CELL_BFLOAT16, CELL_FLOAT16 };
+
+static inline size_t cell_bytes(enum cell_type type)
+{
+    return type == CELL_FLOAT32 ? 4 : 2;
+}
+
+struct backend_config {
+    int threads;              /* >= 1 */
+    enum precision precision; /* another than float32 only of a backend that has it */
+};
+
+/* One operator with what the plan fused into it. Rows (h, w) are dense; `stride` is cells from one
  * position to the next, more than c where the value is a slice. */
 struct step_spec {
     const struct graph_node *node;
     const struct graph_weight *weights; /* of the graph: node->weights index it */
     struct tensor_shape in[GRAPH_MAX_INPUTS], out;
     size_t in_stride[GRAPH_MAX_INPUTS];
-    bool gelu;     /* LINEAR: GELU of the result */
-    bool relu;     /* CONV_TRANSPOSED: ReLU of the result */
+    enum cell_type in_type[GRAPH_MAX_INPUTS], out_type; /* the residual's is out_type */
+    bool gelu;                                          /* LINEAR: GELU of the result */
+    bool relu;                                          /* CONV_TRANSPOSED: ReLU of the result */
     bool residual; /* LINEAR, LAYER_NORM_GRAD: added to what is in `residual` (see step_memory) */
     bool weights_too; /* LAYER_NORM_GRAD, FOCAL_GRAD: what …_WEIGHTS gives, into `weights_out` */
+    bool scaled;      /* LINEAR, of a device only: step_pack gets the layer scale [out.c] after the
+                         weights */
 };
 
 struct step {             /* each backend's begins with it */
@@ -30,7 +55,8 @@ struct step {             /* each backend's begins with it */
     size_t scratch_bytes; /* used within a run of this step only */
 };
 
-/* Where a step's operands lie; fixed for its life, 64-byte aligned except slices. */
+/* Where a step's operands lie, in the backend's memory; fixed for its life, 64-byte aligned except
+ * slices. Cells are of the spec's types, which are float32 in the host's memory. */
 struct step_memory {
     const float *in[GRAPH_MAX_INPUTS];
     const float *residual; /* may be `out` itself */
@@ -38,22 +64,56 @@ struct step_memory {
     void *packed, *scratch;
 };
 
+struct recording; /* steps of a plan that the device repeats by itself */
+
+/* A memory of the backend's own, and work that is enqueued there. */
+struct backend_device {
+    /* 256-byte aligned, its content undefined; NULL with the error set. */
+    void *(*allocate)(struct backend *backend, size_t bytes, struct error *error);
+    void (*release)(struct backend *backend, void *memory); /* takes NULL */
+    /* Memory of the host that copies to and from the device take the straight way from; zeroed. */
+    void *(*allocate_host)(struct backend *backend, size_t bytes, struct error *error);
+    void (*release_host)(struct backend *backend, void *memory); /* takes NULL */
+
+    /* The type that the plan keeps the node's value in. */
+    enum cell_type (*cell_type)(struct backend *backend, const struct graph_node *node);
+
+    /* Enqueue: float32 cells of the host's memory above to a value, and back. */
+    int (*upload)(struct backend *backend, void *to, enum cell_type type, const float *from,
+                  size_t cells, struct error *error);
+    int (*download)(struct backend *backend, float *to, const void *from, enum cell_type type,
+                    size_t cells, struct error *error);
+    /* Bytes as they are; from and to any memory; waits until they are there. */
+    int (*copy)(struct backend *backend, void *to, const void *from, size_t bytes,
+                struct error *error);
+    /* Until all that was enqueued is done. */
+    int (*wait)(struct backend *backend, struct error *error);
+
+    /* What is enqueued between the two is kept instead of done. record_end is called also after a
+     * failure in between. */
+    int (*record_begin)(struct backend *backend, struct error *error);
+    int (*record_end)(struct backend *backend, struct recording **ret, struct error *error);
+    int (*replay)(struct backend *backend, struct recording *recording, struct error *error);
+    void (*recording_destroy)(struct backend *backend, struct recording *recording);
+};
+
 struct backend_ops {
     const char *name;
-    bool joins_backward; /* it does what step_spec says of …_GRAD */
-    /* threads >= 1. */
-    int (*open)(struct backend **ret, int threads, struct error *error);
+    bool joins_backward;                 /* it does what step_spec says of …_GRAD */
+    const struct backend_device *device; /* NULL: its memory is the host's */
+    int (*open)(struct backend **ret, const struct backend_config *config, struct error *error);
     void (*close)(struct backend *backend); /* takes NULL; after the last step */
     /* like: the same node of a plan of another batch size whose packed weights are to be shared, or
      * NULL. */
     int (*step_create)(struct backend *backend, const struct step_spec *spec,
                        const struct step *like, struct step **ret, struct error *error);
     void (*step_destroy)(struct step *step); /* takes NULL */
-    /* weights: one array per weight of the node, as published. Fills packed. */
+    /* weights: one array per weight of the node, as published, in the backend's memory. Fills
+     * packed; a device may have enqueued it only. */
     int (*step_pack)(struct step *step, const float *const *weights, void *packed,
                      struct error *error);
     int (*step_bind)(struct step *step, const struct step_memory *memory, struct error *error);
-    /* Allocates nothing of its own. */
+    /* Allocates nothing of its own. A device enqueues it only. */
     int (*step_run)(struct step *step, struct error *error);
     /* Before a run, on the running thread. */
     void (*enter)(struct backend *backend);

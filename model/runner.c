@@ -54,7 +54,8 @@ static int choose_backend(struct runner *r, const char *name, struct error *erro
     else
         return error_set(error, EINVAL, "backend %s is not in this build; allowed: auto, cpu",
                          name);
-    return r->ops->open(&r->backend, r->threads, error);
+    const struct backend_config config = {.threads = r->threads};
+    return r->ops->open(&r->backend, &config, error);
 }
 
 static int make_plan(struct runner *r, int i, const struct net_config *config,

@@ -41,12 +41,12 @@ static void cpu_enter(struct backend *backend)
     omp_set_num_threads(backend->threads);
 }
 
-static int cpu_open(struct backend **ret, int threads, struct error *error)
+static int cpu_open(struct backend **ret, const struct backend_config *config, struct error *error)
 {
     struct backend *b = calloc(1, sizeof *b);
     if (b == NULL)
         return error_set(error, ENOMEM, "out of memory");
-    b->threads = threads;
+    b->threads = config->threads;
     int r = onednn_open(&b->onednn, error);
     if (r < 0) {
         free(b);

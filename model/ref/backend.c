@@ -12,9 +12,9 @@ struct ref_step {
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
 };
 
-static int ref_open(struct backend **ret, int threads, struct error *error)
+static int ref_open(struct backend **ret, const struct backend_config *config, struct error *error)
 {
-    (void)threads, (void)error;
+    (void)config, (void)error;
     *ret = NULL; /* it has no state */
     return 0;
 }

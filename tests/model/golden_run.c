@@ -254,7 +254,8 @@ int golden_begin_weights(struct golden_run *r, struct error *error)
                    ? weights_hashed(&r->weights, error)
                    : weights_from_file(&r->weights,
                                        r->weights_file != NULL ? r->weights_file : r->file, error);
-    return code == 0 ? r->with->ops->open(&r->backend, r->with->threads, error) : code;
+    const struct backend_config backend = {.threads = r->with->threads};
+    return code == 0 ? r->with->ops->open(&r->backend, &backend, error) : code;
 }
 
 int golden_plan(struct golden_run *r, struct graph *g, struct plan **ret, void **ret_arena,

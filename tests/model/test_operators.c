@@ -69,7 +69,8 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
     const struct graph_wanted wanted = {.inputs = true};
     if (backward && graph_grad(&g, &r->output, 1, &wanted, &r->seed, &r->backward, &error) < 0)
         fail_msg("%s", error.text);
-    if (ops->open(&r->backend, 2, &error) < 0 || weights_hashed(&r->weights, &error) < 0)
+    const struct backend_config with = {.threads = 2};
+    if (ops->open(&r->backend, &with, &error) < 0 || weights_hashed(&r->weights, &error) < 0)
         fail_msg("%s", error.text);
     struct plan_config config = {
         .ops = ops, .backend = r->backend, .weights = r->weights, .isolate = isolate};
