@@ -94,7 +94,7 @@ static int check(const char *path, const struct golden_backend *backend)
 int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct golden_backend backend = {&backend_cpu, cores > 0 ? (int)cores : 1, false, false};
+    struct golden_backend backend = {.ops = &backend_cpu, .threads = cores > 0 ? (int)cores : 1};
     int first = 1, status = 0;
     if (argc > 2 && strcmp(argv[1], "--backend") == 0) {
         first = 3;
