@@ -185,9 +185,9 @@ static const struct backend_ops backend_cuda = {
     .enter = cuda_enter,
 };
 
-const struct backend_ops *focald_cuda_backend(int abi);
+backend_module focald_cuda_backend;
 
 __attribute__((visibility("default"))) const struct backend_ops *focald_cuda_backend(int abi)
 {
-    return abi == 1 ? &backend_cuda : NULL;
+    return abi == BACKEND_ABI ? &backend_cuda : NULL;
 }
