@@ -74,14 +74,15 @@ struct backend_device {
     void *(*allocate_host)(struct backend *backend, size_t bytes, struct error *error);
     void (*release_host)(struct backend *backend, void *memory); /* takes NULL */
 
-    /* The type that the plan keeps the node's value in. */
+    /* The type that the plan keeps the node's value in; float32 for inputs and outputs. */
     enum cell_type (*cell_type)(struct backend *backend, const struct graph_node *node);
 
-    /* Enqueue: float32 cells of the host's memory above to a value, and back. */
-    int (*upload)(struct backend *backend, void *to, enum cell_type type, const float *from,
-                  size_t cells, struct error *error);
-    int (*download)(struct backend *backend, float *to, const void *from, enum cell_type type,
-                    size_t cells, struct error *error);
+    /* Enqueue: from the host's memory above to the device's, before all steps enqueued later; and
+     * back, after all enqueued before. */
+    int (*upload)(struct backend *backend, void *to, const void *from, size_t bytes,
+                  struct error *error);
+    int (*download)(struct backend *backend, void *to, const void *from, size_t bytes,
+                    struct error *error);
     /* Bytes as they are; from and to any memory; waits until they are there. */
     int (*copy)(struct backend *backend, void *to, const void *from, size_t bytes,
                 struct error *error);
@@ -124,5 +125,12 @@ extern const struct backend_ops backend_ref, backend_cpu;
  * built for another `abi`. Changes with every change of this file or of graph.h. */
 enum { BACKEND_ABI = 1 };
 typedef const struct backend_ops *backend_module(int abi);
+
+/* Memory for values and packed weights, large and aligned, zeroed where it is the host's; NULL with
+ * the error set. */
+void *backend_memory(const struct backend_ops *ops, struct backend *backend, size_t bytes,
+                     struct error *error);
+void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
+                         void *memory); /* takes NULL */
 
 #endif

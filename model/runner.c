@@ -112,10 +112,9 @@ static int make_plans(struct runner *r, const struct random_choice *random, stru
     weights_destroy(weights);
     if (code < 0)
         return code;
-    r->arena = memory_large(bytes);
+    r->arena = backend_memory(r->ops, r->backend, bytes, error);
     if (r->arena == NULL)
-        return error_set(error, ENOMEM, "runner: out of memory for %zu MB of activations",
-                         bytes >> 20);
+        return error_prefix(error, -ENOMEM, "activations");
     for (int i = 0; i < r->n_plans && code == 0; i++)
         code = plan_bind(r->plans[i].plan, r->arena, error);
     return code;
@@ -191,11 +190,12 @@ void runner_destroy(struct runner *r)
         return;
     for (int i = r->n_plans - 1; i >= 0; i--) /* the first owns the weights */
         plan_destroy(r->plans[i].plan);
-    if (r->ops != NULL)
+    if (r->ops != NULL) {
+        backend_memory_free(r->ops, r->backend, r->arena);
         r->ops->close(r->backend);
+    }
     for (int s = 0; s < MODEL_MAX_MAPS; s++)
         free(r->maps[s]);
-    free(r->arena);
     free(r->planes);
     free(r->cosines);
     free(r->embeddings);

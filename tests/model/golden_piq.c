@@ -71,7 +71,7 @@ static int compare_resize(struct run *r, struct error *error)
         golden_compare_value(&r->g, "in.hcat14", output, 1e-5);
     r->g.plan = network;
     plan_destroy(plan);
-    free(arena);
+    backend_memory_free(r->g.with->ops, r->g.backend, arena);
     return code;
 }
 

@@ -268,9 +268,9 @@ int golden_plan(struct golden_run *r, struct graph *g, struct plan **ret, void *
     int code = plan_create(ret, g, &config, error);
     if (code < 0)
         return code;
-    *ret_arena = memory_zeroed(plan_arena_bytes(*ret), 1);
+    *ret_arena = backend_memory(r->with->ops, r->backend, plan_arena_bytes(*ret), error);
     if (*ret_arena == NULL)
-        return error_set(error, ENOMEM, "out of memory");
+        return -ENOMEM;
     return plan_bind(*ret, *ret_arena, error);
 }
 
@@ -298,9 +298,9 @@ int golden_fill(const struct golden_run *r, int value, const struct safetensors_
 void golden_finish(struct golden_run *r)
 {
     plan_destroy(r->plan);
+    backend_memory_free(r->with->ops, r->backend, r->arena);
     r->with->ops->close(r->backend);
     weights_destroy(r->weights);
-    free(r->arena);
     free(r->golden);
     free(r->compared);
 }

@@ -76,8 +76,9 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
         .ops = ops, .backend = r->backend, .weights = r->weights, .isolate = isolate};
     if (plan_create(&r->plan, &g, &config, &error) < 0)
         fail_msg("%s: %s", operator_programs[c->program].name, error.text);
-    r->arena = memory_zeroed(plan_arena_bytes(r->plan), 1);
-    assert_non_null(r->arena);
+    r->arena = backend_memory(ops, r->backend, plan_arena_bytes(r->plan), &error);
+    if (r->arena == NULL)
+        fail_msg("%s", error.text);
     if (plan_bind(r->plan, r->arena, &error) < 0)
         fail_msg("%s", error.text);
     for (int i = 0; i < 2 && inputs[i] >= 0; i++) {
@@ -98,9 +99,9 @@ static void finish(struct run *r, const struct backend_ops *ops)
 {
     graph_backward_finish(&r->backward);
     plan_destroy(r->plan);
+    backend_memory_free(ops, r->backend, r->arena);
     ops->close(r->backend);
     weights_destroy(r->weights);
-    free(r->arena);
 }
 
 static void run_once(struct run *r)
