@@ -185,9 +185,10 @@ static const struct backend_ops backend_cuda = {
     .enter = cuda_enter,
 };
 
-backend_module focald_cuda_backend;
+/* all that the module shows */
+__attribute__((visibility("default"))) backend_module focald_cuda_backend;
 
-__attribute__((visibility("default"))) const struct backend_ops *focald_cuda_backend(int abi)
+const struct backend_ops *focald_cuda_backend(int abi)
 {
     return abi == BACKEND_ABI ? &backend_cuda : NULL;
 }
