@@ -119,7 +119,10 @@ static __global__ void mistaken(int m, float *y)
             __syncthreads();
         if (m == WARP_BARRIER || m == WARP_BARRIER_ONLY)
             __syncwarp();
-        y[i] = cells[m == WARP_BARRIER ? i ^ 1 : (i + 1) % 64];
+        y[i] = cells[m == WARP_BARRIER ? i ^ 1
+                     : m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE ? (i + 1) % 64
+                     : i > 0           ? i - 1
+                                       : 0];
         if (m == NO_MISTAKE)
             __syncthreads();
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)

@@ -30,7 +30,7 @@ enum mistake {
     LEAVES_EARLY,  /* one thread returns before it */
     LANE_MISSING,  /* a lane named in the mask is not at the shuffle */
     MASK_WITHOUT,  /* the caller is not in its own mask */
-    SHARED_RACE,   /* neighbours' cells read without a barrier */
+    SHARED_RACE,   /* a neighbour's cell read without a barrier */
     SHARED_WRITES, /* two threads write one cell */
     SHARED_READ_THEN_WRITE,
     SHARED_UNWRITTEN, /* read before any thread of the block wrote */
