@@ -83,8 +83,7 @@ static void shuffles_give_the_lane_that_is_documented(void **state)
                 ok(run_shuffle(y, kind, 0xffffffffu, argument, width, 32, NULL));
                 ok(cudaMemcpy(got, y, sizeof got, cudaMemcpyDeviceToHost));
                 for (int lane = 0; lane < 32; lane++)
-                    assert_int_equal(got[lane],
-                                     documented_source(kind, lane, argument, width));
+                    assert_int_equal(got[lane], documented_source(kind, lane, argument, width));
             }
         }
     }
@@ -226,11 +225,12 @@ static void wrong_use_of_barriers_and_shuffles_is_found(void **state)
         enum mistake mistake;
         const char *words[3];
     } cases[] = {
-        {WAITS_ON_HALF, {"mistaken", "block (0,0,0) thread (0,0,0) and 31 others",
-                         "__syncthreads, where 32 threads never arrive"}},
+        {WAITS_ON_HALF,
+         {"mistaken", "block (0,0,0) thread (0,0,0) and 31 others",
+          "__syncthreads, where 32 threads never arrive"}},
         {LEAVES_EARLY, {"mistaken", "62 others wait at __syncthreads", "1 threads never arrive"}},
-        {LANE_MISSING, {"mistaken", "waits at __shfl_sync of lanes ffffffff",
-                        "lanes 00000008 never arrive"}},
+        {LANE_MISSING,
+         {"mistaken", "waits at __shfl_sync of lanes ffffffff", "lanes 00000008 never arrive"}},
         {MASK_WITHOUT, {"mistaken", "__shfl_sync of lanes fffffffe", "but is lane 0"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -257,7 +257,7 @@ static void races_in_shared_memory_are_found(void **state)
     } cases[] = {
         {SHARED_RACE, "thread (1,0,0): reads shared memory that thread 0 wrote"},
         {SHARED_WRITES, "writes shared memory that thread 0 wrote"},
-        {SHARED_READ_THEN_WRITE, "writes shared memory that thread 0 read"},
+        {SHARED_READ_THEN_WRITE, "writes shared memory that thread 63 read"},
         {SHARED_UNWRITTEN, "no thread of the block wrote"},
         {WARP_BARRIER_ONLY, "thread (32,0,0): reads shared memory that thread 31 wrote"},
     };
@@ -308,7 +308,8 @@ static void host_code_that_touches_the_device_is_named(void **state)
     close(ends[1]);
     char line[4096] = "";
     size_t n = 0;
-    for (ssize_t got; n < sizeof line - 1 && (got = read(ends[0], line + n, sizeof line - 1 - n)) > 0;)
+    for (ssize_t got;
+         n < sizeof line - 1 && (got = read(ends[0], line + n, sizeof line - 1 - n)) > 0;)
         n += (size_t)got;
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);

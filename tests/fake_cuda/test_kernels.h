@@ -40,6 +40,10 @@ enum mistake {
 };
 cudaError_t run_mistake(enum mistake m, float *y, cudaStream_t stream);
 
+/* Conversions, of bits. */
+uint16_t half_from_float(float x), bfloat16_from_float(float x);
+float half_to_float(uint16_t bits), bfloat16_to_float(uint16_t bits);
+
 #ifdef __cplusplus
 }
 #endif
