@@ -25,7 +25,8 @@ struct cuda_tensor {
 
 struct cuda_call {
     cudaStream_t stream;
-    const struct graph_node *node; /* attributes */
+    const struct graph_node *node;            /* attributes */
+    const struct graph_weight *weight_shapes; /* of the graph: node->weights index them */
     struct cuda_tensor in[GRAPH_MAX_INPUTS], residual, out, weights_out;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS]; /* in the device's memory, as published */
     void *scratch;                                /* of cuda_kernel_scratch bytes */
@@ -68,6 +69,10 @@ cudaError_t cuda_gelu_in_place(cudaStream_t stream, void *x, enum cell_type type
 cudaError_t cuda_column_sums(cudaStream_t stream, float *to, const void *x, enum cell_type type,
                              size_t rows, size_t cols, size_t stride, void *scratch);
 size_t cuda_column_sums_scratch(size_t rows, size_t cols);
+
+/* [cells] between -1 and 1, by a seed: what a product is timed on. */
+cudaError_t cuda_noise(cudaStream_t stream, void *to, enum cell_type type, size_t cells,
+                       unsigned seed);
 
 #ifdef __cplusplus
 }
