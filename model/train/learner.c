@@ -106,7 +106,7 @@ static int place_gradients(struct learner *l, const struct graph *graph, struct 
 static int make_plan(struct learner *l, struct graph *graph, const struct learner_config *config,
                      struct error *error)
 {
-    const struct backend_config backend = {.threads = config->threads};
+    const struct backend_config backend = {config->threads, config->precision};
     int r = l->ops->open(&l->backend, &backend, error);
     if (r < 0) {
         l->ops = NULL; /* nothing to close */
@@ -121,10 +121,9 @@ static int make_plan(struct learner *l, struct graph *graph, const struct learne
     r = plan_create(&l->plan, graph, &plan, error);
     if (r < 0)
         return r;
-    l->arena = memory_large(plan_arena_bytes(l->plan));
+    l->arena = backend_memory(l->ops, l->backend, plan_arena_bytes(l->plan), error);
     if (l->arena == NULL)
-        return error_set(error, ENOMEM, "learner: out of memory for %zu MB of activations",
-                         plan_arena_bytes(l->plan) >> 20);
+        return error_prefix(error, -ENOMEM, "activations");
     return plan_bind(l->plan, l->arena, error);
 }
 
@@ -158,8 +157,10 @@ void learner_destroy(struct learner *l)
     if (l == NULL)
         return;
     plan_destroy(l->plan);
-    if (l->ops != NULL)
+    if (l->ops != NULL) {
+        backend_memory_free(l->ops, l->backend, l->arena);
         l->ops->close(l->backend);
+    }
     weights_destroy(l->weights);
     graph_backward_finish(&l->backward);
     graph_finish(&l->graph);
@@ -168,7 +169,6 @@ void learner_destroy(struct learner *l)
     free(l->arrays);
     free(l->parameters);
     free(l->gradients);
-    free(l->arena);
     free(l);
 }
 

@@ -71,7 +71,7 @@ static int compare_resize(struct run *r, struct error *error)
         golden_compare_value(&r->g, "in.hcat14", output, 1e-5);
     r->g.plan = network;
     plan_destroy(plan);
-    free(arena);
+    backend_memory_free(r->g.with->ops, r->g.backend, arena);
     return code;
 }
 
@@ -220,7 +220,8 @@ static int train(struct run *r, struct error *error)
 {
     struct learner *l = NULL;
     struct graph g;
-    const struct learner_config config = {.ops = r->g.with->ops, .threads = r->g.with->threads};
+    const struct learner_config config = {
+        .ops = r->g.with->ops, .threads = r->g.with->threads, .precision = r->g.with->precision};
     graph_init(&g);
     r->config.train = true;
     int code = build(r, &g, error);
