@@ -334,13 +334,14 @@ static void finish(struct run *r, const struct manner *m)
     free(r->got);
 }
 
-/* What the coarsest type on the way adds to the tolerance. */
+/* What types add to the tolerance: a rounding of the output, or, each being half of a cell's
+ * epsilon, one of every level's contexts, which are kept in x's type, and one of the output. */
 static double rounding(const struct run *r)
 {
-    double worst = cells_epsilon(r->spec.out_type);
-    for (int i = 0; i < r->spec.node->n_in && r->spec.node->op == GRAPH_FOCAL_CONTEXT; i++)
-        worst = fmax(worst, cells_epsilon(r->spec.in_type[i])); /* contexts are kept so */
-    return worst;
+    const double out = cells_epsilon(r->spec.out_type);
+    if (r->spec.node->op != GRAPH_FOCAL_CONTEXT)
+        return out;
+    return fmax(out, (out + r->spec.node->levels * cells_epsilon(r->spec.in_type[0])) / 2);
 }
 
 static void check(const struct operator_graph *o, const struct manner *m, uint64_t *state)
