@@ -23,6 +23,7 @@
 #include "daemon/train_progress.h"
 #include "daemon/train_sets.h"
 #include "daemon/train_valid.h"
+#include "model/backends.h"
 #include "model/train/schedule.h"
 #include "model/train/state.h"
 
@@ -163,28 +164,42 @@ static int read_data(struct run *run, struct error *error)
     return run->leader ? open_cache(run, error) : 0;
 }
 
+static int choose_backend(const struct train_config *c, struct trainer_config *t,
+                          struct error *error)
+{
+    enum precision precision;
+    struct backend_choice choice;
+    int r = precision_parse(c->precision, &precision, error);
+    if (r == 0)
+        r = backend_choose(c->backend, precision, &choice, error);
+    if (r < 0)
+        return error_prefix(error, r, "[run]");
+    t->ops = choice.ops;
+    t->precision = choice.precision;
+    return 0;
+}
+
 static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
     train_network_classes(&run->network, run->data.n_classes);
-    *t = (struct trainer_config){
-        .net = run->network.net,
-        .batch = c->batch,
-        .embedding_width = run->data.embedding_width,
-        .scores_width = run->data.scores_width,
-        .embedding_weight = c->embedding_weight,
-        .scores_weight = c->scores_weight,
-        .class_gradient = c->class_gradient,
-        .average = c->average,
-        .from = run->network.weights,
-        .seed = (uint64_t)c->seed,
-        .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
-        .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
-        .checkpoint_activations = c->checkpoint_activations && !train_config_interpreter(c),
-        .rule = train_network_rule,
-        .user = &run->network,
-        .ranks = run->given->ranks};
+    *t = (struct trainer_config){.net = run->network.net,
+                                 .batch = c->batch,
+                                 .embedding_width = run->data.embedding_width,
+                                 .scores_width = run->data.scores_width,
+                                 .embedding_weight = c->embedding_weight,
+                                 .scores_weight = c->scores_weight,
+                                 .class_gradient = c->class_gradient,
+                                 .average = c->average,
+                                 .from = run->network.weights,
+                                 .seed = (uint64_t)c->seed,
+                                 .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
+                                 .checkpoint_activations =
+                                     c->checkpoint_activations && !train_config_interpreter(c),
+                                 .rule = train_network_rule,
+                                 .user = &run->network,
+                                 .ranks = run->given->ranks};
     const int step = c->batch * run->ranks;
     run->steps =
         (struct train_config_steps){.trained = (uint64_t)train_batches_count(run->batches),
@@ -193,7 +208,9 @@ static int make_trainer(struct run *run, struct error *error)
         return error_set(error, EINVAL,
                          "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
                          "a set a teacher, or make it positive");
-    int r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
+    int r = choose_backend(c, t, error);
+    if (r == 0)
+        r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }
 
@@ -420,15 +437,15 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
     int r = train_model_write(path, &model, run->trainer, error);
     if (r < 0 || (e->epoch % c->valid_every != 0 && !last))
         return r;
-    const struct train_valid_config valid = {
-        .dir = path,
-        .backend = strcmp(c->backend, "ref") == 0 ? "ref" : "auto",
-        .threads = c->threads,
-        .quantile = c->quantile,
-        .explain = c->explain_every > 0 && (e->epoch % c->explain_every == 0 || last),
-        .interpreter = train_config_interpreter(c),
-        .threshold = (float)c->threshold,
-        .progress = &run->progress};
+    const struct train_valid_config valid = {.dir = path,
+                                             .backend = c->backend,
+                                             .threads = c->threads,
+                                             .quantile = c->quantile,
+                                             .explain = c->explain_every > 0 &&
+                                                        (e->epoch % c->explain_every == 0 || last),
+                                             .interpreter = train_config_interpreter(c),
+                                             .threshold = (float)c->threshold,
+                                             .progress = &run->progress};
     r = train_validate(&valid, &run->data, e, error);
     if (r < 0)
         return r;
@@ -451,7 +468,9 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     struct train_state *s = &run->state;
     schedule_epoch(&run->schedule, &s->schedule, e->epoch,
                    train_config_interpreter(run->config) ? -e->score : 1 - e->valid_accuracy);
-    trainer_save(run->trainer, s->weights, s->m, s->v, s->average);
+    r = trainer_save(run->trainer, s->weights, s->m, s->v, s->average, error);
+    if (r < 0)
+        return r;
     s->optimizer_step = trainer_steps(run->trainer);
     s->epoch = (uint32_t)e->epoch;
     train_dir_file(&run->dir, "state.safetensors", path);
