@@ -121,16 +121,16 @@ struct backend_ops {
 
 extern const struct backend_ops backend_ref, backend_cpu;
 
-/* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
- * built for another `abi`. Changes with every change of this file or of graph.h. */
-enum { BACKEND_ABI = 1 };
-typedef const struct backend_ops *backend_module(int abi);
-
 /* Memory for values and packed weights, large and aligned, zeroed where it is the host's; NULL with
  * the error set. */
 void *backend_memory(const struct backend_ops *ops, struct backend *backend, size_t bytes,
                      struct error *error);
 void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
                          void *memory); /* takes NULL */
+
+/* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
+ * built for another `abi`. Changes with every change of this file or of graph.h. */
+enum { BACKEND_ABI = 1 };
+typedef const struct backend_ops *backend_module(int abi);
 
 #endif

@@ -11,6 +11,9 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
 void cuda_close(struct backend *backend);
 void cuda_enter(struct backend *backend);
 
+/* backend_device's peak (peak.c). */
+int cuda_peak(struct backend *backend, double *ret_flops, struct error *error);
+
 /* Memory and what is enqueued (memory.c). */
 extern const struct backend_device cuda_device;
 /* Before a step: what was uploaded comes first. */

@@ -106,8 +106,7 @@ static int place_gradients(struct learner *l, const struct graph *graph, struct 
 static int make_plan(struct learner *l, struct graph *graph, const struct learner_config *config,
                      struct error *error)
 {
-    const struct backend_config backend = {.threads = config->threads,
-                                           .precision = config->precision};
+    const struct backend_config backend = {config->threads, config->precision};
     int r = l->ops->open(&l->backend, &backend, error);
     if (r < 0) {
         l->ops = NULL; /* nothing to close */

@@ -220,7 +220,8 @@ static int train(struct run *r, struct error *error)
 {
     struct learner *l = NULL;
     struct graph g;
-    const struct learner_config config = {.ops = r->g.with->ops, .threads = r->g.with->threads};
+    const struct learner_config config = {
+        .ops = r->g.with->ops, .threads = r->g.with->threads, .precision = r->g.with->precision};
     graph_init(&g);
     r->config.train = true;
     int code = build(r, &g, error);

@@ -23,7 +23,8 @@ struct golden_run {
     struct weights *weights;
     struct plan *plan;
     void *arena;
-    float *golden;  /* the tensor being compared, as float32 */
+    float *golden; /* [golden_cells] the tensor being compared, as float32 */
+    size_t golden_cells;
     bool *compared; /* [safetensors_count] */
 };
 

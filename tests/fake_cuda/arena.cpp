@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The addresses of the device. Nothing may touch them but device work: else a signal, and a line
+ * that says whose memory it was. An address is given out once; beside every byte lies one that says
+ * whether it is allocated and written. */
+#include "internal.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+
+constexpr size_t ALIGNMENT = 512, GAP = 512, PAGE = 4096;
+
+uintptr_t fake_arena = 1ull << 63; /* no address lies near before it is made */
+static size_t used;
+static unsigned opened;
+static struct sigaction before;
+
+static void touched(int, siginfo_t *info, void *)
+{
+    if (in_arena(info->si_addr)) {
+        const char *op = running_op();
+        std::string who = op ? std::string("unchecked code of ") + op : "host code";
+        std::string line =
+            "fake CUDA: " + who + " touched device memory: " + describe(info->si_addr) + "\n";
+        if (write(2, line.data(), line.size()) < 0)
+            _exit(139);
+    }
+    sigaction(SIGSEGV, &before, NULL); /* and the access once more */
+}
+
+bool arena_make()
+{
+    if (fake_arena != 1ull << 63)
+        return true;
+    void *p =
+        mmap(NULL, 2 * ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    if (mprotect((char *)p + ARENA_BYTES, ARENA_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        munmap(p, 2 * ARENA_BYTES);
+        return false;
+    }
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = touched;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigaction(SIGSEGV, &action, &before);
+    fake_arena = (uintptr_t)p;
+    return true;
+}
+
+bool in_arena(const void *p)
+{
+    return (uintptr_t)p - fake_arena < ARENA_BYTES;
+}
+
+uint8_t *shadow_of(const void *p)
+{
+    return (uint8_t *)((uintptr_t)p + ARENA_BYTES);
+}
+
+static void protect(int protection)
+{
+    size_t bytes = (used + PAGE - 1) / PAGE * PAGE;
+    if (bytes && mprotect((void *)fake_arena, bytes, protection) != 0)
+        perror("fake CUDA: mprotect");
+}
+
+void arena_open()
+{
+    if (opened++ == 0)
+        protect(PROT_READ | PROT_WRITE);
+}
+
+void arena_close()
+{
+    if (--opened == 0)
+        protect(PROT_NONE);
+}
+
+void *arena_take(size_t bytes)
+{
+    size_t start = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (!arena_make() || bytes > ARENA_BYTES - start - GAP)
+        return NULL;
+    used = start + bytes + GAP;
+    if (opened)
+        protect(PROT_READ | PROT_WRITE);
+    void *p = (void *)(fake_arena + start);
+    memset(shadow_of(p), SHADOW_UNWRITTEN, bytes);
+    return p;
+}
+
+/* Whole pages go back to the system. */
+static void drop(void *p, size_t bytes)
+{
+    uintptr_t first = ((uintptr_t)p + PAGE - 1) / PAGE * PAGE;
+    uintptr_t end = ((uintptr_t)p + bytes) / PAGE * PAGE;
+    if (first < end)
+        madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void arena_give(void *p, size_t bytes)
+{
+    memset(shadow_of(p), SHADOW_NONE, bytes);
+    drop(shadow_of(p), bytes);
+    drop(p, bytes);
+}
+
+void arena_restart()
+{
+    if (used == 0)
+        return;
+    madvise((void *)(fake_arena + ARENA_BYTES), used, MADV_DONTNEED);
+    madvise((void *)fake_arena, used, MADV_DONTNEED);
+    used = 0;
+}
