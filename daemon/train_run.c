@@ -23,6 +23,7 @@
 #include "daemon/train_progress.h"
 #include "daemon/train_sets.h"
 #include "daemon/train_valid.h"
+#include "model/backends.h"
 #include "model/train/schedule.h"
 #include "model/train/state.h"
 
@@ -39,6 +40,7 @@ struct run {
     struct train_data data;
     struct cache *cache;
     struct train_network network;
+    struct backend_choice backend;
     struct trainer_config trainer_config;
     struct trainer *trainer;
     struct train_batches *batches;
@@ -167,24 +169,34 @@ static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
+    enum precision precision = PRECISION_AUTO;
+    int r = precision_parse(c->precision, &precision, error);
+    if (r == 0)
+        r = backend_choose(c->backend, precision, &run->backend, error);
+    if (r < 0)
+        return error_prefix(error, r, "[run]");
+    if (run->leader && !run->given->quiet)
+        fprintf(stderr, "focald: training on the %s in %s\n", run->backend.ops->name,
+                precision_name(run->backend.precision));
     train_network_classes(&run->network, run->data.n_classes);
-    *t = (struct trainer_config){
-        .net = run->network.net,
-        .batch = c->batch,
-        .embedding_width = run->data.embedding_width,
-        .scores_width = run->data.scores_width,
-        .embedding_weight = c->embedding_weight,
-        .scores_weight = c->scores_weight,
-        .class_gradient = c->class_gradient,
-        .average = c->average,
-        .from = run->network.weights,
-        .seed = (uint64_t)c->seed,
-        .ops = strcmp(c->backend, "ref") == 0 ? &backend_ref : &backend_cpu,
-        .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
-        .checkpoint_activations = c->checkpoint_activations && !train_config_interpreter(c),
-        .rule = train_network_rule,
-        .user = &run->network,
-        .ranks = run->given->ranks};
+    *t = (struct trainer_config){.net = run->network.net,
+                                 .batch = c->batch,
+                                 .embedding_width = run->data.embedding_width,
+                                 .scores_width = run->data.scores_width,
+                                 .embedding_weight = c->embedding_weight,
+                                 .scores_weight = c->scores_weight,
+                                 .class_gradient = c->class_gradient,
+                                 .average = c->average,
+                                 .from = run->network.weights,
+                                 .seed = (uint64_t)c->seed,
+                                 .ops = run->backend.ops,
+                                 .precision = run->backend.precision,
+                                 .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
+                                 .checkpoint_activations =
+                                     c->checkpoint_activations && !train_config_interpreter(c),
+                                 .rule = train_network_rule,
+                                 .user = &run->network,
+                                 .ranks = run->given->ranks};
     const int step = c->batch * run->ranks;
     run->steps =
         (struct train_config_steps){.trained = (uint64_t)train_batches_count(run->batches),
@@ -193,7 +205,7 @@ static int make_trainer(struct run *run, struct error *error)
         return error_set(error, EINVAL,
                          "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
                          "a set a teacher, or make it positive");
-    int r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
+    r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }
 
@@ -420,15 +432,16 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
     int r = train_model_write(path, &model, run->trainer, error);
     if (r < 0 || (e->epoch % c->valid_every != 0 && !last))
         return r;
-    const struct train_valid_config valid = {
-        .dir = path,
-        .backend = strcmp(c->backend, "ref") == 0 ? "ref" : "auto",
-        .threads = c->threads,
-        .quantile = c->quantile,
-        .explain = c->explain_every > 0 && (e->epoch % c->explain_every == 0 || last),
-        .interpreter = train_config_interpreter(c),
-        .threshold = (float)c->threshold,
-        .progress = &run->progress};
+    const struct train_valid_config valid = {.dir = path,
+                                             .backend = run->backend.ops->name,
+                                             .precision = run->backend.precision,
+                                             .threads = c->threads,
+                                             .quantile = c->quantile,
+                                             .explain = c->explain_every > 0 &&
+                                                        (e->epoch % c->explain_every == 0 || last),
+                                             .interpreter = train_config_interpreter(c),
+                                             .threshold = (float)c->threshold,
+                                             .progress = &run->progress};
     r = train_validate(&valid, &run->data, e, error);
     if (r < 0)
         return r;
@@ -451,7 +464,9 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     struct train_state *s = &run->state;
     schedule_epoch(&run->schedule, &s->schedule, e->epoch,
                    train_config_interpreter(run->config) ? -e->score : 1 - e->valid_accuracy);
-    trainer_save(run->trainer, s->weights, s->m, s->v, s->average);
+    r = trainer_save(run->trainer, s->weights, s->m, s->v, s->average, error);
+    if (r < 0)
+        return r;
     s->optimizer_step = trainer_steps(run->trainer);
     s->epoch = (uint32_t)e->epoch;
     train_dir_file(&run->dir, "state.safetensors", path);

@@ -6,20 +6,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "model/graph.h"
+#include "model/precision.h"
 
 struct backend; /* one thread at a time */
-
-/* What products are computed in; sums and norms are float32 in all of them. */
-enum precision {
-    PRECISION_FLOAT32,
-    PRECISION_TF32,     /* float32 values, products of their first 10 bits */
-    PRECISION_BFLOAT16, /* values and products */
-    PRECISION_FLOAT16,  /* values and products */
-};
-enum { PRECISIONS = 4 };
 
 /* What a cell of a value is stored as. */
 enum cell_type { CELL_FLOAT32, CELL_BFLOAT16, CELL_FLOAT16 };
@@ -66,8 +59,47 @@ struct step_memory {
 
 struct recording; /* steps of a plan that the device repeats by itself */
 
+/* What an optimizer goes through: at most BACKEND_SPAN parameters that it treats alike. */
+enum { BACKEND_SPAN = 1 << 14 };
+struct backend_span {
+    size_t begin;
+    uint32_t count;
+    float rate, decay;
+};
+
+/* The factors of one step of Adam (train/optimizer.h); of a span besides its own:
+ *
+ *   g = gradient clip + w add_decay decay, m = m keep1 + g take1, v = v keep2 + g take2 g
+ *   w -= w pull rate decay + learn rate m / (sqrt(v) whole + epsilon) */
+struct backend_adam {
+    float clip, add_decay, pull;
+    float keep1, keep2, take1, take2;
+    float learn, whole, epsilon;
+};
+
+/* Flat float32 arrays in the device's memory, as training needs them. All is enqueued. */
+struct backend_training {
+    int (*zero)(struct backend *backend, float *x, size_t n, struct error *error);
+    /* to: [n] = keep to + take from; what keep 0 multiplies may be anything. */
+    int (*mix)(struct backend *backend, float *to, const float *from, size_t n, float keep,
+               float take, struct error *error);
+    /* sum: of the squares of x in spans: [n]. parts: [n]. All in the device's memory. */
+    int (*squares)(struct backend *backend, const float *x, const struct backend_span *spans,
+                   size_t n, float *parts, double *sum, struct error *error);
+    int (*adam)(struct backend *backend, const struct backend_adam *factors,
+                const struct backend_span *spans, size_t n, float *w, const float *gradient,
+                float *m, float *v, struct error *error);
+};
+
 /* A memory of the backend's own, and work that is enqueued there. */
 struct backend_device {
+    /* Whether there is a device that `open` can take: writes its name. -ENODEV: no GPU or no
+     * driver, -ENOSYS: the driver is too old; the error says which, and what to do. Any thread. */
+    int (*probe)(char *ret_name, size_t size, struct error *error);
+    /* How fast the device computes a product too large for anything but its speed to count, in the
+     * backend's precision: floating-point operations a second. For the bench. */
+    int (*peak)(struct backend *backend, double *ret_flops, struct error *error);
+
     /* 256-byte aligned, its content undefined; NULL with the error set. */
     void *(*allocate)(struct backend *backend, size_t bytes, struct error *error);
     void (*release)(struct backend *backend, void *memory); /* takes NULL */
@@ -75,14 +107,15 @@ struct backend_device {
     void *(*allocate_host)(struct backend *backend, size_t bytes, struct error *error);
     void (*release_host)(struct backend *backend, void *memory); /* takes NULL */
 
-    /* The type that the plan keeps the node's value in. */
+    /* The type that the plan keeps the node's value in; float32 for inputs and outputs. */
     enum cell_type (*cell_type)(struct backend *backend, const struct graph_node *node);
 
-    /* Enqueue: float32 cells of the host's memory above to a value, and back. */
-    int (*upload)(struct backend *backend, void *to, enum cell_type type, const float *from,
-                  size_t cells, struct error *error);
-    int (*download)(struct backend *backend, float *to, const void *from, enum cell_type type,
-                    size_t cells, struct error *error);
+    /* Enqueue: from the host's memory above to the device's, before all steps enqueued later; and
+     * back, after all enqueued before. */
+    int (*upload)(struct backend *backend, void *to, const void *from, size_t bytes,
+                  struct error *error);
+    int (*download)(struct backend *backend, void *to, const void *from, size_t bytes,
+                    struct error *error);
     /* Bytes as they are; from and to any memory; waits until they are there. */
     int (*copy)(struct backend *backend, void *to, const void *from, size_t bytes,
                 struct error *error);
@@ -95,6 +128,8 @@ struct backend_device {
     int (*record_end)(struct backend *backend, struct recording **ret, struct error *error);
     int (*replay)(struct backend *backend, struct recording *recording, struct error *error);
     void (*recording_destroy)(struct backend *backend, struct recording *recording);
+
+    const struct backend_training *training;
 };
 
 struct backend_ops {
@@ -120,5 +155,17 @@ struct backend_ops {
 };
 
 extern const struct backend_ops backend_ref, backend_cpu;
+
+/* Memory for values and packed weights, large and aligned, zeroed where it is the host's; NULL with
+ * the error set. */
+void *backend_memory(const struct backend_ops *ops, struct backend *backend, size_t bytes,
+                     struct error *error);
+void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
+                         void *memory); /* takes NULL */
+
+/* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
+ * built for another `abi`. Changes with every change of this file or of graph.h. */
+enum { BACKEND_ABI = 1 };
+typedef const struct backend_ops *backend_module(int abi);
 
 #endif

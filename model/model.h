@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/precision.h"
 #include "model/reject.h"
 
 enum { MODEL_MAX_MAPS = 9 };
@@ -68,10 +69,11 @@ void model_close(struct model *model); /* takes NULL; after the last runner is d
 const struct model_info *model_info(const struct model *model);
 
 struct runner_config {
-    const char *backend; /* "auto" or "cpu"; "ref" for tests */
-    int threads;         /* 1 ... 256; 0: all cores this process may use */
-    int max_batch;       /* 1 ... 64 */
-    bool without_piq;    /* only classify: PIQ is not run, and its map is not given */
+    const char *backend;      /* by its name, see backends.h: "auto", "cpu", "cuda" */
+    enum precision precision; /* likewise */
+    int threads;              /* 1 ... 256; 0: all cores this process may use */
+    int max_batch;            /* 1 ... 64 */
+    bool without_piq;         /* only classify: PIQ is not run, and its map is not given */
 };
 
 /* One window's results. Pointers are into the runner and stay valid until its next run. */
@@ -94,8 +96,9 @@ int runner_create_random(struct runner **ret, const struct model *model,
                          struct error *error);
 void runner_destroy(struct runner *runner); /* takes NULL */
 
-/* The backend that was taken ("cpu") and its threads, for health and logs. */
+/* The backend that was taken ("cpu"), its precision and threads, for health and logs. */
 const char *runner_backend(const struct runner *runner);
+enum precision runner_precision(const struct runner *runner);
 int runner_threads(const struct runner *runner);
 
 /* Where window i's plane goes before a run: [image_rows][image_cols], 0 <= i < max_batch. */

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "model/backend.h"
+#include "model/backends.h"
 #include "model/cascade.h"
 #include "model/model_internal.h"
 #include "model/plan.h"
@@ -21,6 +22,7 @@ struct runner {
     struct backend *backend;
     const struct model_info *info;
     int threads, max_batch;
+    enum precision precision;
     bool piq;
     int n_maps;
     int n_plans;
@@ -45,17 +47,18 @@ static int usable_cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-static int choose_backend(struct runner *r, const char *name, struct error *error)
+static int open_backend(struct runner *r, const struct runner_config *config, struct error *error)
 {
-    if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
-        r->ops = &backend_cpu;
-    else if (strcmp(name, "ref") == 0)
-        r->ops = &backend_ref;
-    else
-        return error_set(error, EINVAL, "backend %s is not in this build; allowed: auto, cpu",
-                         name);
-    const struct backend_config config = {.threads = r->threads};
-    return r->ops->open(&r->backend, &config, error);
+    struct backend_choice choice;
+    int code = backend_choose(config->backend, config->precision, &choice, error);
+    if (code < 0)
+        return code;
+    r->precision = choice.precision;
+    const struct backend_config backend = {.threads = r->threads, .precision = choice.precision};
+    code = choice.ops->open(&r->backend, &backend, error);
+    if (code == 0)
+        r->ops = choice.ops;
+    return code;
 }
 
 static int make_plan(struct runner *r, int i, const struct net_config *config,
@@ -109,10 +112,9 @@ static int make_plans(struct runner *r, const struct random_choice *random, stru
     weights_destroy(weights);
     if (code < 0)
         return code;
-    r->arena = memory_large(bytes);
+    r->arena = backend_memory(r->ops, r->backend, bytes, error);
     if (r->arena == NULL)
-        return error_set(error, ENOMEM, "runner: out of memory for %zu MB of activations",
-                         bytes >> 20);
+        return error_prefix(error, -ENOMEM, "activations");
     for (int i = 0; i < r->n_plans && code == 0; i++)
         code = plan_bind(r->plans[i].plan, r->arena, error);
     return code;
@@ -163,7 +165,7 @@ int runner_create_random(struct runner **ret, const struct model *model,
     r->piq = r->info->interpreter == INTERPRETER_PIQ && !config->without_piq;
     r->n_maps = r->info->n_maps - (r->info->interpreter == INTERPRETER_PIQ && !r->piq);
     r->threads = config->threads > 0 ? config->threads : usable_cores();
-    int code = choose_backend(r, config->backend, error);
+    int code = open_backend(r, config, error);
     if (code == 0)
         code = make_plans(r, &random, error);
     if (code == 0)
@@ -188,11 +190,12 @@ void runner_destroy(struct runner *r)
         return;
     for (int i = r->n_plans - 1; i >= 0; i--) /* the first owns the weights */
         plan_destroy(r->plans[i].plan);
-    if (r->ops != NULL)
+    if (r->ops != NULL) {
+        backend_memory_free(r->ops, r->backend, r->arena);
         r->ops->close(r->backend);
+    }
     for (int s = 0; s < MODEL_MAX_MAPS; s++)
         free(r->maps[s]);
-    free(r->arena);
     free(r->planes);
     free(r->cosines);
     free(r->embeddings);
@@ -204,6 +207,11 @@ void runner_destroy(struct runner *r)
 const char *runner_backend(const struct runner *r)
 {
     return r->ops->name;
+}
+
+enum precision runner_precision(const struct runner *r)
+{
+    return r->precision;
 }
 
 int runner_threads(const struct runner *r)

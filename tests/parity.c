@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * parity [--backend cpu|ref] FILE…: checks files in golden/'s formats. Prints each tensor's largest
- * error beside its limit. Exit status: 0 all within, 1 one beyond or a file that cannot be used. */
+ * parity [--backend NAME] [--precision NAME] FILE…: checks files in golden/'s formats. Prints each
+ * tensor's largest error beside its limit. Exit status: 0 all within, 1 one beyond or a file that
+ * cannot be used. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "model/backends.h"
 #include "tests/dsp/golden_dsp.h"
 #include "tests/model/golden.h"
 
@@ -91,24 +93,40 @@ static int check(const char *path, const struct golden_backend *backend)
     return code < 0 || !c.all;
 }
 
+/* argv[*i] is this option: its value, or NULL. */
+static const char *option(int argc, char **argv, int *i, const char *name)
+{
+    if (*i + 1 >= argc || strcmp(argv[*i], name) != 0)
+        return NULL;
+    *i += 2;
+    return argv[*i - 1];
+}
+
 int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct golden_backend backend = {&backend_cpu, cores > 0 ? (int)cores : 1, false, false};
-    int first = 1, status = 0;
-    if (argc > 2 && strcmp(argv[1], "--backend") == 0) {
-        first = 3;
-        if (strcmp(argv[2], "ref") == 0)
-            backend.ops = &backend_ref;
-        else if (strcmp(argv[2], "cpu") != 0)
-            argc = 0;
+    struct golden_backend backend = {.threads = cores > 0 ? (int)cores : 1};
+    const char *name = "cpu", *precision = "float32", *value;
+    struct error error;
+    int i = 1, status = 0;
+    for (;;) {
+        if ((value = option(argc, argv, &i, "--backend")) != NULL)
+            name = value;
+        else if ((value = option(argc, argv, &i, "--precision")) != NULL)
+            precision = value;
+        else
+            break;
     }
-    if (argc <= first) {
-        fprintf(stderr, "usage: parity [--backend cpu|ref] FILE…\n");
+    if (i >= argc || argv[i][0] == '-') {
+        fprintf(stderr, "usage: parity [--backend cpu|ref|cuda] [--precision NAME] FILE…\n");
         return 1;
     }
-    for (int i = first; i < argc; i++) {
-        status |= check(argv[i], &backend);
+    if (backend_find(name, &backend.ops, &error) < 0 ||
+        precision_parse(precision, &backend.precision, &error) < 0) {
+        fprintf(stderr, "parity: %s\n", error.text);
+        return 1;
     }
+    while (i < argc)
+        status |= check(argv[i++], &backend);
     return status;
 }

@@ -16,10 +16,9 @@ struct backend {
     char name[256];        /* the card's */
     cudaStream_t stream;   /* where steps run */
     cudaStream_t up, down; /* where copies to and from the host run */
-    cudaEvent_t uploaded, computed, downloaded;
+    cudaEvent_t uploaded, computed, downloaded, done;
     cublasLtHandle_t lt;
-    cudnnHandle_t cudnn; /* bound to stream */
-    bool recording;
+    cudnnHandle_t cudnn;         /* bound to stream */
     bool uploading, downloading; /* on up, down since the last join */
 };
 

@@ -25,7 +25,8 @@ struct cuda_tensor {
 
 struct cuda_call {
     cudaStream_t stream;
-    const struct graph_node *node; /* attributes */
+    const struct graph_node *node;            /* attributes */
+    const struct graph_weight *weight_shapes; /* of the graph: node->weights index them */
     struct cuda_tensor in[GRAPH_MAX_INPUTS], residual, out, weights_out;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS]; /* in the device's memory, as published */
     void *scratch;                                /* of cuda_kernel_scratch bytes */
@@ -40,6 +41,15 @@ cuda_kernel cuda_kernel_of(enum graph_op op);
 size_t cuda_kernel_scratch(const struct cuda_call *call);
 
 /* What the backend needs beside operators. */
+
+/* softmax(scale x) of each row of dense [rows][cols]. to may be `from` where the types are one. */
+cudaError_t cuda_softmax(cudaStream_t stream, void *to, enum cell_type to_type, const void *from,
+                         enum cell_type from_type, float scale, size_t rows, size_t cols);
+/* The gradient of x, from y = softmax(scale x) and its gradient g, both of `type`, dense:
+ * scale y (g - sum(y g)). to may be y or g where the types are one. */
+cudaError_t cuda_softmax_grad(cudaStream_t stream, void *to, enum cell_type to_type, const void *y,
+                              const void *g, enum cell_type type, float scale, size_t rows,
+                              size_t cols);
 
 /* [cells] of one type into another; may be the same type. */
 cudaError_t cuda_convert(cudaStream_t stream, void *to, enum cell_type to_type, const void *from,
@@ -59,6 +69,19 @@ cudaError_t cuda_gelu_in_place(cudaStream_t stream, void *x, enum cell_type type
 cudaError_t cuda_column_sums(cudaStream_t stream, float *to, const void *x, enum cell_type type,
                              size_t rows, size_t cols, size_t stride, void *scratch);
 size_t cuda_column_sums_scratch(size_t rows, size_t cols);
+
+/* [cells] between -1 and 1, by a seed: what a product is timed on. */
+cudaError_t cuda_noise(cudaStream_t stream, void *to, enum cell_type type, size_t cells,
+                       unsigned seed);
+
+/* Of backend_training. */
+cudaError_t cuda_mix(cudaStream_t stream, float *to, const float *from, size_t n, float keep,
+                     float take);
+cudaError_t cuda_squares(cudaStream_t stream, const float *x, const struct backend_span *spans,
+                         size_t n, float *parts, double *sum);
+cudaError_t cuda_adam(cudaStream_t stream, const struct backend_adam *factors,
+                      const struct backend_span *spans, size_t n, float *w, const float *gradient,
+                      float *m, float *v);
 
 #ifdef __cplusplus
 }

@@ -36,8 +36,9 @@ typedef void (*golden_line_report)(void *user, const struct golden_line *line);
 struct golden_backend {
     const struct backend_ops *ops;
     int threads;
-    bool isolate; /* see plan_config */
-    bool forward; /* only the forward pass in evaluation mode */
+    bool isolate;             /* see plan_config */
+    bool forward;             /* only the forward pass in evaluation mode */
+    enum precision precision; /* another than float32 widens the limits */
 };
 
 /* Each runs the network of a file of its kind on the file's inputs and reports every tensor of the

@@ -123,7 +123,7 @@ static int compare_final_norm(struct run *r, struct error *error)
         r->g.plan = network;
     }
     plan_destroy(plan);
-    free(arena);
+    backend_memory_free(r->g.with->ops, r->g.backend, arena);
     return code;
 }
 

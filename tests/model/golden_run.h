@@ -23,7 +23,8 @@ struct golden_run {
     struct weights *weights;
     struct plan *plan;
     void *arena;
-    float *golden;  /* the tensor being compared, as float32 */
+    float *golden; /* [golden_cells] the tensor being compared, as float32 */
+    size_t golden_cells;
     bool *compared; /* [safetensors_count] */
 };
 
@@ -33,7 +34,7 @@ int golden_begin(struct golden_run *r, struct error *error);
 int golden_begin_weights(struct golden_run *r, struct error *error);
 void golden_finish(struct golden_run *r);
 
-/* Plans the graph (taken over) and gives it memory, to be freed after plan_destroy. */
+/* Plans the graph (taken over) and gives it backend_memory, to be freed after plan_destroy. */
 int golden_plan(struct golden_run *r, struct graph *g, struct plan **ret, void **ret_arena,
                 struct error *error);
 /* Copies t, [N][C][H][W] or [H][W], into the plan's value. */

@@ -17,6 +17,7 @@
 
 #include "base/memory.h"
 #include "model/cpu/loops.h"
+#include "model/backends.h"
 #include "model/graph_grad.h"
 #include "model/plan.h"
 #include "tests/model/operator_cases.h"
@@ -42,6 +43,8 @@ static void fill_hostile(float *x, struct tensor_shape s, uint64_t state)
             x[r * (size_t)s.c + c] = (float)(offset + scale * uniform(&state));
     }
 }
+
+static const struct backend_ops *tested_ops = &backend_cpu;
 
 /* Running */
 
@@ -76,8 +79,9 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
         .ops = ops, .backend = r->backend, .weights = r->weights, .isolate = isolate};
     if (plan_create(&r->plan, &g, &config, &error) < 0)
         fail_msg("%s: %s", operator_programs[c->program].name, error.text);
-    r->arena = memory_zeroed(plan_arena_bytes(r->plan), 1);
-    assert_non_null(r->arena);
+    r->arena = backend_memory(ops, r->backend, plan_arena_bytes(r->plan), &error);
+    if (r->arena == NULL)
+        fail_msg("%s", error.text);
     if (plan_bind(r->plan, r->arena, &error) < 0)
         fail_msg("%s", error.text);
     for (int i = 0; i < 2 && inputs[i] >= 0; i++) {
@@ -98,9 +102,9 @@ static void finish(struct run *r, const struct backend_ops *ops)
 {
     graph_backward_finish(&r->backward);
     plan_destroy(r->plan);
+    backend_memory_free(ops, r->backend, r->arena);
     ops->close(r->backend);
     weights_destroy(r->weights);
-    free(r->arena);
 }
 
 static void run_once(struct run *r)
@@ -112,14 +116,14 @@ static void run_once(struct run *r)
 
 static void check_placed(const struct operator_case *c, bool isolate)
 {
-    struct run ref, cpu;
+    struct run ref, tested;
     struct tensor_shape shape;
     start(&ref, c, &backend_ref, true, false);
-    start(&cpu, c, &backend_cpu, isolate, false);
+    start(&tested, c, tested_ops, isolate, false);
     run_once(&ref);
-    run_once(&cpu);
+    run_once(&tested);
     const float *a = plan_value(ref.plan, ref.output, &shape);
-    const float *b = plan_value(cpu.plan, cpu.output, NULL);
+    const float *b = plan_value(tested.plan, tested.output, NULL);
     double largest = 1, error = 0;
     for (size_t i = 0; i < tensor_cells(shape); i++)
         largest = fmax(largest, fabs((double)a[i]));
@@ -135,11 +139,11 @@ static void check_placed(const struct operator_case *c, bool isolate)
         fail_msg("%s of [%d, %d, %d, %d] -> %d: error %g, limit %g",
                  operator_programs[c->program].name, c->in.n, c->in.h, c->in.w, c->in.c, c->out,
                  error, limit);
-    if (!plan_guards_intact(ref.plan) || (isolate && !plan_guards_intact(cpu.plan)))
+    if (!plan_guards_intact(ref.plan) || (isolate && !plan_guards_intact(tested.plan)))
         fail_msg("%s of [%d, %d, %d, %d] writes outside its value",
                  operator_programs[c->program].name, c->in.n, c->in.h, c->in.w, c->in.c);
     finish(&ref, &backend_ref);
-    finish(&cpu, &backend_cpu);
+    finish(&tested, tested_ops);
 }
 
 /* The inputs' gradients are outputs; others' places may have been used again. */
@@ -164,16 +168,16 @@ static int gradient_at(const struct run *r, int i)
  * compared by max(1, the largest). */
 static void check_gradients(const struct operator_case *c, bool isolate)
 {
-    struct run ref, cpu;
+    struct run ref, tested;
     struct tensor_shape shape;
     start(&ref, c, &backend_ref, true, true);
-    start(&cpu, c, &backend_cpu, isolate, true);
+    start(&tested, c, tested_ops, isolate, true);
     run_once(&ref);
-    run_once(&cpu);
+    run_once(&tested);
     int value, n = 0;
     for (; (value = gradient_at(&ref, n)) >= 0; n++) {
         const float *a = plan_value(ref.plan, value, &shape);
-        const float *b = plan_value(cpu.plan, value, NULL);
+        const float *b = plan_value(tested.plan, value, NULL);
         double largest = 1, error = 0;
         for (size_t i = 0; i < tensor_cells(shape); i++)
             largest = fmax(largest, fabs((double)a[i]));
@@ -187,27 +191,31 @@ static void check_gradients(const struct operator_case *c, bool isolate)
                      error);
     }
     assert_true(n > 0);
-    assert_true(plan_guards_intact(ref.plan) && (!isolate || plan_guards_intact(cpu.plan)));
+    assert_true(plan_guards_intact(ref.plan) && (!isolate || plan_guards_intact(tested.plan)));
     finish(&ref, &backend_ref);
-    finish(&cpu, &backend_cpu);
+    finish(&tested, tested_ops);
 }
 
-/* Values of the cpu apart, between guards; then as they share memory in earnest. */
+/* Values of what is tested apart, between guards; then as they share memory in earnest. */
 static void check_case(const struct operator_case *c)
 {
     check_placed(c, true);
     check_placed(c, false);
 }
 
-/* state: the vector extension of our own loops. */
-static void the_cpu_agrees_with_the_reference_on_every_case(void **state)
+/* The cpu's own loops with this vector extension; NULL: as it is. */
+static void with_simd(const char *simd)
 {
-    print_message("%s, seed %llu (FOCALD_SEED)\n", (const char *)*state,
-                  (unsigned long long)seed_value);
-    if (!loop_force(*state)) {
-        print_message("skipped: this processor has no %s\n", (const char *)*state);
+    if (simd != NULL && !loop_force(simd)) {
+        print_message("skipped: this processor has no %s\n", simd);
         skip();
     }
+}
+
+static void every_case_agrees_with_the_reference(void **state)
+{
+    print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
+    with_simd(*state);
     for (size_t i = 0; i < (size_t)n_operator_cases; i++)
         check_case(&operator_cases[i]);
     loop_force(NULL);
@@ -215,10 +223,7 @@ static void the_cpu_agrees_with_the_reference_on_every_case(void **state)
 
 static void gradients_agree_as_well(void **state)
 {
-    if (!loop_force(*state)) {
-        print_message("skipped: this processor has no %s\n", (const char *)*state);
-        skip();
-    }
+    with_simd(*state);
     for (size_t i = 0; i < (size_t)n_operator_cases; i++) {
         /* what chooses a key has no gradient; of a long row of zeros the length has none */
         if (operator_cases[i].program == P_QUANTISE || operator_cases[i].program == P_CHANNEL_L2)
@@ -230,7 +235,7 @@ static void gradients_agree_as_well(void **state)
 }
 
 /* Shapes nobody thought of. */
-static void the_cpu_agrees_with_the_reference_on_random_shapes(void **state)
+static void random_shapes_agree_with_the_reference(void **state)
 {
     (void)state;
     uint64_t s = seed_value;
@@ -313,17 +318,29 @@ static char simd_avx512[] = "avx512", simd_avx2[] = "avx2", simd_generic[] = "ge
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_avx512),
-        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_avx2),
-        cmocka_unit_test_prestate(the_cpu_agrees_with_the_reference_on_every_case, simd_generic),
-        cmocka_unit_test(the_cpu_agrees_with_the_reference_on_random_shapes),
+        cmocka_unit_test_prestate(every_case_agrees_with_the_reference, simd_avx512),
+        cmocka_unit_test_prestate(every_case_agrees_with_the_reference, simd_avx2),
+        cmocka_unit_test_prestate(every_case_agrees_with_the_reference, simd_generic),
+        cmocka_unit_test(random_shapes_agree_with_the_reference),
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx512),
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx2),
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_generic),
+    };
+    const struct CMUnitTest of_a_device[] = {
+        cmocka_unit_test(every_case_agrees_with_the_reference),
+        cmocka_unit_test(random_shapes_agree_with_the_reference),
+        cmocka_unit_test(gradients_agree_as_well),
     };
     if (getenv("FOCALD_SEED") != NULL)
         seed_value = strtoull(getenv("FOCALD_SEED"), NULL, 0);
     if (argc > 1 && strcmp(argv[1], "--bench") == 0)
         return bench();
+    if (argc > 2 && strcmp(argv[1], "--backend") == 0) {
+        struct error error;
+        if (backend_find(argv[2], &tested_ops, &error) == 0)
+            return cmocka_run_group_tests_name(argv[2], of_a_device, NULL, NULL);
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,11 +145,13 @@ static void a_run_leaves_nothing_behind_for_the_next(void **state)
 static void what_cannot_be_run_is_refused(void **state)
 {
     (void)state;
-    static const struct runner_config wrong[] = {{.backend = "cuda", .threads = 1, .max_batch = 1},
-                                                 {.backend = "cpu", .threads = -1, .max_batch = 1},
-                                                 {.backend = "cpu", .threads = 257, .max_batch = 1},
-                                                 {.backend = "cpu", .threads = 1, .max_batch = 0},
-                                                 {.backend = "cpu", .threads = 1, .max_batch = 65}};
+    static const struct runner_config wrong[] = {
+        {.backend = "abacus", .threads = 1, .max_batch = 1},
+        {.backend = "cpu", .precision = PRECISION_BFLOAT16, .threads = 1, .max_batch = 1},
+        {.backend = "cpu", .threads = -1, .max_batch = 1},
+        {.backend = "cpu", .threads = 257, .max_batch = 1},
+        {.backend = "cpu", .threads = 1, .max_batch = 0},
+        {.backend = "cpu", .threads = 1, .max_batch = 65}};
     struct runner *runner = NULL;
     struct error error;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -97,8 +97,8 @@ static size_t embeddings(const struct net_config *config, const float *factors, 
     if (net_build(config, N, true, false, &g, &v, &error) < 0)
         fail_msg("%s", error.text);
     assert_int_equal(weights_hashed(&weights, &error), 0);
-    const struct backend_config with = {.threads = 1};
-    assert_int_equal(backend_ref.open(&backend, &with, &error), 0);
+    const struct backend_config one = {.threads = 1};
+    assert_int_equal(backend_ref.open(&backend, &one, &error), 0);
     const struct plan_config with = {.ops = &backend_ref, .backend = backend, .weights = weights};
     if (plan_create(&plan, &g, &with, &error) < 0)
         fail_msg("%s", error.text);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The card's life, as backend.c puts it into the backend's table. */
+#ifndef FOCALD_MODEL_CUDA_CONTEXT_H
+#define FOCALD_MODEL_CUDA_CONTEXT_H
+
+#include "model/cuda/cuda.h"
+
+/* The first card's name. -ENODEV: no card or no driver; -ENOSYS: a driver too old. */
+int cuda_probe(char *ret_name, size_t n, struct error *error);
+int cuda_open(struct backend **ret, const struct backend_config *config, struct error *error);
+void cuda_close(struct backend *backend);
+void cuda_enter(struct backend *backend);
+
+/* backend_device's peak (peak.c). */
+int cuda_peak(struct backend *backend, double *ret_flops, struct error *error);
+
+/* Memory and what is enqueued (memory.c). */
+extern const struct backend_device cuda_device;
+/* training.c */
+extern const struct backend_training cuda_training;
+/* Before a step: what was uploaded comes first. */
+int cuda_join_uploads(struct backend *backend, struct error *error);
+
+#endif
