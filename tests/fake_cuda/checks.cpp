@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What -fsanitize=thread makes of every access of a kernel's code: a call of one of these. Linked
  * into each module that has kernels, hidden there, so that nothing else is held to it. Almost all
- * accesses are to bytes of the device that were written, and end here. */
+ * accesses are to bytes of the device that were written, and end here. A call of memcpy passes
+ * unseen: kernels assign. */
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
