@@ -65,10 +65,20 @@ static void fill(struct plan *plan, int value)
         x[i] = sinf((float)(i + 1));
 }
 
-/* Fills ret with the output's cells, and gives how many, or a negative errno. */
-static int run(struct life *l, float *ret, struct error *error)
+/* Appends the value's cells. Returns how many there are then. */
+static int keep(struct plan *plan, int value, float *ret, int n)
 {
     struct tensor_shape shape;
+    const float *x = plan_value(plan, value, &shape);
+    const size_t cells = tensor_cells(shape);
+    assert_true((size_t)n + cells <= MOST_CELLS);
+    memcpy(ret + n, x, cells * sizeof *x);
+    return n + (int)cells;
+}
+
+/* Fills ret with the result and its gradients, and gives how many cells, or a negative errno. */
+static int run(struct life *l, float *ret, struct error *error)
+{
     for (int i = 0; i < 2 && l->inputs[i] >= 0; i++)
         fill(l->plan, l->inputs[i]);
     fill(l->plan, l->seed);
@@ -77,10 +87,12 @@ static int run(struct life *l, float *ret, struct error *error)
         if (r < 0)
             return r;
     }
-    const float *y = plan_value(l->plan, l->output, &shape);
-    assert_true(tensor_cells(shape) <= MOST_CELLS);
-    memcpy(ret, y, tensor_cells(shape) * sizeof *y);
-    return (int)tensor_cells(shape);
+    int n = keep(l->plan, l->output, ret, 0);
+    n = keep(l->plan, l->backward.values[l->inputs[0]], ret, n);
+    for (int w = 0; w < l->backward.n_weights; w++)
+        if (l->backward.weights[w].value >= 0 && l->backward.weights[w].from == 0)
+            n = keep(l->plan, l->backward.weights[w].value, ret, n);
+    return n;
 }
 
 static void end(struct life *l)
@@ -154,9 +166,44 @@ static void each_call_may_fail_once_in_half_precision(void **state)
         check_case(&cases[i], PRECISION_BFLOAT16);
 }
 
+/* What cuDNN has no algorithm for is computed another way, with the same sums. */
+static void check_fallback(const char *setting, const char *value, enum precision precision,
+                           float tolerance)
+{
+    static float want[MOST_CELLS], got[MOST_CELLS];
+    uint64_t calls;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        float largest = 1;
+        const int cells = live(&cases[i], precision, 0, want, &calls);
+        fake_set(setting, value);
+        assert_int_equal(live(&cases[i], precision, 0, got, &calls), cells);
+        fake_set(setting, NULL);
+        for (int k = 0; k < cells; k++)
+            largest = fmaxf(largest, fabsf(want[k]));
+        for (int k = 0; k < cells; k++)
+            if (!(fabsf(want[k] - got[k]) <= tolerance * largest))
+                fail_msg("%s, cell %d: %g instead of %g", operator_programs[cases[i].program].name,
+                         k, (double)got[k], (double)want[k]);
+    }
+}
+
+static void convolutions_go_by_planes_where_they_must(void **state)
+{
+    check_fallback("CUDNN_LAYOUT", "planar", PRECISION_FLOAT32, 1e-6f);
+    check_fallback("CUDNN_LAYOUT", "planar", PRECISION_BFLOAT16, 0x1p-7f); /* rounded twice */
+}
+
+static void a_bias_is_added_where_cudnn_does_not(void **state)
+{
+    check_fallback("CUDNN_BIAS", "none", PRECISION_FLOAT32, 1e-6f);
+    check_fallback("CUDNN_BIAS", "none", PRECISION_BFLOAT16, 0x1p-7f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions_go_by_planes_where_they_must),
+        cmocka_unit_test(a_bias_is_added_where_cudnn_does_not),
         cmocka_unit_test(each_call_may_fail_once),
         cmocka_unit_test(each_call_may_fail_once_in_half_precision),
     };
