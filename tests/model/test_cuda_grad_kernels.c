@@ -343,20 +343,26 @@ static size_t stride_of(int c)
 
 typedef void case_maker(struct call *c, struct tensor_shape s, const enum cell_type *types);
 
-/* Every shape with every mix of types. */
-static void check_all(enum graph_op op, double limit, case_maker *make)
+/* Planes from one on with every number of channels; all mixes of types take their turn. */
+static void check_from(size_t plane, enum graph_op op, double limit, case_maker *make)
 {
     char what[128];
     state_of_random = SEED + (uint64_t)op;
-    for (size_t p = 0; p < ARRAY_LEN(planes); p++)
+    for (size_t p = plane; p < ARRAY_LEN(planes); p++)
         for (size_t i = 0; i < ARRAY_LEN(channels); i++)
-            for (size_t m = 0; m < ARRAY_LEN(mixes); m++) {
+            for (size_t turn = 0; turn < 2; turn++) {
+                const size_t m = (2 * (p * ARRAY_LEN(channels) + i) + turn) % ARRAY_LEN(mixes);
                 const struct tensor_shape s = shape_of(p, channels[i]);
                 struct call c = {.node = {.op = op}, .limit = limit, .what = what};
                 snprintf(what, sizeof what, "%d x %d x %d x %d, types %zu", s.n, s.h, s.w, s.c, m);
                 make(&c, s, mixes[m]);
                 check(&c);
             }
+}
+
+static void check_all(enum graph_op op, double limit, case_maker *make)
+{
+    check_from(0, op, limit, make);
 }
 
 static void make_pair(struct call *c, struct tensor_shape s, const enum cell_type *types)
@@ -687,8 +693,8 @@ static void focal_context(void **state)
 {
     (void)state;
     check_all(GRAPH_FOCAL_GRAD, 0, make_joined_focal);
-    check_all(GRAPH_FOCAL_GRAD, 0, make_focal);
-    check_all(GRAPH_FOCAL_GRAD_WEIGHTS, 0, make_weights_of_focal);
+    check_from(2, GRAPH_FOCAL_GRAD, 0, make_focal);
+    check_from(2, GRAPH_FOCAL_GRAD_WEIGHTS, 0, make_weights_of_focal);
 }
 
 /* Windows that no kernel is made for, and images that go through in several groups. */
@@ -700,7 +706,7 @@ static void focal_context_of_any_size(void **state)
     } cases[] = {{{2, 6, 9, 5}, 11, 2},
                  {{1, 4, 4, 33}, 7, 3},
                  {{1, 3, 20, 3}, 1, 4},
-                 {{3, 60, 70, 300}, 3, 1}};
+                 {{3, 96, 100, 300}, 3, 1}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         for (size_t m = 0; m < (i == 3 ? 1 : 4); m++) {
