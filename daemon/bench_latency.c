@@ -179,6 +179,8 @@ static int start(struct bench *b, const struct model *model, const struct config
     struct pipeline_config pipeline = {
         .model = model,
         .backend = config->backend,
+        .precision = config_precision(config),
+        .fallback = config->fallback,
         .threads = config->threads,
         .publisher = b->publisher,
         .live = &config->live,
@@ -259,7 +261,9 @@ int latency_bench(const struct model *model, const struct config *config, double
     if (r == 0)
         r = evaluate(&b, &result, error);
     if (r == 0) {
-        result.threads = pipeline_threads(b.pipeline);
+        struct pipeline_compute compute;
+        pipeline_compute(b.pipeline, &compute);
+        result.threads = compute.threads;
         result.hop_s = (double)config->live.hop_frames * b.info->preprocess.hop_length /
                        b.info->preprocess.sample_rate;
         *ret = result;

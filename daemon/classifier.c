@@ -58,8 +58,10 @@ struct classifier {
 static int create_parts(struct classifier *c, struct error *error)
 {
     struct stft_shape shape = analysis_shape(c->info);
-    struct runner_config runner = {
-        .backend = c->config.backend, .threads = c->config.threads, .max_batch = c->config.batch};
+    struct runner_config runner = {.backend = c->config.backend,
+                                   .precision = c->config.precision,
+                                   .threads = c->config.threads,
+                                   .max_batch = c->config.batch};
     int r = analysis_create(&c->analysis, c->info, error);
     if (r == 0)
         r = stft_create(&c->stft, &shape, error);

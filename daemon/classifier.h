@@ -41,8 +41,9 @@ struct classified_clip {
 
 struct classifier_config {
     const struct model *model; /* outlives the classifier */
-    const char *backend;       /* "auto" */
-    int threads, batch;        /* 0: all cores; 1 ... 64 */
+    const char *backend;       /* see backends.h */
+    enum precision precision;
+    int threads, batch; /* 0: all cores; 1 ... 64 */
     double quantile;
     float gate;                 /* linear */
     struct model_reject reject; /* what is unknown */

@@ -37,7 +37,9 @@ static const struct option_spec specs[] = {
     {"batch", 0, "N", "windows run at once, 1 to 64 (4)", NULL, NULL},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
-    {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
+    {"backend", 0, "NAME", "auto, cpu or cuda", "model", "backend"},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16, float16", "model",
+     "precision"},
     {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress and no warnings", NULL, NULL},
     {0},
@@ -201,6 +203,7 @@ static int start(struct classify *c, struct error *error)
     struct classifier_config config = {
         .model = c->model,
         .backend = backend,
+        .precision = config_precision(c->config),
         .threads = c->config->threads,
         .batch = c->batch,
         .quantile = c->config->live.quantile,

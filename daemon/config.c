@@ -23,7 +23,13 @@ static const struct key keys[] = {
     {"model", "dir", KIND_TEXT, FIELD(model_dir), 0, 0, NULL, "", NULL, AT_RELOAD},
     {"model", "interpreter", KIND_CHOICE, FIELD(interpreter), 0, 0, "auto modulation attention piq",
      "auto", NULL, AT_RELOAD},
-    {"model", "backend", KIND_CHOICE, FIELD(backend), 0, 0, "auto cpu", "auto", NULL, AT_RESTART},
+    {"model", "backend", KIND_CHOICE, FIELD(backend), 0, 0, "auto cpu cuda", "auto", NULL,
+     AT_RESTART},
+    {"model", "precision", KIND_CHOICE, FIELD(precision), 0, 0,
+     "auto float32 tf32 bfloat16 float16", "auto", NULL, AT_RESTART},
+    {"model", "fallback", KIND_YES_NO, FIELD(fallback), 0, 0, NULL, "yes", NULL, AT_RESTART},
+    {"model", "batch_wait", KIND_SECONDS, FIELD(live.batch_wait_s), 0, 1, NULL, "10 ms",
+     "batch_wait", LIVE},
     {"model", "threads", KIND_INTEGER, FIELD(threads), 0, 1024, NULL, "0", NULL, AT_RESTART},
     {"model", "reject", KIND_REJECT, FIELD(live.reject), -1, 20, NULL, "auto", "reject", LIVE},
     {"analysis", "quantile", KIND_NUMBER, FIELD(live.quantile), 0, 1, NULL, "0.9", "quantile",
@@ -209,6 +215,13 @@ const char *config_key(int i, const char **ret_section)
         return NULL;
     *ret_section = keys[i].section;
     return keys[i].key;
+}
+
+enum precision config_precision(const struct config *config)
+{
+    enum precision precision = PRECISION_AUTO; /* the key's choices are its names */
+    (void)precision_parse(config->precision, &precision, NULL);
+    return precision;
 }
 
 /* Differences and live values */

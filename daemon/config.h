@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/precision.h"
 
 enum { CONFIG_MAX_STREAMS = 32 };
 
@@ -26,6 +27,7 @@ struct config_stream {
 
 /* What control may change while running, kept apart so that it can be copied as a whole. */
 struct config_live {
+    double batch_wait_s;    /* [model] batch_wait = 10 ms */
     double reject;          /* [model] reject = auto (NaN) | off (-infinity) | a threshold */
     double quantile;        /* [analysis] quantile = 0.9; 0 … 1 */
     int hop_frames;         /* [analysis] hop = 43 frames, or "0.5 s", rounded to whole frames */
@@ -39,7 +41,9 @@ struct config_live {
 struct config {
     char model_dir[512];  /* [model] dir; "" is the default model */
     char interpreter[16]; /* [model] interpreter = auto | modulation | attention | piq */
-    char backend[16];     /* [model] backend = auto | cpu */
+    char backend[16];     /* [model] backend = auto | cpu | cuda */
+    char precision[16];   /* [model] precision = auto | float32 | tf32 | bfloat16 | float16 */
+    bool fallback;        /* [model] fallback = yes: to the CPU when the GPU fails */
     int threads;          /* [model] threads = 0 (all) */
     struct config_live live;
     double audio_delay_s; /* [audio] delay; -1: one hop */
@@ -83,6 +87,9 @@ int config_live_set(struct config_live *live, const char *key, const char *value
 int config_live_get(const struct config_live *live, const char *key, char *ret, size_t size);
 /* The live keys, NULL at the end. */
 const char *const *config_live_keys(void);
+
+/* [model] precision. */
+enum precision config_precision(const struct config *config);
 
 /* Where the sockets are: [ipc] dir; else /run/NAME for root, $XDG_RUNTIME_DIR/NAME for others. */
 int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error);

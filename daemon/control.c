@@ -17,8 +17,8 @@ typedef int (*control_command)(struct daemon *d, const json_t *request, json_t *
 
 void daemon_tell_info(struct daemon *d)
 {
-    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->audio_delay_s,
-                                 d->backend, d->threads);
+    pipeline_compute(d->pipeline, &d->told);
+    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->audio_delay_s, &d->told);
     if (fields == NULL)
         return;
     for (int i = 0; i < d->n_feeds; i++)
@@ -54,12 +54,16 @@ static int command_status(struct daemon *d, const json_t *request, json_t **ret_
 {
     (void)request, (void)error;
     struct health_message h;
+    struct pipeline_compute compute;
     health_fill(d, 0, &h);
-    *ret_reply = json_pack("{s:{s:I, s:s, s:s, s:i, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
-                           (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", d->backend,
-                           "threads", d->threads, "model", info_model(model_info(d->model)),
-                           "resident_bytes", (json_int_t)h.resident_bytes, "dropped_messages",
-                           (json_int_t)h.dropped_messages, "streams", streams_json(d));
+    pipeline_compute(d->pipeline, &compute);
+    *ret_reply =
+        json_pack("{s:{s:I, s:s, s:s, s:s, s:i, s:I, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
+                  (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", compute.backend,
+                  "precision", precision_name(compute.precision), "threads", compute.threads,
+                  "gpu_failures", (json_int_t)h.gpu_failures, "model",
+                  info_model(model_info(d->model)), "resident_bytes", (json_int_t)h.resident_bytes,
+                  "dropped_messages", (json_int_t)h.dropped_messages, "streams", streams_json(d));
     return 0;
 }
 

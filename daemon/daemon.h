@@ -29,9 +29,8 @@ struct daemon {
     /* main thread; the ipc thread reads them under lock */
     struct model *model;
     struct pipeline *pipeline;
-    const char *backend;
-    int threads;
-    double audio_delay_s; /* in use, whatever the hop is now */
+    struct pipeline_compute told; /* what info/ says, main thread's and under lock */
+    double audio_delay_s;         /* in use, whatever the hop is now */
 
     pthread_mutex_t lock;
     struct config config; /* under lock */

@@ -59,7 +59,9 @@ static const struct option_spec specs[] = {
     {"seed", 0, "N", "of the random weights (1)", NULL, NULL},
     {"batch", 0, "N", "windows made ready together, 1 to 64, in eights (8)", NULL, NULL},
     {"threads", 't', "N", "threads (all cores)", "model", "threads"},
-    {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
+    {"backend", 0, "NAME", "auto, cpu or cuda", "model", "backend"},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16, float16", "model",
+     "precision"},
     {"config", 'c', "FILE", "this configuration alone instead of the standard files", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress", NULL, NULL},
     {0},
@@ -265,6 +267,7 @@ static int run_clips(struct eval *e, struct error *error)
 {
     struct eval_config config = {.model = e->model,
                                  .backend = e->config->backend,
+                                 .precision = config_precision(e->config),
                                  .threads = e->config->threads,
                                  .batch = e->batch,
                                  .quantiles = e->quantiles.values,
@@ -292,6 +295,7 @@ static int run_unknown(struct eval *e, struct error *error)
 {
     const struct eval_config config = {.model = e->model,
                                        .backend = e->config->backend,
+                                       .precision = config_precision(e->config),
                                        .threads = e->config->threads,
                                        .batch = e->batch,
                                        .keep_going = e->data_config.keep_going,
@@ -319,6 +323,7 @@ static int run_sanity(struct eval *e, struct error *error)
 {
     struct sanity_config config = {.model = e->model,
                                    .backend = e->config->backend,
+                                   .precision = config_precision(e->config),
                                    .threads = e->config->threads,
                                    .clips = e->sanity_clips,
                                    .seed = (uint64_t)e->seed,
@@ -337,6 +342,7 @@ static int run_overlaps(struct eval *e, struct error *error)
 {
     struct overlap_config config = {.model = e->model,
                                     .backend = e->config->backend,
+                                    .precision = config_precision(e->config),
                                     .threads = e->config->threads,
                                     .quantile = e->config->live.quantile,
                                     .mode = e->overlap_mode,

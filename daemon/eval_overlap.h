@@ -17,7 +17,8 @@ int overlap_mode_parse(const char *name, enum overlap_mode *ret, struct error *e
 
 struct overlap_config {
     const struct model *model;
-    const char *backend;
+    const char *backend; /* see backends.h */
+    enum precision precision;
     int threads;
     double quantile;
     enum overlap_mode mode;

@@ -331,8 +331,10 @@ static int create_runners(struct run *run, struct error *error)
     const struct eval_config *config = run->config;
     bool piq = run->info->interpreter == INTERPRETER_PIQ;
     run->at_once = piq ? 1 : EVAL_AT_ONCE;
-    struct runner_config runner = {
-        .backend = config->backend, .threads = config->threads, .max_batch = run->at_once};
+    struct runner_config runner = {.backend = config->backend,
+                                   .precision = config->precision,
+                                   .threads = config->threads,
+                                   .max_batch = run->at_once};
     int r = runner_create(&run->runner, config->model, &runner, error);
     run->masked_runner = run->runner;
     if (r < 0 || !piq)

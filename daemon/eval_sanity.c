@@ -120,8 +120,10 @@ static json_t *stage_json(struct sanity *s, int stage, int kept, int compared)
 static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *error)
 {
     struct runner *runner = NULL;
-    struct runner_config config = {
-        .backend = s->config->backend, .threads = s->config->threads, .max_batch = EVAL_AT_ONCE};
+    struct runner_config config = {.backend = s->config->backend,
+                                   .precision = s->config->precision,
+                                   .threads = s->config->threads,
+                                   .max_batch = EVAL_AT_ONCE};
     int kept = 0, compared = 0;
     int r = runner_create_random(&runner, s->config->model, &config, stage, s->config->seed, error);
     for (int done = 0, n; r == 0 && done < s->n; done += n) {

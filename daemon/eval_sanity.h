@@ -16,7 +16,8 @@
 
 struct sanity_config {
     const struct model *model;
-    const char *backend;
+    const char *backend; /* see backends.h */
+    enum precision precision;
     int threads;
     int clips; /* at most: the first of the table that were heard */
     uint64_t seed;

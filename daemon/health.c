@@ -38,11 +38,15 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
     struct pipeline_report report;
     const char *kind;
     feed_status(d->feeds[stream], &source, &kind);
+    struct pipeline_compute compute;
     pipeline_report(d->pipeline, stream, &report);
+    pipeline_compute(d->pipeline, &compute);
     *ret = (struct health_message){
         .source_kind = kind,
         .source_state = source_state_name(source.state),
-        .backend = d->backend,
+        .backend = compute.backend,
+        .precision = precision_name(compute.precision),
+        .gpu_failures = report.gpu_failures,
         .rate_hz = source.rate_hz,
         .channels = source.channels,
         .lost_samples = ring_lost(feed_ring(d->feeds[stream])),

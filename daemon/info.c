@@ -47,19 +47,20 @@ static json_t *info_live(const struct config_live *live, const struct model_info
 {
     const struct model_preprocess *p = &info->preprocess;
     const struct model_reject reject = reject_in_use(live, info);
-    return json_pack("{s:o, s:f, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f}", "reject",
+    return json_pack("{s:o, s:f, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f, s:f}", "reject",
                      reject_json(&reject), "quantile", live->quantile, "hop_frames",
                      live->hop_frames, "hop_samples", live->hop_frames * p->hop_length,
                      "silence_gate_dbfs", live->silence_gate_db, "top_k", live->top_k, "event_on",
                      live->event_on, "event_off", live->event_off, "event_min_s", live->event_min_s,
-                     "audio_delay_s", audio_delay_s);
+                     "batch_wait_s", live->batch_wait_s, "audio_delay_s", audio_delay_s);
 }
 
 json_t *info_stream(const struct model_info *info, const struct config_live *live,
-                    double audio_delay_s, const char *backend, int threads)
+                    double audio_delay_s, const struct pipeline_compute *compute)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:i}", "model", info_model(info), "labels",
-                     info_labels(info), "maps", info_maps(info), "preprocess",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:i}", "model", info_model(info),
+                     "labels", info_labels(info), "maps", info_maps(info), "preprocess",
                      info_preprocess(info), "analysis", info_live(live, info, audio_delay_s),
-                     "backend", backend, "threads", threads);
+                     "backend", compute->backend, "precision", precision_name(compute->precision),
+                     "threads", compute->threads);
 }

@@ -7,11 +7,12 @@
 #include <jansson.h>
 
 #include "daemon/config.h"
+#include "daemon/pipeline.h"
 #include "model/model.h"
 
 /* New references; NULL when out of memory. */
 json_t *info_model(const struct model_info *info);
 json_t *info_stream(const struct model_info *info, const struct config_live *live,
-                    double audio_delay_s, const char *backend, int threads);
+                    double audio_delay_s, const struct pipeline_compute *compute);
 
 #endif

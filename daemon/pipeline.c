@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "daemon/analysis.h"
+#include "daemon/engine.h"
 #include "daemon/latency.h"
 #include "daemon/output.h"
 #include "daemon/stream.h"
@@ -21,20 +22,16 @@
 /* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds
  * to the latency. */
 static const long poll_ns = 2 * 1000 * 1000;
+/* How early or late a window may come: a block of the source, and the poll. */
+static const int64_t jitter_ns = 25 * 1000 * 1000;
 
-/* Everything that depends on the model, changed as a whole. */
-struct engine {
-    const struct model *model;
-    const struct model_info *info;
-    struct runner *runner;
-    struct analysis **analyses;    /* [n_streams] */
-    struct output **outputs;       /* [n_streams] */
-    struct runner_result *results; /* [n_streams] */
-};
+/* Of an engine whose GPU failed, see engine.h. */
+enum { FORGET_S = 600, RETRY_S = 60 };
 
 struct lane { /* one stream */
     struct stream *stream;
     struct ring *ring;
+    bool lossless;
     /* inference thread */
     uint64_t next_serial;
     bool end_told;
@@ -52,14 +49,13 @@ struct pipeline {
     struct outbox *outbox;
     int n_streams;
     struct lane *lanes; /* [n_streams] */
-    const char *backend;
-    int threads, audio_delay_frames;
+    struct engine_config engine_config;
 
     pthread_t dsp_thread, inference_thread;
     bool dsp_started, inference_started;
     sem_t posted; /* windows were posted, or something else changed for the inference thread */
     atomic_bool stop;
-    atomic_uint_least64_t windows;
+    atomic_uint_least64_t windows, batches;
     atomic_bool working;   /* inference thread: a batch is in work */
     atomic_int hop_frames; /* for the dsp thread */
 
@@ -67,62 +63,17 @@ struct pipeline {
     pthread_cond_t engine_changed;
     /* under lock */
     struct config_live live;
+    struct pipeline_compute compute;
+    char trouble[192];
+    uint64_t failures; /* of the GPU */
+    bool failed;       /* there is nothing to compute with */
     struct engine
         *next_engine; /* to be taken by the inference thread, which leaves the old one here */
     struct engine *old_engine;
 
-    struct engine *engine; /* inference thread's */
+    struct engine *engine;    /* inference thread's */
+    uint64_t engine_failures; /* inference thread's: of its GPU, that are told */
 };
-
-static void engine_destroy(struct engine *e, int n_streams)
-{
-    if (e == NULL)
-        return;
-    for (int i = 0; i < n_streams; i++) {
-        if (e->analyses != NULL)
-            analysis_destroy(e->analyses[i]);
-        if (e->outputs != NULL)
-            output_destroy(e->outputs[i]);
-    }
-    runner_destroy(e->runner);
-    free(e->analyses);
-    free(e->outputs);
-    free(e->results);
-    free(e);
-}
-
-static int engine_create(struct engine **ret, struct pipeline *p, const struct model *model,
-                         struct error *error)
-{
-    struct engine *e = calloc(1, sizeof *e);
-    if (e == NULL)
-        return error_set(error, ENOMEM, "pipeline: out of memory");
-    size_t n = (size_t)p->n_streams;
-    e->model = model;
-    e->info = model_info(model);
-    e->analyses = calloc(n, sizeof *e->analyses);
-    e->outputs = calloc(n, sizeof *e->outputs);
-    e->results = calloc(n, sizeof *e->results);
-    int r = 0;
-    if (e->analyses == NULL || e->outputs == NULL || e->results == NULL)
-        r = error_set(error, ENOMEM, "pipeline: out of memory");
-    struct runner_config runner = {
-        .backend = p->backend, .threads = p->threads, .max_batch = p->n_streams};
-    if (r == 0)
-        r = runner_create(&e->runner, model, &runner, error);
-    for (int i = 0; i < p->n_streams && r == 0; i++) {
-        struct output_config output = {p->publisher, p->outbox, i, e->info, p->audio_delay_frames};
-        r = analysis_create(&e->analyses[i], e->info, error);
-        if (r == 0)
-            r = output_create(&e->outputs[i], &output, error);
-    }
-    if (r < 0) {
-        engine_destroy(e, p->n_streams);
-        return r;
-    }
-    *ret = e;
-    return 0;
-}
 
 /* Dsp thread */
 
@@ -163,22 +114,71 @@ static float ms_between(int64_t from_ns, int64_t to_ns)
     return (float)(to_ns - from_ns) * 1e-6f;
 }
 
-/* The newest windows of all streams, normalised into the runner's planes. Returns how many planes
- * there are; lanes whose window is NULL have nothing new. *ret_any: some lane has a window. */
-static int prepare_batch(struct pipeline *p, const struct config_live *live, bool *ret_any)
+/* Whether a stream that has no window now has one due by then. Windows come as the source's blocks
+ * do, a little early or late; one that stays away for longer is not waited for. */
+static bool due_by(const struct lane *lane, int64_t hop_ns, int64_t deadline_ns, int64_t now_ns)
 {
-    struct engine *e = p->engine;
-    float gate = powf(10, (float)live->silence_gate_db / 20);
-    int batch = 0;
-    *ret_any = false;
+    int64_t posted_ns = stream_posted_ns(lane->stream), due_ns = posted_ns + hop_ns;
+    return posted_ns != 0 && !lane->lossless && !stream_ended(lane->stream) &&
+           due_ns - jitter_ns <= deadline_ns && due_ns + jitter_ns >= now_ns;
+}
+
+/* Waits, from the first window that is there for at most batch_wait, for those of other streams
+ * that are due within it. */
+static void wait_for_others(struct pipeline *p, const struct config_live *live)
+{
+    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
+    const int64_t hop_ns =
+        (int64_t)(1e9 * live->hop_frames * preprocess->hop_length / preprocess->sample_rate);
+    int64_t deadline_ns = INT64_MAX;
+    for (int i = 0; i < p->n_streams; i++) {
+        const struct lane *lane = &p->lanes[i];
+        if (lane->lossless || !stream_pending(lane->stream))
+            continue;
+        int64_t ns = stream_posted_ns(lane->stream) + (int64_t)(live->batch_wait_s * 1e9);
+        deadline_ns = ns < deadline_ns ? ns : deadline_ns;
+    }
+    const struct timespec deadline = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+    while (deadline_ns != INT64_MAX && !atomic_load(&p->stop)) {
+        int64_t now_ns = monotonic_ns();
+        bool more = false;
+        for (int i = 0; i < p->n_streams && !more; i++)
+            more = !stream_pending(p->lanes[i].stream) &&
+                   due_by(&p->lanes[i], hop_ns, deadline_ns, now_ns);
+        if (!more || now_ns >= deadline_ns)
+            return;
+        (void)sem_clockwait(&p->posted, CLOCK_MONOTONIC, &deadline);
+    }
+}
+
+/* The newest windows of all streams; lanes whose window is NULL have nothing new. False: none has.
+ */
+static bool take_windows(struct pipeline *p)
+{
+    const int64_t now = monotonic_ns();
+    bool any = false;
     for (int i = 0; i < p->n_streams; i++) {
         struct lane *lane = &p->lanes[i];
         lane->window = stream_take(lane->stream);
         if (lane->window == NULL)
             continue;
-        *ret_any = true;
+        lane->ms_wait = ms_between(lane->window->t_posted_ns, now);
+        any = true;
+    }
+    return any;
+}
+
+/* The windows taken, normalised into the runner's planes. Returns how many planes there are. */
+static int prepare_batch(struct pipeline *p, const struct config_live *live)
+{
+    struct engine *e = p->engine;
+    float gate = powf(10, (float)live->silence_gate_db / 20);
+    int batch = 0;
+    for (int i = 0; i < p->n_streams; i++) {
+        struct lane *lane = &p->lanes[i];
+        if (lane->window == NULL)
+            continue;
         int64_t start = monotonic_ns();
-        lane->ms_wait = ms_between(lane->window->t_posted_ns, start);
         analysis_before(e->analyses[i], lane->window->samples, lane->window->spectrum, gate,
                         runner_input(e->runner, batch), &lane->before);
         lane->ms_pre = ms_between(start, monotonic_ns());
@@ -233,29 +233,82 @@ static void finish_window(struct pipeline *p, int i, const struct config_live *l
     atomic_fetch_add(&p->windows, 1);
 }
 
+/* Passes on what the engine computes on and what troubles it. */
+static void tell_engine(struct pipeline *p)
+{
+    const struct engine *e = p->engine;
+    pthread_mutex_lock(&p->lock);
+    if (e->runner != NULL)
+        p->compute = (struct pipeline_compute){
+            runner_backend(e->runner), runner_precision(e->runner), runner_threads(e->runner)};
+    p->failures += e->failures - p->engine_failures;
+    p->engine_failures = e->failures;
+    snprintf(p->trouble, sizeof p->trouble, "%s", e->trouble);
+    p->failed = e->runner == NULL;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Runs the windows taken; again where the engine could be mended. */
+static int run_windows(struct pipeline *p, const struct config_live *live, float *ret_ms,
+                       struct error *error)
+{
+    struct engine *e = p->engine;
+    const bool had_runner = e->runner != NULL;
+    int r = engine_ready(e, error);
+    if (!had_runner)
+        tell_engine(p);
+    while (r == 0) {
+        int batch = prepare_batch(p, live);
+        int64_t start = monotonic_ns();
+        r = batch > 0 ? runner_run(e->runner, batch, e->results, error) : 0;
+        *ret_ms = ms_between(start, monotonic_ns());
+        if (r == 0)
+            break;
+        for (int i = 0; i < p->n_streams; i++)
+            if (p->lanes[i].window != NULL)
+                set_problem(p, &p->lanes[i], error->text);
+        bool again = engine_mend(e, error);
+        tell_engine(p);
+        if (!again)
+            return r;
+        r = 0;
+    }
+    return r;
+}
+
+/* It is as if a newer one had come before its turn: the next window's message says that this one
+ * was skipped, and its time is not lost. */
+static void skip_window(struct pipeline *p, struct lane *lane, const char *why)
+{
+    set_problem(p, lane, why);
+    pthread_mutex_lock(&p->lock);
+    lane->report.skipped++;
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* Takes and finishes what was posted. Returns false when there was nothing. */
 static bool run_batch(struct pipeline *p)
 {
     struct engine *e = p->engine;
     struct config_live live;
     pipeline_get_live(p, &live);
-    bool any;
-    int batch = prepare_batch(p, &live, &any);
-    if (!any)
+    wait_for_others(p, &live);
+    if (!take_windows(p))
         return false;
-    int64_t start = monotonic_ns();
+    float ms_network = 0;
     struct error error = {""};
-    int r = batch > 0 ? runner_run(e->runner, batch, e->results, &error) : 0;
-    float ms_network = ms_between(start, monotonic_ns());
+    int r = run_windows(p, &live, &ms_network, &error);
+    atomic_fetch_add(&p->batches, 1);
     for (int i = 0, k = 0; i < p->n_streams; i++) {
         struct lane *lane = &p->lanes[i];
         if (lane->window == NULL)
             continue;
+        if (r < 0) {
+            skip_window(p, lane, error.text);
+            continue;
+        }
         const struct runner_result *result = lane->before.silence ? NULL : &e->results[k++];
-        if (r < 0 && result != NULL)
-            set_problem(p, lane, error.text);
-        else
-            finish_window(p, i, &live, result, ms_network);
+        finish_window(p, i, &live, result, ms_network);
     }
     return true;
 }
@@ -278,6 +331,7 @@ static void finish_ended(struct pipeline *p)
 /* The events of the old model end: the new one's labels are others. */
 static void take_next_engine(struct pipeline *p)
 {
+    bool changed = false;
     pthread_mutex_lock(&p->lock);
     if (p->next_engine != NULL) {
         for (int i = 0; i < p->n_streams; i++) {
@@ -288,8 +342,15 @@ static void take_next_engine(struct pipeline *p)
         p->old_engine = p->engine;
         p->engine = p->next_engine;
         p->next_engine = NULL;
-        pthread_cond_broadcast(&p->engine_changed);
+        changed = true;
     }
+    pthread_mutex_unlock(&p->lock);
+    if (!changed)
+        return;
+    p->engine_failures = 0;
+    tell_engine(p);
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->engine_changed);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -335,6 +396,7 @@ static int create_lanes(struct pipeline *p, const struct pipeline_config *config
             .lossless = config->streams[i].lossless,
         };
         p->lanes[i].ring = config->streams[i].ring;
+        p->lanes[i].lossless = config->streams[i].lossless;
         int r = stream_create(&p->lanes[i].stream, &stream, error);
         if (r < 0)
             return error_prefix(error, r, "stream %s", config->streams[i].name);
@@ -353,10 +415,7 @@ int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
     size_t frames = stft_frames(&shape, (size_t)info->preprocess.window_samples);
     p->publisher = config->publisher;
     p->n_streams = config->n_streams;
-    p->backend = config->backend;
-    p->threads = config->threads;
     p->live = *config->live;
-    p->audio_delay_frames = delay_frames(config, &shape, info->preprocess.sample_rate, frames);
     atomic_init(&p->hop_frames, config->live->hop_frames);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->engine_changed, NULL);
@@ -365,8 +424,21 @@ int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
     if (r == 0)
         r = outbox_create(&p->outbox, p->publisher, 32 + 16 * p->n_streams,
                           output_payload_bytes(info), error);
+    p->engine_config = (struct engine_config){
+        .backend = config->backend,
+        .precision = config->precision,
+        .fallback = config->fallback,
+        .threads = config->threads,
+        .n_streams = config->n_streams,
+        .forget_s = config->forget_s > 0 ? config->forget_s : FORGET_S,
+        .retry_s = config->retry_s > 0 ? config->retry_s : RETRY_S,
+        .publisher = p->publisher,
+        .outbox = p->outbox,
+        .audio_delay_frames = delay_frames(config, &shape, info->preprocess.sample_rate, frames)};
     if (r == 0)
-        r = engine_create(&p->engine, p, config->model, error);
+        r = engine_create(&p->engine, &p->engine_config, config->model, error);
+    if (r == 0)
+        tell_engine(p);
     if (r < 0) {
         pipeline_destroy(p);
         return r;
@@ -400,8 +472,8 @@ void pipeline_destroy(struct pipeline *p)
         pthread_join(p->dsp_thread, NULL);
     if (p->inference_started)
         pthread_join(p->inference_thread, NULL);
-    engine_destroy(p->engine, p->n_streams);
-    engine_destroy(p->next_engine, p->n_streams);
+    engine_destroy(p->engine);
+    engine_destroy(p->next_engine);
     for (int i = 0; p->lanes != NULL && i < p->n_streams; i++)
         stream_destroy(p->lanes[i].stream);
     free(p->lanes);
@@ -449,35 +521,33 @@ int pipeline_set_model(struct pipeline *p, const struct model *model, struct err
                          "focald to use it",
                          new_info->name);
     struct engine *engine;
-    int r = engine_create(&engine, p, model, error);
+    int r = engine_create(&engine, &p->engine_config, model, error);
     if (r < 0)
         return r;
     pthread_mutex_lock(&p->lock);
     p->next_engine = engine;
     sem_post(&p->posted);
-    while (p->next_engine != NULL)
+    while (p->old_engine == NULL)
         pthread_cond_wait(&p->engine_changed, &p->lock);
     struct engine *old = p->old_engine;
     p->old_engine = NULL;
     pthread_mutex_unlock(&p->lock);
-    engine_destroy(old, p->n_streams);
+    engine_destroy(old);
     return 0;
 }
 
-const char *pipeline_backend(struct pipeline *p)
+void pipeline_compute(struct pipeline *p, struct pipeline_compute *ret)
 {
-    return runner_backend(p->engine->runner);
-}
-
-int pipeline_threads(struct pipeline *p)
-{
-    return runner_threads(p->engine->runner);
+    pthread_mutex_lock(&p->lock);
+    *ret = p->compute;
+    pthread_mutex_unlock(&p->lock);
 }
 
 double pipeline_audio_delay_s(struct pipeline *p)
 {
     const struct model_preprocess *preprocess = &p->engine->info->preprocess;
-    return (double)p->audio_delay_frames * preprocess->hop_length / preprocess->sample_rate;
+    return (double)p->engine_config.audio_delay_frames * preprocess->hop_length /
+           preprocess->sample_rate;
 }
 
 void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
@@ -486,11 +556,15 @@ void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
     int64_t now = monotonic_ns();
     pthread_mutex_lock(&p->lock);
     *ret = lane->report;
+    ret->gpu_failures = p->failures;
+    ret->failed = p->failed;
+    if (p->trouble[0] != '\0')
+        snprintf(ret->problem, sizeof ret->problem, "%s", p->trouble);
     ret->latency_ms_p50 = latency_quantile(&lane->latency, now, 0.5f);
     ret->latency_ms_p99 = latency_quantile(&lane->latency, now, 0.99f);
     ret->network_ms_p50 = latency_quantile(&lane->network, now, 0.5f);
     pthread_mutex_unlock(&p->lock);
-    ret->skipped = stream_skipped(lane->stream);
+    ret->skipped += stream_skipped(lane->stream);
     ret->missed = stream_missed(lane->stream);
 }
 
@@ -499,9 +573,17 @@ uint64_t pipeline_windows(struct pipeline *p)
     return atomic_load(&p->windows);
 }
 
+uint64_t pipeline_batches(struct pipeline *p)
+{
+    return atomic_load(&p->batches);
+}
+
 bool pipeline_idle(struct pipeline *p)
 {
-    if (atomic_load(&p->working))
+    pthread_mutex_lock(&p->lock);
+    bool failed = p->failed;
+    pthread_mutex_unlock(&p->lock);
+    if (failed || atomic_load(&p->working))
         return false;
     for (int i = 0; i < p->n_streams; i++)
         if (stream_pending(p->lanes[i].stream) || !ring_empty(p->lanes[i].ring))

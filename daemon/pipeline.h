@@ -28,7 +28,9 @@ struct pipeline_stream {
 
 struct pipeline_config {
     const struct model *model; /* outlives the pipeline, or its replacement */
-    const char *backend;
+    const char *backend;       /* see backends.h; outlives the pipeline */
+    enum precision precision;
+    bool fallback; /* to the CPU when the GPU fails */
     int threads;
     struct publisher *publisher;    /* outlives the pipeline */
     const struct config_live *live; /* copied */
@@ -36,6 +38,7 @@ struct pipeline_config {
     enum resampler_quality quality;
     const struct pipeline_stream *streams; /* [n_streams] */
     int n_streams;
+    double forget_s, retry_s; /* see engine.h; 0: ten minutes, one minute */
 };
 
 /* Makes everything the hot path needs; the threads start with pipeline_start. */
@@ -51,13 +54,19 @@ void pipeline_destroy(struct pipeline *pipeline);
  * (-EINVAL). Returns when the old model is no longer used. */
 int pipeline_set_model(struct pipeline *pipeline, const struct model *model, struct error *error);
 
-/* "cpu", for health and logs. */
-const char *pipeline_backend(struct pipeline *pipeline);
-int pipeline_threads(struct pipeline *pipeline);
 /* How far the masked audio lags behind a window's end; fixed at start. */
 double pipeline_audio_delay_s(struct pipeline *pipeline);
 
 /* Any thread */
+
+/* What computes now, for health and logs: it changes when the GPU fails. */
+struct pipeline_compute {
+    const char *backend; /* "cpu", "cuda"; static */
+    enum precision precision;
+    int threads;
+};
+
+void pipeline_compute(struct pipeline *pipeline, struct pipeline_compute *ret);
 
 /* Live parameters apply from the next window on. */
 void pipeline_set_live(struct pipeline *pipeline, const struct config_live *live);
@@ -65,22 +74,27 @@ void pipeline_get_live(struct pipeline *pipeline, struct config_live *ret);
 
 struct pipeline_report {
     uint64_t windows; /* finished */
-    uint64_t skipped; /* windows replaced by a newer one before their turn */
+    uint64_t skipped; /* windows replaced by a newer one before their turn, or that failed */
     uint64_t missed;  /* samples of the timeline that never came */
     bool ended;       /* the source is at its end, and all of it is published */
     float latency_ms_p50, latency_ms_p99, network_ms_p50; /* over the last minute */
     uint64_t position;                                    /* end of the newest finished window */
     int64_t t_wall_ns;                                    /* of position */
     struct label_message label;                           /* of the newest finished window */
-    char problem[192]; /* why windows fail; "" when they do not */
+    uint64_t gpu_failures;                                /* of the whole pipeline */
+    bool failed;       /* there is nothing to compute with: windows fail until there is */
+    char problem[192]; /* why windows fail, or are on the CPU instead of the GPU; "" when all is
+                          well */
 };
 
 void pipeline_report(struct pipeline *pipeline, int stream, struct pipeline_report *ret);
 
 /* Windows finished in all streams, for the watchdog. */
 uint64_t pipeline_windows(struct pipeline *pipeline);
-/* True when nothing waits to be done: rings empty, no window in work. A pipeline that is neither
- * idle nor finishes windows is stuck. */
+/* Runs of the network: windows that came together are one. */
+uint64_t pipeline_batches(struct pipeline *pipeline);
+/* True when nothing waits to be done: rings empty, no window in work, and there is something to
+ * compute with. A pipeline that is neither idle nor finishes windows is stuck. */
 bool pipeline_idle(struct pipeline *pipeline);
 
 #endif

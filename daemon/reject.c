@@ -27,7 +27,8 @@ static const struct option_spec specs[] = {
     {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
     {"threads", 't', "N", "threads (all cores)", NULL, NULL},
-    {"backend", 0, "NAME", "auto or cpu", NULL, NULL},
+    {"backend", 0, "NAME", "auto, cpu or cuda", NULL, NULL},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16, float16", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress", NULL, NULL},
     {0},
 };
@@ -103,6 +104,7 @@ static int parse(struct reject *j, int argc, char **argv)
         return r;
     const char *score = options_value(&j->options, "score");
     const char *backend = options_value(&j->options, "backend");
+    const char *precision = options_value(&j->options, "precision");
     const char *json = options_value(&j->options, "json");
     j->share = 0.05;
     j->quiet = options_value(&j->options, "quiet") != NULL;
@@ -112,9 +114,15 @@ static int parse(struct reject *j, int argc, char **argv)
         return -EINVAL;
     if (score != NULL && reject_score_parse(score, &j->only, "--score", &error) < 0)
         return mistake(&error);
-    if (backend != NULL && strcmp(backend, "auto") != 0 && strcmp(backend, "cpu") != 0) {
-        fprintf(stderr, "focald: --backend %s: allowed: auto, cpu\n", backend);
+    if (backend != NULL && strcmp(backend, "auto") != 0 && strcmp(backend, "cpu") != 0 &&
+        strcmp(backend, "cuda") != 0) {
+        fprintf(stderr, "focald: --backend %s: allowed: auto, cpu, cuda\n", backend);
         return -EINVAL;
+    }
+    j->config.precision = PRECISION_AUTO;
+    if (precision != NULL && precision_parse(precision, &j->config.precision, &error) < 0) {
+        error_prefix(&error, -EINVAL, "--precision");
+        return mistake(&error);
     }
     if (j->options.n_operands == 0) {
         fprintf(stderr, "focald: reject by what? Name directories of focald train; see --help\n");

@@ -275,6 +275,7 @@ static int run_set(struct reading *r, int set, struct error *error)
 {
     const struct eval_config config = {.model = r->model,
                                        .backend = r->config->backend,
+                                       .precision = r->config->precision,
                                        .threads = r->config->threads,
                                        .batch = BATCH,
                                        .keep_going = r->config->keep_going ||

@@ -51,8 +51,9 @@ struct reject_pool_config {
     int n_sets;
     const char *const *aliases; /* [n_aliases] of these sets */
     int n_aliases;
-    const char *model; /* that the threshold is for, whose classes the runs must have, or NULL */
-    const char *backend;
+    const char *model;   /* that the threshold is for, whose classes the runs must have, or NULL */
+    const char *backend; /* see backends.h */
+    enum precision precision;
     int threads;
     bool keep_going;
     /* Clips that are done, of all of this run. */

@@ -17,6 +17,7 @@
 #include "daemon/options.h"
 #include "daemon/timeline.h"
 #include "daemon/wisdom.h"
+#include "model/backends.h"
 
 enum { TICK_MS = 100, TICKS_PER_SECOND = 1000 / TICK_MS, HEALTH_SLOTS = 2 * CONFIG_MAX_STREAMS };
 
@@ -66,6 +67,8 @@ static int start_pipeline(struct daemon *d, struct error *error)
     struct pipeline_config pipeline = {
         .model = d->model,
         .backend = d->config.backend,
+        .precision = config_precision(&d->config),
+        .fallback = d->config.fallback,
         .threads = d->config.threads,
         .publisher = d->publisher,
         .live = &d->config.live,
@@ -78,8 +81,6 @@ static int start_pipeline(struct daemon *d, struct error *error)
     if (r == 0)
         r = pipeline_start(d->pipeline, error);
     if (r == 0) {
-        d->backend = pipeline_backend(d->pipeline);
-        d->threads = pipeline_threads(d->pipeline);
         d->audio_delay_s = pipeline_audio_delay_s(d->pipeline);
     }
     return r;
@@ -169,8 +170,6 @@ static int reload_model(struct daemon *d, const struct config *config, struct er
     pthread_mutex_lock(&d->lock);
     struct model *old = d->model;
     d->model = model;
-    d->backend = pipeline_backend(d->pipeline);
-    d->threads = pipeline_threads(d->pipeline);
     pthread_mutex_unlock(&d->lock);
     log_line(LOG_LEVEL_INFO, "reload: model %s (%s)", model_info(model)->name,
              model_info(model)->hash);
@@ -241,9 +240,22 @@ static void show_labels(struct daemon *d, struct watch *w)
     }
 }
 
+/* The GPU failed and something else computes. */
+static void tell_compute(struct daemon *d)
+{
+    struct pipeline_compute now;
+    pipeline_compute(d->pipeline, &now);
+    if (now.backend == d->told.backend && now.precision == d->told.precision)
+        return;
+    pthread_mutex_lock(&d->lock);
+    daemon_tell_info(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
 static void each_second(struct daemon *d, struct watch *w)
 {
     char text[512];
+    tell_compute(d);
     for (int i = 0; i < d->n_feeds; i++)
         feed_tick(d->feeds[i]);
     health_publish(d);
@@ -267,9 +279,11 @@ static bool any_failed(struct daemon *d)
 {
     for (int i = 0; i < d->n_feeds; i++) {
         struct source_status status;
+        struct pipeline_report report;
         const char *kind;
         feed_status(d->feeds[i], &status, &kind);
-        if (status.state == SOURCE_FAILED)
+        pipeline_report(d->pipeline, i, &report);
+        if (status.state == SOURCE_FAILED || report.failed)
             return true;
     }
     return false;
@@ -299,6 +313,29 @@ static int main_loop(struct daemon *d, const sigset_t *signals)
     }
 }
 
+/* What it computes with; and, where that was left to focald, why not on a GPU. */
+static void tell_start(struct daemon *d)
+{
+    const struct model_info *info = model_info(d->model);
+    const struct backend_ops *gpu;
+    struct pipeline_compute c;
+    struct error why = {""};
+    char device[256] = "";
+    pipeline_compute(d->pipeline, &c);
+    const bool on_gpu = strcmp(c.backend, "cuda") == 0;
+    const bool asked = strcmp(d->config.backend, "cpu") != 0;
+    const int r = asked ? backend_gpu(&gpu, device, sizeof device, &why) : 0;
+    if (r < 0 && !on_gpu)
+        log_line(LOG_LEVEL_INFO, "no GPU: using the CPU (%s)", why.text);
+    if (on_gpu)
+        log_line(LOG_LEVEL_INFO, "model %s: %d labels, on the cuda in %s%s%s", info->name,
+                 info->n_classes, precision_name(c.precision), device[0] != '\0' ? ": " : "",
+                 device);
+    else
+        log_line(LOG_LEVEL_INFO, "model %s: %d labels, on the cpu with %d thread%s", info->name,
+                 info->n_classes, c.threads, c.threads == 1 ? "" : "s");
+}
+
 static int run(struct daemon *d, const sigset_t *signals)
 {
     struct error error;
@@ -307,9 +344,7 @@ static int run(struct daemon *d, const sigset_t *signals)
         log_line(LOG_LEVEL_ERROR, "%s", error.text);
         return EXIT_FAILURE;
     }
-    log_line(LOG_LEVEL_INFO, "model %s: %d labels, on the %s with %d thread%s",
-             model_info(d->model)->name, model_info(d->model)->n_classes, d->backend, d->threads,
-             d->threads == 1 ? "" : "s");
+    tell_start(d);
     sd_notify(0, "READY=1");
     int signal = main_loop(d, signals);
     console_break();
@@ -335,7 +370,9 @@ static const struct option_spec run_options[] = {
      "stream", "jack_autoconnect"},
     {"model", 'm', "DIR", "the model (default: the one that comes with focald)", "model", "dir"},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
-    {"backend", 0, "NAME", "auto or cpu", "model", "backend"},
+    {"backend", 0, "NAME", "auto, cpu or cuda", "model", "backend"},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16, float16", "model",
+     "precision"},
     {"threads", 't', "N", "of the network; 0 is all cores", "model", "threads"},
     {"reject", 0, "T", "what is unknown: auto (the model's threshold), off, or a number", "model",
      "reject"},

@@ -38,6 +38,7 @@ struct stream {
     struct window slots[STREAM_SLOTS];
     atomic_bool ended;
     atomic_uint_least64_t skipped, missed;
+    atomic_int_least64_t posted_ns;
 };
 
 static size_t spectrum_cells(const struct stream_config *config)
@@ -191,6 +192,7 @@ static void post_window(struct stream *s, uint64_t hop_samples)
     w->t_last_ns = s->block_end_ns;
     sliding_window(s->sliding, s->next_first, w->samples, w->spectrum);
     w->t_posted_ns = monotonic_ns();
+    atomic_store(&s->posted_ns, w->t_posted_ns);
     if (mailbox_post(&s->mailbox))
         atomic_fetch_add(&s->skipped, 1);
     s->missed_before = 0;
@@ -315,6 +317,11 @@ const struct window *stream_take(struct stream *s)
 {
     unsigned slot;
     return mailbox_take(&s->mailbox, &slot) ? &s->slots[slot] : NULL;
+}
+
+int64_t stream_posted_ns(const struct stream *s)
+{
+    return atomic_load(&s->posted_ns);
 }
 
 bool stream_pending(const struct stream *s)

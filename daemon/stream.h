@@ -41,7 +41,8 @@ bool stream_busy(const struct stream *stream);
 const struct window *stream_take(struct stream *stream);
 
 /* Any thread */
-bool stream_pending(const struct stream *stream);     /* a window waits for the inference thread */
+int64_t stream_posted_ns(const struct stream *stream); /* CLOCK_MONOTONIC of the newest; 0: none */
+bool stream_pending(const struct stream *stream);      /* a window waits for the inference thread */
 bool stream_ended(const struct stream *stream);       /* the source's end came and all was posted */
 uint64_t stream_skipped(const struct stream *stream); /* windows replaced unread */
 uint64_t stream_missed(const struct stream *stream);  /* samples of the timeline that never came */

@@ -30,6 +30,8 @@ static const struct option_spec specs[] = {
     {"resume", 0, "DIR", "go on with the run in this directory", NULL, NULL},
     {"epochs", 'e', "N", "epochs", NULL, NULL},
     {"seed", 0, "N", "of everything that is drawn", NULL, NULL},
+    {"backend", 0, "NAME", "auto, cpu or cuda", NULL, NULL},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16", NULL, NULL},
     {"threads", 't', "N", "of the network (all cores)", NULL, NULL},
     {"dry-run", 'n', NULL, "print the configuration that would be used, and end", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress", NULL, NULL},
@@ -115,10 +117,9 @@ static int apply(struct train_config *config, struct train_config_set *all, cons
 {
     static const struct {
         const char *option, *section, *key;
-    } plain[] = {{"labels", "classes", "labels"},
-                 {"from", "network", "from"},
-                 {"epochs", "run", "epochs"},
-                 {"seed", "run", "seed"},
+    } plain[] = {{"labels", "classes", "labels"}, {"from", "network", "from"},
+                 {"epochs", "run", "epochs"},     {"seed", "run", "seed"},
+                 {"backend", "run", "backend"},   {"precision", "run", "precision"},
                  {"threads", "run", "threads"}};
     char where[32];
     if (strcmp(name, "data") == 0)

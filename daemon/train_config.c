@@ -133,8 +133,7 @@ static const struct key keys[] = {
     NUMBER("run", "quantile", quantile, 0, 1, "0.9"),
     NUMBER("run", "fidelity_weight", fidelity_weight, 0, 1, "0"),
     FLAG("run", "checkpoint_activations", checkpoint_activations, "no"),
-    CHOICE("run", "backend", backend, "auto cuda cpu ref", "auto"),
-    /* gradients are too small for float16 */
+    CHOICE("run", "backend", backend, "auto cpu cuda ref", "auto"),
     CHOICE("run", "precision", precision, "auto float32 tf32 bfloat16", "auto"),
 };
 

@@ -40,6 +40,7 @@ struct run {
     struct train_data data;
     struct cache *cache;
     struct train_network network;
+    struct backend_choice backend;
     struct trainer_config trainer_config;
     struct trainer *trainer;
     struct train_batches *batches;
@@ -164,25 +165,19 @@ static int read_data(struct run *run, struct error *error)
     return run->leader ? open_cache(run, error) : 0;
 }
 
-static int choose_backend(const struct train_config *c, struct trainer_config *t,
-                          struct error *error)
-{
-    enum precision precision;
-    struct backend_choice choice;
-    int r = precision_parse(c->precision, &precision, error);
-    if (r == 0)
-        r = backend_choose(c->backend, precision, &choice, error);
-    if (r < 0)
-        return error_prefix(error, r, "[run]");
-    t->ops = choice.ops;
-    t->precision = choice.precision;
-    return 0;
-}
-
 static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
+    enum precision precision = PRECISION_AUTO;
+    int r = precision_parse(c->precision, &precision, error);
+    if (r == 0)
+        r = backend_choose(c->backend, precision, &run->backend, error);
+    if (r < 0)
+        return error_prefix(error, r, "[run]");
+    if (run->leader && !run->given->quiet)
+        fprintf(stderr, "focald: training on the %s in %s\n", run->backend.ops->name,
+                precision_name(run->backend.precision));
     train_network_classes(&run->network, run->data.n_classes);
     *t = (struct trainer_config){.net = run->network.net,
                                  .batch = c->batch,
@@ -194,6 +189,8 @@ static int make_trainer(struct run *run, struct error *error)
                                  .average = c->average,
                                  .from = run->network.weights,
                                  .seed = (uint64_t)c->seed,
+                                 .ops = run->backend.ops,
+                                 .precision = run->backend.precision,
                                  .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
                                  .checkpoint_activations =
                                      c->checkpoint_activations && !train_config_interpreter(c),
@@ -208,9 +205,7 @@ static int make_trainer(struct run *run, struct error *error)
         return error_set(error, EINVAL,
                          "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
                          "a set a teacher, or make it positive");
-    int r = choose_backend(c, t, error);
-    if (r == 0)
-        r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
+    r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     return r == 0 ? trainer_create(&run->trainer, t, error) : r;
 }
 
@@ -438,7 +433,8 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
     if (r < 0 || (e->epoch % c->valid_every != 0 && !last))
         return r;
     const struct train_valid_config valid = {.dir = path,
-                                             .backend = c->backend,
+                                             .backend = run->backend.ops->name,
+                                             .precision = run->backend.precision,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
                                              .explain = c->explain_every > 0 &&

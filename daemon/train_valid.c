@@ -69,6 +69,7 @@ static int run_set(struct validation *v, const struct model *model, const struct
     const struct train_valid_config *c = v->config;
     const struct eval_config config = {.model = model,
                                        .backend = c->backend,
+                                       .precision = c->precision,
                                        .threads = c->threads,
                                        .batch = 16,
                                        .quantiles = &c->quantile,

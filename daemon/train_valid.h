@@ -11,8 +11,9 @@
 #include "daemon/train_progress.h"
 
 struct train_valid_config {
-    const char *dir; /* of the model */
-    const char *backend;
+    const char *dir;     /* of the model */
+    const char *backend; /* see backends.h */
+    enum precision precision;
     int threads;
     double quantile;
     bool explain;     /* FID-I and the others as well */

@@ -172,9 +172,10 @@ void doctor_check_daemon(struct doctor *d)
     const json_t *model = json_object_get(d->status, "model");
     doctor_find(d, DOCTOR_OK, "daemon", "", "focald %s answers, up %.0f s",
                 text_of(d->status, "version", "?"), number_of(d->status, "uptime_s"));
-    doctor_find(d, DOCTOR_OK, "model", "", "in use: %s, hash %.16s, %.0f labels, on the %s",
+    doctor_find(d, DOCTOR_OK, "model", "", "in use: %s, hash %.16s, %.0f labels, on the %s in %s",
                 text_of(model, "name", "?"), text_of(model, "hash", "?"),
-                number_of(model, "classes"), text_of(d->status, "backend", "?"));
+                number_of(model, "classes"), text_of(d->status, "backend", "?"),
+                text_of(d->status, "precision", "?"));
     check_publishing(d);
 }
 

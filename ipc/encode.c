@@ -188,6 +188,8 @@ static void put_health_message(struct fields *f, const struct health_message *m)
     put_text(f, "source_state", m->source_state);
     put_text(f, "source_text", m->source_text);
     put_text(f, "backend", m->backend);
+    put_text(f, "precision", m->precision);
+    put_uint(f, "gpu_failures", m->gpu_failures);
     put_uint(f, "rate_hz", m->rate_hz);
     put_uint(f, "channels", m->channels);
     put_uint(f, "lost_samples", m->lost_samples);

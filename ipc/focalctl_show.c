@@ -114,14 +114,21 @@ void focalctl_show_status(const json_t *status, FILE *out)
     };
 
     const json_t *model = json_object_get(status, "model");
-    char version[CELL_BYTES], backend[CELL_BYTES], name[CELL_BYTES], hash[CELL_BYTES];
+    char version[CELL_BYTES], backend[CELL_BYTES], precision[CELL_BYTES], name[CELL_BYTES],
+        hash[CELL_BYTES];
     cell_text(version, status, "version");
     cell_text(backend, status, "backend");
+    cell_text(precision, status, "precision");
     cell_text(name, model, "name");
     cell_text(hash, model, "hash");
     fprintf(out, "focald %s, up ", version);
     print_duration(out, json_integer_value(json_object_get(status, "uptime_s")));
     fprintf(out, ", backend %s", backend);
+    if (json_object_get(status, "precision") != NULL) /* an older focald does not say */
+        fprintf(out, " in %s", precision);
+    json_int_t failures = json_integer_value(json_object_get(status, "gpu_failures"));
+    if (failures > 0)
+        fprintf(out, ", the GPU failed %" JSON_INTEGER_FORMAT " times", failures);
     json_int_t bytes = json_integer_value(json_object_get(status, "resident_bytes"));
     if (bytes > 0)
         fprintf(out, ", %" JSON_INTEGER_FORMAT " MB", (bytes + 500000) / 1000000);

@@ -95,7 +95,8 @@ struct event_message {
 struct health_message {
     const char *source_kind, *source_state; /* static strings */
     char source_text[192];
-    const char *backend; /* static while the daemon lives */
+    const char *backend, *precision; /* static while the daemon lives */
+    uint64_t gpu_failures;           /* since start */
     uint32_t rate_hz, channels;
     uint64_t lost_samples; /* frames at the source's rate, since start */
     uint64_t xruns, reconnects, windows, skipped_windows, dropped_messages;

@@ -101,6 +101,7 @@ static void describe_call(struct cuda_step *s)
     struct cuda_call *call = &s->call;
     call->stream = s->backend->stream;
     call->node = spec->node;
+    call->weight_shapes = spec->weights;
     for (int i = 0; i < spec->node->n_in; i++)
         call->in[i] = (struct cuda_tensor){NULL, spec->in_type[i], spec->in[i], spec->in_stride[i]};
     call->out = (struct cuda_tensor){NULL, spec->out_type, spec->out, (size_t)spec->out.c};
@@ -185,9 +186,10 @@ static const struct backend_ops backend_cuda = {
     .enter = cuda_enter,
 };
 
-backend_module focald_cuda_backend;
+/* all that the module shows */
+__attribute__((visibility("default"))) backend_module focald_cuda_backend;
 
-__attribute__((visibility("default"))) const struct backend_ops *focald_cuda_backend(int abi)
+const struct backend_ops *focald_cuda_backend(int abi)
 {
     return abi == BACKEND_ABI ? &backend_cuda : NULL;
 }

@@ -25,7 +25,8 @@ struct cuda_tensor {
 
 struct cuda_call {
     cudaStream_t stream;
-    const struct graph_node *node; /* attributes */
+    const struct graph_node *node;            /* attributes */
+    const struct graph_weight *weight_shapes; /* of the graph: node->weights index them */
     struct cuda_tensor in[GRAPH_MAX_INPUTS], residual, out, weights_out;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS]; /* in the device's memory, as published */
     void *scratch;                                /* of cuda_kernel_scratch bytes */
@@ -40,6 +41,15 @@ cuda_kernel cuda_kernel_of(enum graph_op op);
 size_t cuda_kernel_scratch(const struct cuda_call *call);
 
 /* What the backend needs beside operators. */
+
+/* softmax(scale x) of each row of dense [rows][cols]. to may be `from` where the types are one. */
+cudaError_t cuda_softmax(cudaStream_t stream, void *to, enum cell_type to_type, const void *from,
+                         enum cell_type from_type, float scale, size_t rows, size_t cols);
+/* The gradient of x, from y = softmax(scale x) and its gradient g, both of `type`, dense:
+ * scale y (g - sum(y g)). to may be y or g where the types are one. */
+cudaError_t cuda_softmax_grad(cudaStream_t stream, void *to, enum cell_type to_type, const void *y,
+                              const void *g, enum cell_type type, float scale, size_t rows,
+                              size_t cols);
 
 /* [cells] of one type into another; may be the same type. */
 cudaError_t cuda_convert(cudaStream_t stream, void *to, enum cell_type to_type, const void *from,

@@ -25,8 +25,8 @@ enum { LEARNER_MAX_OUTPUTS = 4 };
 
 struct learner_config {
     const struct backend_ops *ops;
+    enum precision precision; /* that the backend has */
     int threads;
-    enum precision precision;
     /* Which weights are not trained; NULL: all are. */
     bool (*frozen)(const void *user, const char *name);
     const void *user;

@@ -55,8 +55,8 @@ struct trainer_config {
     struct weights *from; /* what the weights are at first, where it has them; NULL: drawn */
     uint64_t seed;
     const struct backend_ops *ops;
+    enum precision precision; /* that the backend has */
     int threads;
-    enum precision precision;
     bool checkpoint_activations; /* of the backbone: less memory, more time, the same weights */
     struct trainer_rule (*rule)(const void *user, const char *name, int rank);
     const void *user;

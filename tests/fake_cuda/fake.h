@@ -10,6 +10,8 @@
  *   ORDER=any:SEED  work runs whenever the streams allow, blocks in any order
  *   FAIL=N          the N-th call of the runtime or a library fails (from 1)
  *   FAIL=name:K     the K-th call of that name
+ *   CUDNN_LAYOUT=planar  cuDNN has no algorithm for channels last
+ *   CUDNN_BIAS=none      and none that adds a bias
  *   RESET=recovers  cudaDeviceReset ends what NVIDIA says only the end of the process does
  */
 #ifndef FAKE_CUDA_FAKE_H
@@ -35,7 +37,8 @@ uint64_t fake_calls(void);
 /* Allocations, streams, events, graphs and what libraries made that are not freed; told on stderr
  * one a line where `tell`. */
 size_t fake_leaks(bool tell);
-/* Whether every access of kernels is checked: not under ThreadSanitizer. */
+/* Whether every access of kernels is checked: not under ThreadSanitizer or by clang, where
+ * also nothing counts as unwritten. */
 bool fake_checks_kernels(void);
 /* What the last error of device work was told as on stderr, "" if none. */
 const char *fake_last_report(void);

@@ -84,6 +84,17 @@ cudaError_t run_copy16(void *to, const void *from, size_t bytes, cudaStream_t st
                   (const float4 *)from, bytes / 16);
 }
 
+static __global__ void sum4(float *to, const float4 *from)
+{
+    float4 v = from[threadIdx.x];
+    to[threadIdx.x] = v.x + v.y + v.z + v.w;
+}
+
+cudaError_t run_sum4(float *to, const void *from, cudaStream_t stream)
+{
+    return launch(sum4, dim3(1), dim3(4), stream, to, (const float4 *)from);
+}
+
 static __global__ void nothing()
 {
 }
@@ -113,21 +124,23 @@ static __global__ void mistaken(int m, float *y)
         y[i] = __shfl_sync(0xfffffffeu, (float)i, 1);
     if (m == SHARED_WRITES)
         cells[i / 2] = (float)i;
-    if (m >= SHARED_RACE && m != SHARED_WRITES && m != SHARED_UNWRITTEN) {
+    if (m >= SHARED_RACE && m != SHARED_WRITES && m != SHARED_UNWRITTEN && m != SHARED_INDEX) {
         cells[i] = (float)i;
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)
             __syncthreads();
         if (m == WARP_BARRIER || m == WARP_BARRIER_ONLY)
             __syncwarp();
-        y[i] = cells[m == WARP_BARRIER ? i ^ 1
+        y[i] = cells[m == WARP_BARRIER                                ? i ^ 1
                      : m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE ? (i + 1) % 64
-                     : i > 0           ? i - 1
-                                       : 0];
+                     : i > 0                                          ? i - 1
+                                                                      : 0];
         if (m == NO_MISTAKE)
             __syncthreads();
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)
             cells[i] = 0;
     }
+    if (m == SHARED_INDEX)
+        cells[i + 1] = 1;
     if (m == SHARED_UNWRITTEN)
         y[i] = cells[i];
 }
@@ -135,4 +148,24 @@ static __global__ void mistaken(int m, float *y)
 cudaError_t run_mistake(enum mistake m, float *y, cudaStream_t stream)
 {
     return launch(mistaken, dim3(1), dim3(64), stream, (int)m, y);
+}
+
+uint16_t half_from_float(float x)
+{
+    return __half_as_ushort(__float2half(x));
+}
+
+float half_to_float(uint16_t bits)
+{
+    return __half2float(__ushort_as_half(bits));
+}
+
+uint16_t bfloat16_from_float(float x)
+{
+    return __bfloat16_as_ushort(__float2bfloat16(x));
+}
+
+float bfloat16_to_float(uint16_t bits)
+{
+    return __bfloat162float(__ushort_as_bfloat16(bits));
 }

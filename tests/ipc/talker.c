@@ -47,9 +47,10 @@ static int answer(void *user, const json_t *request, json_t **ret, struct error 
 {
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (strcmp(cmd, "status") == 0)
-        *ret = json_pack("{s:{s:i,s:s,s:s,s:{s:s,s:s},s:o}}", "status", "uptime_s", 93784,
-                         "version", "0.1.0", "backend", "cpu", "model", "name", "home", "hash",
-                         "0123456789abcdef", "streams", streams());
+        *ret =
+            json_pack("{s:{s:i,s:s,s:s,s:s,s:i,s:{s:s,s:s},s:o}}", "status", "uptime_s", 93784,
+                      "version", "0.1.0", "backend", "cuda", "precision", "tf32", "gpu_failures", 2,
+                      "model", "name", "home", "hash", "0123456789abcdef", "streams", streams());
     else if (strcmp(cmd, "streams") == 0)
         *ret = json_pack("{s:o}", "streams", streams());
     else if (strcmp(cmd, "get") == 0)
@@ -100,8 +101,11 @@ static void say(struct outbox *outbox, uint64_t position)
     outbox_send(outbox);
 
     m = take(outbox, TOPIC_HEALTH, position);
-    m->health = (struct health_message){
-        .source_kind = "jack", .source_state = "running", .backend = "cpu", .ok = false};
+    m->health = (struct health_message){.source_kind = "jack",
+                                        .source_state = "running",
+                                        .backend = "cpu",
+                                        .precision = "float32",
+                                        .ok = false};
     snprintf(m->health.problem, sizeof m->health.problem, "the \033[31mJACK server went away");
     outbox_send(outbox);
 }

@@ -193,6 +193,7 @@ static void health_survives_text_that_is_not_utf8(void **state)
                                        .source_state = "running",
                                        .source_text = "Ger\xe4t \"1\"",
                                        .backend = "cpu",
+                                       .precision = "float32",
                                        .rate_hz = 48000,
                                        .lost_samples = 5,
                                        .latency_ms_p99 = NAN,

@@ -47,7 +47,7 @@ help() {
     run 0 --help && has "usage: focalctl" out && run 0 --version && has "focalctl " out
 }
 status_table() {
-    run 0 status && has "focald 0.1.0, up 1 d 02:03:04, backend cpu" out &&
+    run 0 status && has "focald 0.1.0, up 1 d 02:03:04, backend cuda in tf32, the GPU failed 2 times" out &&
         has "model home (0123456789ab)" out && has "kitchen" out && has "running" out
 }
 json_lines() {

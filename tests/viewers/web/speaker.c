@@ -141,6 +141,7 @@ static void say_words(struct speaker *s, uint64_t window)
                                             .source_state = "running",
                                             .source_text = "playing known samples",
                                             .backend = "none",
+                                            .precision = "float32",
                                             .rate_hz = 16000,
                                             .channels = 1,
                                             .ok = true,

@@ -42,7 +42,7 @@ function describe(stream, entry) {
     ['Sound lost', health.lost_samples ? `${seconds(health.lost_samples / (health.rate_hz || 48000))} since it started` : 'none since it started'],
     ['Windows skipped', `${health.skipped_windows} of ${health.windows + health.skipped_windows}`],
     ['Source', `${health.source_kind}, ${health.source_state}${health.reconnects ? `, ${times(health.reconnects, 'reconnection')}` : ''}`],
-    ['Computes on', health.backend],
+    ['Computes on', health.precision ? `${health.backend}, ${health.precision}` : health.backend],
     ['Runs for', seconds(health.uptime_s)],
   ];
   return element('div.patient', {},

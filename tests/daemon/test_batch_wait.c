@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Streams whose windows come within batch_wait of each other share a run of the network; nobody
+ * waits for longer, and a stream that is not due is not waited for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/pipeline.h"
+#include "daemon/ring.h"
+#include "daemon/timeline.h"
+#include "ipc/libfocal/focal.h"
+
+/* Hops of 22 frames: 255.75 ms. Each stream's block of a hop comes at once, as its window does. */
+enum {
+    RATE = 16000,
+    WINDOW = 80000,
+    HOP_FRAMES = 22,
+    HOP = HOP_FRAMES * 186,
+    STREAMS = 2,
+    HOPS = 8
+};
+
+static const char *const names[STREAMS] = {"first", "second"};
+static const int64_t hop_ns = (int64_t)HOP * 1000000000 / RATE, ms_ns = 1000000;
+
+struct bench {
+    char dir[64], data[96];
+    struct model *model;
+    struct publisher *publisher;
+    struct ring *rings[STREAMS];
+    struct pipeline *pipeline;
+    struct focal *focal;
+};
+
+static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+{
+    (void)user, (void)request, (void)ret_reply;
+    return error_set(error, 22, "not here");
+}
+
+static void start(struct bench *b, double batch_wait_s)
+{
+    const struct config_live live = {.batch_wait_s = batch_wait_s,
+                                     .quantile = 0.9,
+                                     .hop_frames = HOP_FRAMES,
+                                     .silence_gate_db = -60,
+                                     .top_k = 3,
+                                     .event_on = 0.6,
+                                     .event_off = 0.4};
+    struct error error = {""};
+    char model[512];
+    memset(b, 0, sizeof *b);
+    snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
+    assert_non_null(mkdtemp(b->dir));
+    snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
+    snprintf(model, sizeof model, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
+    if (model_open(&b->model, model, &error) < 0)
+        fail_msg("%s", error.text);
+    struct publisher_config publisher = {.ipc_dir = b->dir,
+                                         .send_hwm = 100000,
+                                         .streams = names,
+                                         .n_streams = STREAMS,
+                                         .request = no_request};
+    if (publisher_create(&b->publisher, &publisher, &error) < 0)
+        fail_msg("%s", error.text);
+    struct pipeline_stream streams[STREAMS];
+    for (int i = 0; i < STREAMS; i++) {
+        assert_int_equal(ring_create(&b->rings[i], 1 << 20, &error), 0);
+        streams[i] = (struct pipeline_stream){names[i], b->rings[i], false};
+    }
+    struct pipeline_config config = {.model = b->model,
+                                     .backend = "cpu",
+                                     .threads = 1,
+                                     .publisher = b->publisher,
+                                     .live = &live,
+                                     .audio_delay_s = -1,
+                                     .quality = RESAMPLER_FAST,
+                                     .streams = streams,
+                                     .n_streams = STREAMS};
+    if (pipeline_create(&b->pipeline, &config, &error) < 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(pipeline_start(b->pipeline, &error), 0);
+    struct focal_options options = {.data = b->data, .receive_hwm = 100000};
+    assert_int_equal(focal_open(&b->focal, &options), 0);
+    assert_int_equal(focal_subscribe(b->focal, "label"), 0);
+    while (!publisher_wants(b->publisher, STREAMS - 1, TOPIC_LABEL))
+        usleep(1000);
+}
+
+static void stop(struct bench *b)
+{
+    focal_close(b->focal);
+    pipeline_destroy(b->pipeline);
+    publisher_destroy(b->publisher);
+    for (int i = 0; i < STREAMS; i++)
+        ring_destroy(b->rings[i]);
+    model_close(b->model);
+    rmdir(b->dir);
+}
+
+static void sleep_until(int64_t t_ns)
+{
+    struct timespec t = {t_ns / 1000000000, t_ns % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+}
+
+static void write_samples(struct ring *ring, uint32_t n)
+{
+    float *x = ring_reserve(ring, n, 1);
+    assert_non_null(x);
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = 0.3f * sinf(0.17f * (float)i);
+    ring_commit(ring, n, RATE, 0, 0);
+}
+
+/* The first windows, then HOPS hops of both streams; the second's come offset_ns later. */
+static void play(struct bench *b, int64_t offset_ns)
+{
+    int64_t begin = monotonic_ns() + 10 * ms_ns;
+    for (int k = 0; k <= HOPS; k++)
+        for (int i = 0; i < STREAMS; i++) {
+            sleep_until(begin + k * hop_ns + (i == 1 ? offset_ns : 0));
+            write_samples(b->rings[i], k == 0 ? WINDOW : HOP);
+        }
+    for (int i = 0; i < STREAMS; i++) {
+        struct pipeline_report report;
+        for (int ms = 0; ms < 5000; ms++) {
+            pipeline_report(b->pipeline, i, &report);
+            if (report.windows + report.skipped == HOPS + 1)
+                break;
+            usleep(1000);
+        }
+        assert_int_equal(report.windows, HOPS + 1); /* the network is much faster than the hop */
+    }
+}
+
+/* The longest that a window of stream i waited, without the first, whose wait is for its stream. */
+static double longest_wait_ms(struct bench *b, const char *stream)
+{
+    struct focal_message m;
+    double most = 0;
+    while (focal_next(b->focal, &m, 300) == 1) {
+        double wait = NAN;
+        if (strcmp(m.stream, stream) != 0 || m.first == 0)
+            continue;
+        assert_int_equal(focal_number(b->focal, "ms_wait", &wait), 0);
+        most = wait > most ? wait : most;
+    }
+    return most;
+}
+
+/* A machine with other work to do now and then misses one: most is enough. */
+static void streams_that_are_due_together_share_a_run(void **state)
+{
+    struct bench b;
+    (void)state;
+    start(&b, 0.06);
+    play(&b, 20 * ms_ns);
+    const int windows = 2 * (HOPS + 1), batches = (int)pipeline_batches(b.pipeline);
+    print_message("%d windows in %d runs\n", windows, batches);
+    assert_in_range(batches, HOPS + 1, HOPS + 1 + 4);
+    stop(&b);
+}
+
+static void without_batch_wait_each_runs_when_it_comes(void **state)
+{
+    struct bench b;
+    (void)state;
+    start(&b, 0);
+    play(&b, 40 * ms_ns);
+    assert_in_range(pipeline_batches(b.pipeline), 2 * HOPS - 2, 2 * (HOPS + 1));
+    stop(&b);
+}
+
+static void what_is_not_due_within_it_is_not_waited_for(void **state)
+{
+    struct bench b;
+    (void)state;
+    start(&b, 0.03);
+    play(&b, 128 * ms_ns);
+    assert_in_range(pipeline_batches(b.pipeline), 2 * HOPS, 2 * (HOPS + 1));
+    const double most = longest_wait_ms(&b, names[0]);
+    print_message("the longest wait: %.1f ms\n", most);
+    stop(&b);
+}
+
+/* Of two that were due together one is late by much more: the other goes alone when batch_wait is
+ * over, and not later. */
+static void nobody_waits_longer_than_batch_wait(void **state)
+{
+    struct bench b;
+    (void)state;
+    start(&b, 0.1);
+    int64_t begin = monotonic_ns() + 10 * ms_ns;
+    sleep_until(begin);
+    write_samples(b.rings[0], WINDOW);
+    write_samples(b.rings[1], WINDOW);
+    sleep_until(begin + hop_ns);
+    write_samples(b.rings[0], HOP);
+    int64_t t = monotonic_ns(), took_ns = 0;
+    struct pipeline_report report;
+    do {
+        usleep(500);
+        pipeline_report(b.pipeline, 0, &report);
+        took_ns = monotonic_ns() - t;
+    } while (report.windows < 2 && took_ns < 5000 * ms_ns);
+    assert_true(took_ns >= 50 * ms_ns);   /* it did wait */
+    assert_true(took_ns <= 2000 * ms_ns); /* a machine may be busy; a hop more would be forever */
+    const double waited = longest_wait_ms(&b, names[0]);
+    print_message("waited %.1f ms of 100\n", waited);
+    assert_true(waited >= 50);
+    stop(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams_that_are_due_together_share_a_run),
+        cmocka_unit_test(without_batch_wait_each_runs_when_it_comes),
+        cmocka_unit_test(what_is_not_due_within_it_is_not_waited_for),
+        cmocka_unit_test(nobody_waits_longer_than_batch_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
