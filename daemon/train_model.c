@@ -120,11 +120,13 @@ static int write_labels(const char *dir, const struct train_model *m, struct err
     return r;
 }
 
-int train_model_write(const char *dir, const struct train_model *m, const struct trainer *trainer,
+int train_model_write(const char *dir, const struct train_model *m, struct trainer *trainer,
                       struct error *error)
 {
     struct newdir new;
-    int r = newdir_begin(&new, dir, NULL, true, error);
+    int r = trainer_fetch(trainer, error);
+    if (r == 0)
+        r = newdir_begin(&new, dir, NULL, true, error);
     if (r < 0)
         return r;
     r = write_weights(new.temporary, m, trainer, error);

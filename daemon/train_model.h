@@ -16,8 +16,8 @@ struct train_model {
 };
 
 /* Appears under its name whole or not at all; a model that is there is replaced. */
-int train_model_write(const char *dir, const struct train_model *model,
-                      const struct trainer *trainer, struct error *error);
+int train_model_write(const char *dir, const struct train_model *model, struct trainer *trainer,
+                      struct error *error);
 
 /* To the nearest float16, ties to even; beyond its range infinity. */
 unsigned short half_from_float(float x);

@@ -174,7 +174,7 @@ static int make_trainer(struct run *run, struct error *error)
     if (r == 0)
         r = backend_choose(c->backend, precision, &run->backend, error);
     if (r < 0)
-        return r;
+        return error_prefix(error, r, "[run]");
     if (run->leader && !run->given->quiet)
         fprintf(stderr, "focald: training on the %s in %s\n", run->backend.ops->name,
                 precision_name(run->backend.precision));
@@ -464,7 +464,9 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     struct train_state *s = &run->state;
     schedule_epoch(&run->schedule, &s->schedule, e->epoch,
                    train_config_interpreter(run->config) ? -e->score : 1 - e->valid_accuracy);
-    trainer_save(run->trainer, s->weights, s->m, s->v, s->average);
+    r = trainer_save(run->trainer, s->weights, s->m, s->v, s->average, error);
+    if (r < 0)
+        return r;
     s->optimizer_step = trainer_steps(run->trainer);
     s->epoch = (uint32_t)e->epoch;
     train_dir_file(&run->dir, "state.safetensors", path);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "model/graph.h"
@@ -58,6 +59,38 @@ struct step_memory {
 
 struct recording; /* steps of a plan that the device repeats by itself */
 
+/* What an optimizer goes through: at most BACKEND_SPAN parameters that it treats alike. */
+enum { BACKEND_SPAN = 1 << 14 };
+struct backend_span {
+    size_t begin;
+    uint32_t count;
+    float rate, decay;
+};
+
+/* The factors of one step of Adam (train/optimizer.h); of a span besides its own:
+ *
+ *   g = gradient clip + w add_decay decay, m = m keep1 + g take1, v = v keep2 + g take2 g
+ *   w -= w pull rate decay + learn rate m / (sqrt(v) whole + epsilon) */
+struct backend_adam {
+    float clip, add_decay, pull;
+    float keep1, keep2, take1, take2;
+    float learn, whole, epsilon;
+};
+
+/* Flat float32 arrays in the device's memory, as training needs them. All is enqueued. */
+struct backend_training {
+    int (*zero)(struct backend *backend, float *x, size_t n, struct error *error);
+    /* to: [n] = keep to + take from; what keep 0 multiplies may be anything. */
+    int (*mix)(struct backend *backend, float *to, const float *from, size_t n, float keep,
+               float take, struct error *error);
+    /* sum: of the squares of x in spans: [n]. parts: [n]. All in the device's memory. */
+    int (*squares)(struct backend *backend, const float *x, const struct backend_span *spans,
+                   size_t n, float *parts, double *sum, struct error *error);
+    int (*adam)(struct backend *backend, const struct backend_adam *factors,
+                const struct backend_span *spans, size_t n, float *w, const float *gradient,
+                float *m, float *v, struct error *error);
+};
+
 /* A memory of the backend's own, and work that is enqueued there. */
 struct backend_device {
     /* Whether there is a device that `open` can take: writes its name. -ENODEV: no GPU or no
@@ -95,6 +128,8 @@ struct backend_device {
     int (*record_end)(struct backend *backend, struct recording **ret, struct error *error);
     int (*replay)(struct backend *backend, struct recording *recording, struct error *error);
     void (*recording_destroy)(struct backend *backend, struct recording *recording);
+
+    const struct backend_training *training;
 };
 
 struct backend_ops {

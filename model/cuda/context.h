@@ -16,6 +16,8 @@ int cuda_peak(struct backend *backend, double *ret_flops, struct error *error);
 
 /* Memory and what is enqueued (memory.c). */
 extern const struct backend_device cuda_device;
+/* training.c */
+extern const struct backend_training cuda_training;
 /* Before a step: what was uploaded comes first. */
 int cuda_join_uploads(struct backend *backend, struct error *error);
 

@@ -182,20 +182,26 @@ static bool acceptable(const struct cuda_correlation *c, const struct candidate 
            !(c->spec.exact && a->math == CUDNN_TENSOR_OP_MATH);
 }
 
-/* Takes the candidate if it can be run so. */
-static bool take(struct cuda_correlation *c, const struct candidate *a)
+/* Takes the candidate. 1: it cannot be run so. */
+static int take(struct cuda_correlation *c, const struct candidate *a, struct error *error)
 {
     size_t workspace = 0;
     const cudnnMathType_t math = c->spec.exact ? CUDNN_FMA_MATH : a->math;
-    if (cudnnSetConvolutionMathType(c->window, math) != CUDNN_STATUS_SUCCESS ||
-        workspace_of(c, a->algorithm, &workspace) != CUDNN_STATUS_SUCCESS ||
-        workspace > workspace_limit)
-        return false;
+    int r = check(c, cudnnSetConvolutionMathType(c->window, math), "cudnnSetConvolutionMathType",
+                  error);
+    if (r < 0)
+        return r;
+    cudnnStatus_t code = workspace_of(c, a->algorithm, &workspace);
+    if (is_not_supported(code) || workspace > workspace_limit)
+        return 1;
+    r = check(c, code, "cudnnGetConvolution…WorkspaceSize", error);
+    if (r < 0)
+        return r;
     c->algorithm = a->algorithm;
     c->workspace_bytes = workspace;
     /* without an activation it is the only one that adds a bias */
     c->adds_bias = c->spec.bias && a->algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-    return true;
+    return 0;
 }
 
 /* The first acceptable of those that cuDNN expects to be fast. 1: there is none. */
@@ -216,10 +222,11 @@ static int choose(struct cuda_correlation *c, bool planar, struct error *error)
     r = check(c, code, "cudnnGetConvolution…Algorithm_v7", error);
     if (r < 0)
         return r;
-    for (int i = 0; i < n; i++)
-        if (acceptable(c, &candidates[i]) && take(c, &candidates[i]))
-            return 0;
-    return 1;
+    r = 1;
+    for (int i = 0; i < n && r > 0; i++)
+        if (acceptable(c, &candidates[i]))
+            r = take(c, &candidates[i], error);
+    return r;
 }
 
 int cuda_correlation_create(struct cuda_correlation **ret, struct backend *backend,

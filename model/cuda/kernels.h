@@ -74,6 +74,15 @@ size_t cuda_column_sums_scratch(size_t rows, size_t cols);
 cudaError_t cuda_noise(cudaStream_t stream, void *to, enum cell_type type, size_t cells,
                        unsigned seed);
 
+/* Of backend_training. */
+cudaError_t cuda_mix(cudaStream_t stream, float *to, const float *from, size_t n, float keep,
+                     float take);
+cudaError_t cuda_squares(cudaStream_t stream, const float *x, const struct backend_span *spans,
+                         size_t n, float *parts, double *sum);
+cudaError_t cuda_adam(cudaStream_t stream, const struct backend_adam *factors,
+                      const struct backend_span *spans, size_t n, float *w, const float *gradient,
+                      float *m, float *v);
+
 #ifdef __cplusplus
 }
 #endif

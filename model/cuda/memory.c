@@ -214,4 +214,5 @@ const struct backend_device cuda_device = {
     .record_end = record_end,
     .replay = replay,
     .recording_destroy = recording_destroy,
+    .training = &cuda_training,
 };

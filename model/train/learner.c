@@ -11,8 +11,7 @@
 #include "model/plan.h"
 
 struct learner {
-    struct backend *backend;
-    const struct backend_ops *ops;
+    struct store store; /* ops NULL: not open */
     struct graph graph; /* a copy of its weights' names and of the nodes; the plan has its own */
     struct graph_backward backward;
     int seeds[LEARNER_MAX_OUTPUTS];
@@ -39,6 +38,7 @@ static int copy_graph(struct graph *ret, const struct graph *from, struct error 
     return 0;
 }
 
+/* Parameters are put into the store one weight after the other: the host need not hold all. */
 static int copy_parameters(struct learner *l, struct weights *weights, struct error *error)
 {
     const int n = l->graph.n_weights;
@@ -48,17 +48,21 @@ static int copy_parameters(struct learner *l, struct weights *weights, struct er
         return error_set(error, ENOMEM, "learner: out of memory");
     for (int i = 0; i < n; i++)
         l->from[i + 1] = l->from[i] + graph_weight_cells(&l->graph.weights[i]);
-    l->parameters = memory_large(l->from[n] * sizeof(float));
-    l->gradients = memory_large(l->from[n] * sizeof(float));
-    if (l->parameters == NULL || l->gradients == NULL)
-        return error_set(error, ENOMEM, "learner: out of memory for %zu parameters", l->from[n]);
+    l->parameters = store_floats(&l->store, l->from[n], error);
+    if (l->parameters != NULL)
+        l->gradients = store_floats(&l->store, l->from[n], error);
+    if (l->gradients == NULL)
+        return error_prefix(error, -ENOMEM, "learner");
     for (int i = 0; i < n; i++) {
         const struct graph_weight *w = &l->graph.weights[i];
         const float *data = weights_get(weights, w->name, w->rank, w->shape, error);
         if (data == NULL)
             return -EINVAL;
-        memcpy(l->parameters + l->from[i], data, graph_weight_cells(w) * sizeof(float));
+        int r =
+            store_put(&l->store, l->parameters + l->from[i], data, graph_weight_cells(w), error);
         weights_done(weights);
+        if (r < 0)
+            return r;
         l->arrays[i] =
             (struct weights_array){w->name, w->rank, w->shape, l->parameters + l->from[i]};
     }
@@ -103,28 +107,34 @@ static int place_gradients(struct learner *l, const struct graph *graph, struct 
     return 0;
 }
 
-static int make_plan(struct learner *l, struct graph *graph, const struct learner_config *config,
-                     struct error *error)
+static int make_plan(struct learner *l, struct graph *graph, struct error *error)
 {
-    const struct backend_config backend = {config->threads, config->precision};
-    int r = l->ops->open(&l->backend, &backend, error);
-    if (r < 0) {
-        l->ops = NULL; /* nothing to close */
-        return r;
-    }
     l->n_nodes = graph->n_nodes;
-    r = place_gradients(l, graph, error);
+    int r = place_gradients(l, graph, error);
     if (r < 0)
         return r;
-    struct plan_config plan = {
-        .ops = l->ops, .backend = l->backend, .weights = l->weights, .places = l->places};
+    struct plan_config plan = {.ops = l->store.ops,
+                               .backend = l->store.backend,
+                               .weights = l->weights,
+                               .places = l->places,
+                               .weights_there = true,
+                               .gradients_stay = true};
     r = plan_create(&l->plan, graph, &plan, error);
     if (r < 0)
         return r;
-    l->arena = backend_memory(l->ops, l->backend, plan_arena_bytes(l->plan), error);
+    l->arena = backend_memory(l->store.ops, l->store.backend, plan_arena_bytes(l->plan), error);
     if (l->arena == NULL)
         return error_prefix(error, -ENOMEM, "activations");
     return plan_bind(l->plan, l->arena, error);
+}
+
+static int open_store(struct learner *l, const struct learner_config *config, struct error *error)
+{
+    const struct backend_config backend = {config->threads, config->precision};
+    int r = config->ops->open(&l->store.backend, &backend, error);
+    if (r == 0)
+        l->store.ops = config->ops;
+    return r;
 }
 
 int learner_create(struct learner **ret, struct graph *graph, const int *outputs, int n,
@@ -138,11 +148,11 @@ int learner_create(struct learner **ret, struct graph *graph, const int *outputs
     if (r == 0)
         r = copy_graph(&l->graph, graph, error);
     if (r == 0)
+        r = open_store(l, config, error);
+    if (r == 0)
         r = copy_parameters(l, weights, error);
-    if (r == 0) {
-        l->ops = config->ops;
-        r = make_plan(l, graph, config, error);
-    }
+    if (r == 0)
+        r = make_plan(l, graph, error);
     graph_finish(graph);
     if (r < 0) {
         learner_destroy(l);
@@ -157,9 +167,11 @@ void learner_destroy(struct learner *l)
     if (l == NULL)
         return;
     plan_destroy(l->plan);
-    if (l->ops != NULL) {
-        backend_memory_free(l->ops, l->backend, l->arena);
-        l->ops->close(l->backend);
+    if (l->store.ops != NULL) {
+        backend_memory_free(l->store.ops, l->store.backend, l->arena);
+        store_free(&l->store, l->parameters);
+        store_free(&l->store, l->gradients);
+        l->store.ops->close(l->store.backend);
     }
     weights_destroy(l->weights);
     graph_backward_finish(&l->backward);
@@ -167,8 +179,6 @@ void learner_destroy(struct learner *l)
     free(l->from);
     free(l->places);
     free(l->arrays);
-    free(l->parameters);
-    free(l->gradients);
     free(l);
 }
 
@@ -187,50 +197,65 @@ const float *learner_input_gradient(const struct learner *l, int input)
     return plan_value(l->plan, l->backward.values[input], NULL);
 }
 
+static void enter(const struct learner *l)
+{
+    l->store.ops->enter(l->store.backend);
+}
+
 int learner_forward(struct learner *l, struct error *error)
 {
-    l->ops->enter(l->backend);
+    enter(l);
     return plan_run_nodes(l->plan, 0, l->backward.first, error);
+}
+
+/* What the gradient `at` is, among the values. */
+static const float *gradient_value(const struct learner *l, struct graph_gradient at)
+{
+    return (const float *)plan_memory(l->plan, at.value) + at.from;
 }
 
 int learner_backward(struct learner *l, struct error *error)
 {
-    l->ops->enter(l->backend);
+    enter(l);
     int r = plan_run_nodes(l->plan, l->backward.first, l->n_nodes, error);
     for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
         struct graph_gradient at = l->backward.weights[i];
         if (learner_range(l, i).trained && l->places[at.value] == NULL)
-            memcpy(l->gradients + l->from[i], plan_value(l->plan, at.value, NULL) + at.from,
-                   (l->from[i + 1] - l->from[i]) * sizeof(float));
+            r = store_mix(&l->store, l->gradients + l->from[i], gradient_value(l, at),
+                          l->from[i + 1] - l->from[i], 0, 1, error);
     }
     return r;
 }
 
-void learner_update_statistics(struct learner *l, float momentum)
+int learner_update_statistics(struct learner *l, float momentum, struct error *error)
 {
-    for (int i = 0; i < l->backward.n_values; i++) {
+    int r = 0;
+    for (int i = 0; i < l->backward.n_values && r == 0; i++) {
         const struct graph_node *node = &l->graph.nodes[i];
         if (node->op != GRAPH_BATCH_NORM || !node->train)
             continue;
         const struct tensor_shape s = l->graph.nodes[node->in[0]].shape;
         const double count = (double)s.n * s.h * s.w;
-        for (int k = 0; k < 2; k++) { /* mean, variance */
+        for (int k = 0; k < 2 && r == 0; k++) { /* mean, variance */
             int w = node->weights[2 + k];
-            struct graph_gradient at = l->backward.weights[w];
-            const float *batch = plan_value(l->plan, at.value, NULL) + at.from;
-            float *running = l->parameters + l->from[w];
             double unbiased = k == 1 && count > 1 ? count / (count - 1) : 1;
-            for (int c = 0; c < s.c; c++)
-                running[c] = (float)((1 - (double)momentum) * (double)running[c] +
-                                     (double)momentum * unbiased * (double)batch[c]);
+            r = store_mix(&l->store, l->parameters + l->from[w],
+                          gradient_value(l, l->backward.weights[w]), (size_t)s.c, 1 - momentum,
+                          (float)((double)momentum * unbiased), error);
         }
     }
+    return r;
 }
 
 int learner_repack(struct learner *l, struct error *error)
 {
-    l->ops->enter(l->backend);
+    enter(l);
     return plan_repack(l->plan, error);
+}
+
+const struct store *learner_store(const struct learner *l)
+{
+    return &l->store;
 }
 
 float *learner_parameters(const struct learner *l, size_t *ret_n)

@@ -3,6 +3,9 @@
  * of the network. A step: fill the inputs, learner_forward, fill the seeds from the outputs,
  * learner_backward, change the parameters by the gradients, learner_repack.
  *
+ * Inputs, outputs and seeds are in the host's memory; parameters and gradients lie in the
+ * backend's, which the learner's store reaches.
+ *
  * N: images of a batch. One thread at a time. */
 #ifndef FOCALD_MODEL_TRAIN_LEARNER_H
 #define FOCALD_MODEL_TRAIN_LEARNER_H
@@ -13,6 +16,7 @@
 #include "base/error.h"
 #include "model/backend.h"
 #include "model/graph.h"
+#include "model/train/store.h"
 #include "model/weights/provider.h"
 
 struct learner;
@@ -58,12 +62,13 @@ int learner_forward(struct learner *learner, struct error *error);
 int learner_backward(struct learner *learner, struct error *error);
 /* Running statistics of batch norms: momentum * the batch's + (1 - momentum) * theirs, with the
  * unbiased variance (torch.nn.BatchNorm). After a forward and backward pass. */
-void learner_update_statistics(struct learner *learner, float momentum);
+int learner_update_statistics(struct learner *learner, float momentum, struct error *error);
 /* The network takes the parameters as they are now. */
 int learner_repack(struct learner *learner, struct error *error);
 
 /* All weights, running statistics included, one after the other: [*ret_n]; gradients of those that
- * are not trained are zero. */
+ * are not trained are zero. In the store. */
+const struct store *learner_store(const struct learner *learner);
 float *learner_parameters(const struct learner *learner, size_t *ret_n);
 float *learner_gradients(const struct learner *learner);
 

@@ -4,8 +4,9 @@
  *
  * Ranges say what is trained and how; what lies in no range (padding, a layer that gets no
  * gradient) is not touched, not even by decay. The moments are plain arrays: with `step` they are
- * the whole state, and a run that gets them back goes on bit for bit. One thread calls; the loops
- * run on OpenMP's threads, and their number changes no bit. Steps allocate nothing. */
+ * the whole state, and a run that gets them back goes on bit for bit. One thread calls. All arrays
+ * lie in one store: in the host's memory the loops run on OpenMP's threads, whose number changes no
+ * bit; on a device they are its own. Steps allocate nothing. */
 #ifndef FOCALD_MODEL_TRAIN_OPTIMIZER_H
 #define FOCALD_MODEL_TRAIN_OPTIMIZER_H
 
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/train/store.h"
 
 enum optimizer_kind {
     OPTIMIZER_ADAM,  /* decay is added to the clipped gradient: torch.optim.Adam's weight_decay */
@@ -46,24 +48,29 @@ struct optimizer_range {
 struct optimizer {
     /* immutable after init */
     struct optimizer_options options;
-    size_t parameters; /* P */
-    struct optimizer_chunk *chunks;
-    size_t chunk_count;
-    double *chunk_squares; /* [chunk_count] scratch of the norm */
+    struct store store;
+    size_t parameters;          /* P */
+    struct backend_span *spans; /* [n_spans] where the store's arrays lie */
+    size_t n_spans;
+    double *squares; /* [n_spans] scratch of the norm; on a device: the sum */
+    float *parts;    /* [n_spans] on a device: scratch of it */
     /* state: what a checkpoint keeps */
     float *m, *v;  /* [P] first and second moments, zero at first */
     uint64_t step; /* steps taken */
 };
 
-/* ranges: [n], rising and disjoint, copied; all of one of n = 0 is an error. -EINVAL for ranges or
- * options that make no sense, -ENOMEM. */
+/* store: of all arrays, outlives the optimizer; NULL: the host's memory. ranges: [n], rising and
+ * disjoint, copied; all of one of n = 0 is an error. -EINVAL for ranges or options that make no
+ * sense, -ENOMEM. */
 int optimizer_init(struct optimizer *ret, const struct optimizer_options *options,
-                   size_t parameters, const struct optimizer_range *ranges, size_t n,
-                   struct error *error);
+                   const struct store *store, size_t parameters,
+                   const struct optimizer_range *ranges, size_t n, struct error *error);
 void optimizer_finish(struct optimizer *optimizer); /* also of a zeroed struct */
 
-/* The L2 norm of gradients: [P] over all ranges that are not frozen, summed in double. */
-double optimizer_norm(struct optimizer *optimizer, const float *gradients);
+/* The L2 norm of gradients: [P] over all ranges that are not frozen; the last sums are in double.
+ * Errors are a device's. */
+int optimizer_norm(struct optimizer *optimizer, const float *gradients, double *ret,
+                   struct error *error);
 
 /* One step with the norm that optimizer_norm gave (data-parallel ranks give all the same one):
  *

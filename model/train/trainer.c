@@ -37,6 +37,7 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     const struct learner_config config = {.ops = c->ops,
                                           .precision = c->precision,
                                           .threads = c->threads,
+                                          .precision = c->precision,
                                           .frozen = frozen,
                                           .user = c,
                                           .inputs = inputs,
@@ -53,17 +54,19 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
 static int make_optimizer(struct trainer *t, struct part *part, struct error *error)
 {
     const struct trainer_config *c = &t->config;
+    const struct store *store = learner_store(part->learner);
     size_t parameters;
     float *weights = learner_parameters(part->learner, &parameters);
     int n = learner_ranges(part->learner), k = 0;
+    part->average = store_floats(store, parameters, error);
+    if (part->average == NULL)
+        return -ENOMEM;
+    int r = store_mix(store, part->average, weights, parameters, 0, 1, error);
+    if (r < 0)
+        return r;
     struct optimizer_range *ranges = calloc((size_t)n + 1, sizeof *ranges);
-    part->average = memory_large(parameters * sizeof *part->average);
-    int r = 0;
-    if (ranges == NULL || part->average == NULL) {
-        free(ranges);
-        return error_set(error, ENOMEM, "out of memory for %zu parameters", parameters);
-    }
-    memcpy(part->average, weights, parameters * sizeof *weights);
+    if (ranges == NULL)
+        return error_set(error, ENOMEM, "out of memory");
     for (int i = 0; i < n; i++) {
         struct learner_range range = learner_range(part->learner, i);
         struct trainer_rule rule = {1, false, true};
@@ -74,7 +77,8 @@ static int make_optimizer(struct trainer *t, struct part *part, struct error *er
                                                    rule.decay};
     }
     if (k > 0)
-        r = optimizer_init(&part->optimizer, &c->optimizer, parameters, ranges, (size_t)k, error);
+        r = optimizer_init(&part->optimizer, &c->optimizer, store, parameters, ranges, (size_t)k,
+                           error);
     free(ranges);
     return r;
 }
@@ -123,9 +127,12 @@ void trainer_destroy(struct trainer *t)
         return;
     t->ops->destroy(t);
     for (int p = 0; p < t->n_parts; p++) {
-        learner_destroy(t->parts[p].learner);
-        optimizer_finish(&t->parts[p].optimizer);
-        free(t->parts[p].average);
+        struct part *part = &t->parts[p];
+        optimizer_finish(&part->optimizer);
+        if (part->average != NULL)
+            store_free(learner_store(part->learner), part->average);
+        free(part->here);
+        learner_destroy(part->learner);
     }
     free(t->names);
     free(t);
@@ -158,49 +165,50 @@ float *trainer_plane(struct trainer *t, int i)
 
 /* A step */
 
-static void move_average(struct part *part, double decay)
+static int move_average(struct part *part, double decay, struct error *error)
 {
     size_t n;
     const float *weights = learner_parameters(part->learner, &n);
     const double warm = (1 + (double)part->optimizer.step) / (10 + (double)part->optimizer.step);
-    const float keep = (float)(decay < warm ? decay : warm);
-    if (decay <= 0) {
-        memcpy(part->average, weights, n * sizeof *weights);
-        return;
-    }
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        part->average[i] = keep * part->average[i] + (1 - keep) * weights[i];
+    const float keep = decay <= 0 ? 0 : (float)(decay < warm ? decay : warm);
+    return store_mix(learner_store(part->learner), part->average, weights, n, keep, 1 - keep,
+                     error);
+}
+
+static int update_part(struct trainer *t, struct part *part, double norm, double rate,
+                       struct error *error)
+{
+    struct learner *l = part->learner;
+    int r = part->optimizer.m == NULL
+                ? 0
+                : optimizer_step(&part->optimizer, learner_parameters(l, NULL),
+                                 learner_gradients(l), norm, rate, error);
+    if (r == 0)
+        r = learner_update_statistics(l, statistics_momentum, error);
+    if (r == 0)
+        r = move_average(part, t->config.average, error);
+    return r == 0 ? learner_repack(l, error) : r;
 }
 
 static int update(struct trainer *t, double rate, struct trainer_losses *ret, struct error *error)
 {
     double squares = 0;
-    for (int p = 0; p < t->n_parts; p++) {
+    int r = 0;
+    for (int p = 0; p < t->n_parts && r == 0; p++) {
         struct part *part = &t->parts[p];
-        double norm = part->optimizer.m == NULL
-                          ? 0
-                          : optimizer_norm(&part->optimizer, learner_gradients(part->learner));
+        double norm = 0;
+        if (part->optimizer.m != NULL)
+            r = optimizer_norm(&part->optimizer, learner_gradients(part->learner), &norm, error);
         squares += norm * norm;
     }
+    if (r < 0)
+        return r;
     ret->norm = sqrt(squares);
     if (!isfinite(ret->norm))
         return error_set(error, EDOM, "the gradient is not finite");
-    for (int p = 0; p < t->n_parts; p++) {
-        struct part *part = &t->parts[p];
-        int r = part->optimizer.m == NULL
-                    ? 0
-                    : optimizer_step(&part->optimizer, learner_parameters(part->learner, NULL),
-                                     learner_gradients(part->learner), ret->norm, rate, error);
-        if (r < 0)
-            return r;
-        learner_update_statistics(part->learner, statistics_momentum);
-        move_average(part, t->config.average);
-        r = learner_repack(part->learner, error);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    for (int p = 0; p < t->n_parts && r == 0; p++)
+        r = update_part(t, &t->parts[p], ret->norm, rate, error);
+    return r;
 }
 
 int trainer_step(struct trainer *t, const struct trainer_batch *batch, double rate,
@@ -228,6 +236,24 @@ const float *trainer_map(const struct trainer *t, int i, int *ret_rows, int *ret
     return maps + (size_t)i * (size_t)s.h * (size_t)s.w;
 }
 
+int trainer_fetch(struct trainer *t, struct error *error)
+{
+    int r = 0;
+    for (int p = 0; p < t->n_parts && r == 0; p++) {
+        struct part *part = &t->parts[p];
+        const struct store *store = learner_store(part->learner);
+        size_t n;
+        learner_parameters(part->learner, &n);
+        if (store_device(store) == NULL)
+            continue;
+        if (part->here == NULL)
+            part->here = memory_large(n * sizeof *part->here);
+        r = part->here == NULL ? error_set(error, ENOMEM, "out of memory for %zu parameters", n)
+                               : store_get(store, part->here, part->average, n, error);
+    }
+    return r;
+}
+
 int trainer_weights(const struct trainer *t)
 {
     return t->n_names;
@@ -237,8 +263,10 @@ struct weights_array trainer_weight(const struct trainer *t, int i)
 {
     const struct part *part = &t->parts[t->names[i] >> 16];
     struct learner_range range = learner_range(part->learner, t->names[i] & 0xffff);
+    const float *values =
+        store_device(learner_store(part->learner)) == NULL ? part->average : part->here;
     return (struct weights_array){range.weight->name, range.weight->rank, range.weight->shape,
-                                  part->average + range.from};
+                                  values != NULL ? values + range.from : NULL};
 }
 
 /* Saving */
@@ -259,24 +287,47 @@ uint64_t trainer_steps(const struct trainer *t)
     return t->parts[t->n_parts - 1].optimizer.step;
 }
 
-void trainer_save(const struct trainer *t, float *weights, float *m, float *v, float *average)
+/* Moments where nothing of the part is trained: none. */
+static int save_moments(const struct part *part, float *m, float *v, size_t n, struct error *error)
+{
+    const struct store *store = learner_store(part->learner);
+    if (part->optimizer.m == NULL) {
+        memset(m, 0, n * sizeof *m);
+        memset(v, 0, n * sizeof *v);
+        return 0;
+    }
+    int r = store_get(store, m, part->optimizer.m, n, error);
+    return r == 0 ? store_get(store, v, part->optimizer.v, n, error) : r;
+}
+
+int trainer_save(const struct trainer *t, float *weights, float *m, float *v, float *average,
+                 struct error *error)
 {
     size_t at = 0;
-    for (int p = 0; p < t->n_parts; p++) {
+    int r = 0;
+    for (int p = 0; p < t->n_parts && r == 0; p++) {
         const struct part *part = &t->parts[p];
+        const struct store *store = learner_store(part->learner);
         size_t n;
         const float *now = learner_parameters(part->learner, &n);
-        memcpy(weights + at, now, n * sizeof *now);
-        memcpy(average + at, part->average, n * sizeof *now);
-        if (part->optimizer.m != NULL) {
-            memcpy(m + at, part->optimizer.m, n * sizeof *now);
-            memcpy(v + at, part->optimizer.v, n * sizeof *now);
-        } else {
-            memset(m + at, 0, n * sizeof *now);
-            memset(v + at, 0, n * sizeof *now);
-        }
+        r = store_get(store, weights + at, now, n, error);
+        if (r == 0)
+            r = store_get(store, average + at, part->average, n, error);
+        if (r == 0)
+            r = save_moments(part, m + at, v + at, n, error);
         at += n;
     }
+    return r;
+}
+
+static int restore_moments(struct part *part, const float *m, const float *v, size_t n,
+                           struct error *error)
+{
+    const struct store *store = learner_store(part->learner);
+    if (part->optimizer.m == NULL)
+        return 0;
+    int r = store_put(store, part->optimizer.m, m, n, error);
+    return r == 0 ? store_put(store, part->optimizer.v, v, n, error) : r;
 }
 
 int trainer_restore(struct trainer *t, uint64_t steps, const float *weights, const float *m,
@@ -286,17 +337,18 @@ int trainer_restore(struct trainer *t, uint64_t steps, const float *weights, con
     int r = 0;
     for (int p = 0; p < t->n_parts && r == 0; p++) {
         struct part *part = &t->parts[p];
+        const struct store *store = learner_store(part->learner);
         size_t n;
         float *now = learner_parameters(part->learner, &n);
-        memcpy(now, weights + at, n * sizeof *now);
-        memcpy(part->average, average + at, n * sizeof *now);
-        if (part->optimizer.m != NULL) {
-            memcpy(part->optimizer.m, m + at, n * sizeof *now);
-            memcpy(part->optimizer.v, v + at, n * sizeof *now);
-        }
+        r = store_put(store, now, weights + at, n, error);
+        if (r == 0)
+            r = store_put(store, part->average, average + at, n, error);
+        if (r == 0)
+            r = restore_moments(part, m + at, v + at, n, error);
+        if (r == 0)
+            r = learner_repack(part->learner, error);
         part->optimizer.step = steps;
         at += n;
-        r = learner_repack(part->learner, error);
     }
     return r;
 }

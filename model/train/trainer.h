@@ -57,6 +57,7 @@ struct trainer_config {
     const struct backend_ops *ops;
     enum precision precision; /* that the backend has */
     int threads;
+    enum precision precision;
     bool checkpoint_activations; /* of the backbone: less memory, more time, the same weights */
     struct trainer_rule (*rule)(const void *user, const char *name, int rank);
     const void *user;
@@ -106,7 +107,9 @@ int trainer_step(struct trainer *trainer, const struct trainer_batch *batch, dou
 const float *trainer_map(const struct trainer *trainer, int i, int *ret_rows, int *ret_cols);
 
 /* The weights of the network, the classifier's included, the teacher's heads not: their mean over
- * the steps where config.average is. Until the next step. */
+ * the steps where config.average is. Values are those of the last trainer_fetch, until the next
+ * step. */
+int trainer_fetch(struct trainer *trainer, struct error *error);
 int trainer_weights(const struct trainer *trainer);
 struct weights_array trainer_weight(const struct trainer *trainer, int i);
 
@@ -114,8 +117,8 @@ struct weights_array trainer_weight(const struct trainer *trainer, int i);
  * After trainer_restore the next step is the one that would have come. */
 size_t trainer_parameters(const struct trainer *trainer);
 uint64_t trainer_steps(const struct trainer *trainer);
-void trainer_save(const struct trainer *trainer, float *weights, float *m, float *v,
-                  float *average);
+int trainer_save(const struct trainer *trainer, float *weights, float *m, float *v, float *average,
+                 struct error *error);
 int trainer_restore(struct trainer *trainer, uint64_t steps, const float *weights, const float *m,
                     const float *v, const float *average, struct error *error);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "model/train/drops.h"
 #include "model/train/trainer_internal.h"
 
@@ -20,6 +21,8 @@ struct classifier {
     int told_width;                 /* two labels, weight, taught, E, S */
     float *embeddings, *scores;     /* [N][E], [N][S] */
     double *rows;                   /* [N] */
+    float *gradients; /* the backbone's in the host's memory, where they are summed over processes
+                         but lie elsewhere; or NULL */
 };
 
 static int classes_of(const struct classifier *t)
@@ -120,6 +123,7 @@ static void classifier_destroy(struct trainer *trainer)
     free(t->embeddings);
     free(t->scores);
     free(t->rows);
+    free(t->gradients);
 }
 
 /* A step */
@@ -296,6 +300,27 @@ static int classifier_forward(struct trainer *trainer, const struct trainer_batc
     return 0;
 }
 
+/* Over the processes, which meet in the host's memory. */
+static int sum_gradients(struct classifier *t, struct error *error)
+{
+    const struct trainer_ranks *ranks = t->base.config.ranks;
+    const struct learner *backbone = t->base.parts[BACKBONE].learner;
+    const struct store *store = learner_store(backbone);
+    float *gradients = learner_gradients(backbone);
+    size_t n;
+    learner_parameters(backbone, &n);
+    if (store_device(store) == NULL)
+        return ranks->sum(ranks->user, gradients, n, error);
+    if (t->gradients == NULL)
+        t->gradients = memory_large(n * sizeof *t->gradients);
+    if (t->gradients == NULL)
+        return error_set(error, ENOMEM, "out of memory for %zu parameters", n);
+    int r = store_get(store, t->gradients, gradients, n, error);
+    if (r == 0)
+        r = ranks->sum(ranks->user, t->gradients, n, error);
+    return r == 0 ? store_put(store, gradients, t->gradients, n, error) : r;
+}
+
 static int classifier_backward(struct trainer *trainer, struct error *error)
 {
     struct classifier *t = (struct classifier *)trainer;
@@ -316,12 +341,7 @@ static int classifier_backward(struct trainer *trainer, struct error *error)
     for (size_t i = 0; i < mine; i++)
         seed[i] = weight * of_classes[i] + (of_teacher != NULL ? of_teacher[i] : 0);
     r = learner_backward(backbone, error);
-    if (r == 0 && ranks != NULL) {
-        size_t n;
-        learner_parameters(backbone, &n);
-        r = ranks->sum(ranks->user, learner_gradients(backbone), n, error);
-    }
-    return r;
+    return r == 0 && ranks != NULL ? sum_gradients(t, error) : r;
 }
 
 const struct trainer_ops trainer_classifier = {

@@ -11,7 +11,8 @@
 struct part {
     struct learner *learner;
     struct optimizer optimizer;
-    float *average; /* [parameters] */
+    float *average; /* [parameters] in the learner's store, as the optimizer's arrays */
+    float *here;    /* [parameters] the host's copy, where the store is no memory of its; or NULL */
 };
 
 enum { TRAINER_MAX_PARTS = 2 };

@@ -42,13 +42,20 @@ bool arena_make()
         munmap(p, 2 * ARENA_BYTES);
         return false;
     }
-    struct sigaction action;
+    fake_arena = (uintptr_t)p;
+    return true;
+}
+
+/* Again and again: cmocka sets a handler of its own in each test. */
+static void watch()
+{
+    struct sigaction action, found;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = touched;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &before);
-    fake_arena = (uintptr_t)p;
-    return true;
+    sigaction(SIGSEGV, &action, &found);
+    if (!(found.sa_flags & SA_SIGINFO) || found.sa_sigaction != touched)
+        before = found;
 }
 
 bool in_arena(const void *p)
@@ -76,8 +83,10 @@ void arena_open()
 
 void arena_close()
 {
-    if (--opened == 0)
-        protect(PROT_NONE);
+    if (--opened > 0)
+        return;
+    protect(PROT_NONE);
+    watch();
 }
 
 void *arena_take(size_t bytes)
@@ -88,6 +97,7 @@ void *arena_take(size_t bytes)
     used = start + bytes + GAP;
     if (opened)
         protect(PROT_READ | PROT_WRITE);
+    watch();
     void *p = (void *)(fake_arena + start);
     memset(shadow_of(p), SHADOW_UNWRITTEN, bytes);
     return p;

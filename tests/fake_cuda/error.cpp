@@ -42,7 +42,7 @@ static cudaError_t injected(const std::string &name)
         name == "cudaStreamCreateWithFlags" || name == "cudaStreamCreateWithPriority" ||
         name == "cudaEventCreate" || name == "cudaEventCreateWithFlags")
         return cudaErrorMemoryAllocation;
-    if (name == "cudaLaunchKernelExC")
+    if (name == "cudaLaunchKernelEx")
         return cudaErrorLaunchOutOfResources;
     if (name == "cudaStreamEndCapture")
         return cudaErrorStreamCaptureInvalidated;

@@ -29,7 +29,7 @@ static const char *kept_name(const void *kernel)
 cudaError_t fake_launch(const cudaLaunchConfig_t *config, const void *kernel,
                         void (*run)(const void *packet), const void *packet, size_t bytes)
 {
-    call c("cudaLaunchKernelExC");
+    call c("cudaLaunchKernelEx");
     if (c.code != cudaSuccess)
         return c.give(c.code);
     if (!config || config->numAttrs != 0 || bytes > PACKET_BYTES)

@@ -119,7 +119,10 @@ static __global__ void mistaken(int m, float *y)
             __syncthreads();
         if (m == WARP_BARRIER || m == WARP_BARRIER_ONLY)
             __syncwarp();
-        y[i] = cells[m == WARP_BARRIER ? i ^ 1 : (i + 1) % 64];
+        y[i] = cells[m == WARP_BARRIER                                ? i ^ 1
+                     : m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE ? (i + 1) % 64
+                     : i > 0                                          ? i - 1
+                                                                      : 0];
         if (m == NO_MISTAKE)
             __syncthreads();
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)
@@ -132,4 +135,24 @@ static __global__ void mistaken(int m, float *y)
 cudaError_t run_mistake(enum mistake m, float *y, cudaStream_t stream)
 {
     return launch(mistaken, dim3(1), dim3(64), stream, (int)m, y);
+}
+
+uint16_t half_from_float(float x)
+{
+    return __half_as_ushort(__float2half(x));
+}
+
+float half_to_float(uint16_t bits)
+{
+    return __half2float(__ushort_as_half(bits));
+}
+
+uint16_t bfloat16_from_float(float x)
+{
+    return __bfloat16_as_ushort(__float2bfloat16(x));
+}
+
+float bfloat16_to_float(uint16_t bits)
+{
+    return __bfloat162float(__ushort_as_bfloat16(bits));
 }

@@ -30,7 +30,7 @@ enum mistake {
     LEAVES_EARLY,  /* one thread returns before it */
     LANE_MISSING,  /* a lane named in the mask is not at the shuffle */
     MASK_WITHOUT,  /* the caller is not in its own mask */
-    SHARED_RACE,   /* neighbours' cells read without a barrier */
+    SHARED_RACE,   /* a neighbour's cell read without a barrier */
     SHARED_WRITES, /* two threads write one cell */
     SHARED_READ_THEN_WRITE,
     SHARED_UNWRITTEN, /* read before any thread of the block wrote */
@@ -39,6 +39,10 @@ enum mistake {
     WARP_BARRIER_ONLY /* neighbours of all warps, __syncwarp between */
 };
 cudaError_t run_mistake(enum mistake m, float *y, cudaStream_t stream);
+
+/* Conversions, of bits. */
+uint16_t half_from_float(float x), bfloat16_from_float(float x);
+float half_to_float(uint16_t bits), bfloat16_to_float(uint16_t bits);
 
 #ifdef __cplusplus
 }

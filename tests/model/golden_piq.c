@@ -190,10 +190,11 @@ static bool is_noise(const char *name)
     return strcmp(name, "adapter.block.0.bias") == 0 || strcmp(name, "adapter.block.3.bias") == 0;
 }
 
-static void compare_gradients(struct run *r, struct learner *l)
+/* both: gradients and parameters, [2][n] in the host's memory */
+static void compare_all_gradients(struct run *r, const struct learner *l, const float *both,
+                                  size_t n)
 {
     char name[160];
-    learner_update_statistics(l, 0.1f);
     for (int i = 0; i < learner_ranges(l); i++) {
         struct learner_range range = learner_range(l, i);
         snprintf(name, sizeof name, "%s.%s", range.trained ? "grad" : "train.after",
@@ -203,8 +204,7 @@ static void compare_gradients(struct run *r, struct learner *l)
             golden_tell(&r->g, name, NAN, 0, "there is none");
             continue;
         }
-        const float *ours =
-            (range.trained ? learner_gradients(l) : learner_parameters(l, NULL)) + range.from;
+        const float *ours = both + (range.trained ? 0 : n) + range.from;
         double error = golden_difference(ours, golden, range.cells);
         if (is_noise(range.weight->name))
             golden_tell(&r->g, name, error, 1e-4, "absolute");
@@ -214,6 +214,23 @@ static void compare_gradients(struct run *r, struct learner *l)
             golden_tell(&r->g, name, error / golden_largest(golden, range.cells), 3e-3,
                         "of the largest");
     }
+}
+
+static int compare_gradients(struct run *r, struct learner *l, struct error *error)
+{
+    size_t n;
+    const float *parameters = learner_parameters(l, &n);
+    float *both = malloc(2 * n * sizeof *both);
+    int code = both == NULL ? error_set(error, ENOMEM, "out of memory")
+                            : learner_update_statistics(l, 0.1f, error);
+    if (code == 0)
+        code = store_get(learner_store(l), both, learner_gradients(l), n, error);
+    if (code == 0)
+        code = store_get(learner_store(l), both + n, parameters, n, error);
+    if (code == 0)
+        compare_all_gradients(r, l, both, n);
+    free(both);
+    return code;
 }
 
 static int train(struct run *r, struct error *error)
@@ -247,7 +264,7 @@ static int train(struct run *r, struct error *error)
     if (code == 0)
         code = learner_backward(l, error);
     if (code == 0)
-        compare_gradients(r, l);
+        code = compare_gradients(r, l, error);
     learner_destroy(l);
     return code;
 }

@@ -103,7 +103,8 @@ static bool is_noise(const char *name)
     return strcmp(name, "focalnet.encoder.stages.3.layers.0.mlp.fc2.bias") == 0;
 }
 
-static void compare_gradients(struct run *r)
+/* all: [parameters] in the host's memory */
+static void compare_gradients(struct run *r, const float *all)
 {
     char name[160];
     for (int i = 0; i < learner_ranges(r->learner); i++) {
@@ -112,7 +113,7 @@ static void compare_gradients(struct run *r)
             continue;
         snprintf(name, sizeof name, "grad1.%s", range.weight->name);
         const float *golden = golden_load(&r->g, name, range.cells);
-        const float *ours = learner_gradients(r->learner) + range.from;
+        const float *ours = all + range.from;
         if (golden == NULL) {
             golden_tell(&r->g, name, NAN, 0, "there is none");
             continue;
@@ -124,6 +125,20 @@ static void compare_gradients(struct run *r)
         else
             golden_tell(&r->g, name, error / largest, 1e-3, "of the largest");
     }
+}
+
+/* A copy in the host's memory of what lies in the learner's store, or NULL. */
+static float *fetch(const struct run *r, const float *there, struct error *error)
+{
+    size_t n;
+    learner_parameters(r->learner, &n);
+    float *here = malloc(n * sizeof *here);
+    if (here == NULL)
+        error_set(error, ENOMEM, "out of memory");
+    else if (store_get(learner_store(r->learner), here, there, n, error) == 0)
+        return here;
+    free(here);
+    return NULL;
 }
 
 static int first_steps(struct run *r, struct error *error)
@@ -145,7 +160,11 @@ static int first_steps(struct run *r, struct error *error)
         golden_compare(&r->g, name, learner_value(r->learner, r->values.cosines, NULL),
                        (size_t)(r->g.n * CLASSES), 5e-6);
     }
-    compare_gradients(r);
+    float *gradients = fetch(r, learner_gradients(r->learner), error);
+    if (gradients == NULL)
+        return -ENOMEM;
+    compare_gradients(r, gradients);
+    free(gradients);
     return 0;
 }
 
@@ -165,7 +184,8 @@ static int make_optimizer(const struct run *r, struct optimizer *ret, struct err
         if (range.trained)
             ranges[k++] = (struct optimizer_range){range.from, range.cells, 1, false, true};
     }
-    int code = optimizer_init(ret, &options, parameters, ranges, (size_t)k, error);
+    int code = optimizer_init(ret, &options, learner_store(r->learner), parameters, ranges,
+                              (size_t)k, error);
     free(ranges);
     return code;
 }
@@ -181,18 +201,18 @@ static int take_steps(struct run *r, const struct loss_options *loss, struct opt
     struct schedule_options schedule = SCHEDULE_PAPER;
     schedule.step_size = 3;
     for (int k = 0; k < STEPS; k++) {
-        double value;
+        double value, norm = 0;
         int code = step(r, loss, &value, error);
-        if (code < 0)
-            return code;
         const double rate = schedule_rate(&schedule, NULL, (uint64_t)k + 1);
-        const double norm = optimizer_norm(optimizer, learner_gradients(r->learner));
-        code = optimizer_step(optimizer, learner_parameters(r->learner, NULL),
-                              learner_gradients(r->learner), norm, rate, error);
-        if (code < 0)
-            return code;
-        learner_update_statistics(r->learner, 0.1f);
-        code = learner_repack(r->learner, error);
+        if (code == 0)
+            code = optimizer_norm(optimizer, learner_gradients(r->learner), &norm, error);
+        if (code == 0)
+            code = optimizer_step(optimizer, learner_parameters(r->learner, NULL),
+                                  learner_gradients(r->learner), norm, rate, error);
+        if (code == 0)
+            code = learner_update_statistics(r->learner, 0.1f, error);
+        if (code == 0)
+            code = learner_repack(r->learner, error);
         if (code < 0)
             return code;
         ret->loss[k] = (float)value;
@@ -218,12 +238,14 @@ static int compare_evaluation(struct run *r, const char *loss, struct error *err
     struct weights *weights = NULL;
     struct learner *learner = NULL;
     char name[64];
-    int code = arrays == NULL ? error_set(error, ENOMEM, "out of memory") : 0;
+    float *now = fetch(r, learner_parameters(r->learner, NULL), error);
+    int code = now == NULL      ? -ENOMEM
+               : arrays == NULL ? error_set(error, ENOMEM, "out of memory")
+                                : 0;
     for (int i = 0; i < n && code == 0; i++) {
         struct learner_range range = learner_range(r->learner, i);
-        arrays[i] =
-            (struct weights_array){range.weight->name, range.weight->rank, range.weight->shape,
-                                   learner_parameters(r->learner, NULL) + range.from};
+        arrays[i] = (struct weights_array){range.weight->name, range.weight->rank,
+                                           range.weight->shape, now + range.from};
     }
     if (code == 0)
         code = weights_from_arrays(&weights, arrays, n, error);
@@ -241,11 +263,13 @@ static int compare_evaluation(struct run *r, const char *loss, struct error *err
     learner_destroy(learner);
     weights_destroy(weights);
     free(arrays);
+    free(now);
     return code;
 }
 
-/* Adam makes steps of rounding noise, which the running mean follows. */
-static void compare_final(struct run *r)
+/* now: [parameters] in the host's memory. Adam makes steps of rounding noise, which the running
+ * mean follows. */
+static void compare_final(struct run *r, const float *now)
 {
     size_t cells = 0, beyond = 0;
     double worst = 0;
@@ -260,7 +284,7 @@ static void compare_final(struct run *r)
             golden_tell(&r->g, name, NAN, 0, "there is none");
             continue;
         }
-        const float *ours = learner_parameters(r->learner, NULL) + range.from;
+        const float *ours = now + range.from;
         for (size_t k = 0; k < range.cells; k++) {
             double difference = fabs((double)ours[k] - (double)golden[k]);
             beyond += !(difference <= 2e-5);
@@ -280,8 +304,9 @@ static int all_steps(struct run *r, enum loss_kind kind, struct error *error)
     size_t parameters;
     float *now = learner_parameters(r->learner, &parameters);
     options.kind = kind;
-    memcpy(now, r->initial, parameters * sizeof *now);
-    int code = learner_repack(r->learner, error);
+    int code = store_put(learner_store(r->learner), now, r->initial, parameters, error);
+    if (code == 0)
+        code = learner_repack(r->learner, error);
     if (code == 0)
         code = make_optimizer(r, &optimizer, error);
     if (code == 0)
@@ -292,20 +317,21 @@ static int all_steps(struct run *r, enum loss_kind kind, struct error *error)
     compare_course(r, loss_name(kind), "loss", course.loss, 1e-3);
     compare_course(r, loss_name(kind), "grad_norm", course.norm, 1e-2);
     compare_course(r, loss_name(kind), "lr", course.rate, 1e-10);
-    if (kind == LOSS_AM)
-        compare_final(r);
+    float *final = kind == LOSS_AM ? fetch(r, now, error) : NULL;
+    if (kind == LOSS_AM && final == NULL)
+        return -ENOMEM;
+    if (final != NULL)
+        compare_final(r, final);
+    free(final);
     return compare_evaluation(r, loss_name(kind), error);
 }
 
 static int five_steps(struct run *r, struct error *error)
 {
     static const enum loss_kind kinds[] = {LOSS_CE, LOSS_AAM, LOSS_AM};
-    size_t parameters;
-    const float *now = learner_parameters(r->learner, &parameters);
-    r->initial = malloc(parameters * sizeof *r->initial);
+    r->initial = fetch(r, learner_parameters(r->learner, NULL), error);
     if (r->initial == NULL)
-        return error_set(error, ENOMEM, "out of memory");
-    memcpy(r->initial, now, parameters * sizeof *now);
+        return -ENOMEM;
     int code = 0;
     for (size_t i = 0; i < ARRAY_LEN(kinds) && code == 0; i++)
         code = all_steps(r, kinds[i], error);

@@ -112,7 +112,7 @@ static void a_restored_one_takes_the_steps_that_would_have_come(void **state)
     assert_true(saved != NULL && other != NULL);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(step(whole, i, &a), 0);
-    trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n);
+    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
     assert_int_equal(trainer_restore(stopped, trainer_steps(whole), saved, saved + n, saved + 2 * n,
                                      saved + 3 * n, &error),
                      0);
@@ -121,8 +121,9 @@ static void a_restored_one_takes_the_steps_that_would_have_come(void **state)
         assert_int_equal(step(stopped, i, &b), 0);
         assert_true(a.loss == b.loss && a.norm == b.norm);
     }
-    trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n);
-    trainer_save(stopped, other, other + n, other + 2 * n, other + 3 * n);
+    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
+    assert_int_equal(trainer_save(stopped, other, other + n, other + 2 * n, other + 3 * n, NULL),
+                     0);
     assert_memory_equal(saved, other, 4 * n * sizeof *saved);
     free(saved);
     free(other);
@@ -141,11 +142,11 @@ static void an_image_that_is_not_finite_is_named_and_changes_nothing(void **stat
     float *before = malloc(4 * n * sizeof *before), *after = malloc(4 * n * sizeof *after);
     assert_true(before != NULL && after != NULL);
     assert_int_equal(step(t, 1, &losses), 0);
-    trainer_save(t, before, before + n, before + 2 * n, before + 3 * n);
+    assert_int_equal(trainer_save(t, before, before + n, before + 2 * n, before + 3 * n, NULL), 0);
     trainer_plane(t, 1)[77] = NAN;
     const struct trainer_batch batch = {.marks = &marks[0][0]};
     assert_int_equal(trainer_step(t, &batch, 1e-2, &losses, &error), -EDOM);
-    trainer_save(t, after, after + n, after + 2 * n, after + 3 * n);
+    assert_int_equal(trainer_save(t, after, after + n, after + 2 * n, after + 3 * n, NULL), 0);
     assert_memory_equal(before, after, 4 * n * sizeof *before);
     assert_in_range(losses.worst, 0, 1); /* batch norms spread it over the batch */
     free(before);

@@ -163,8 +163,9 @@ __device__ inline void keep_sum(float sum, float *partial, const geometry &g, co
 /* from: [n][A], `stride` apart; kernel: [C][K][K]; to: [n][A][C]; partial may be NULL. K odd, so
  * that the taps of neighbouring channels lie in different banks. */
 template <class T, int K, int ROWS>
-__global__ void focal_level(const T *from, size_t stride, const float *kernel, T *to,
-                            float *partial, geometry g)
+__global__ void __launch_bounds__(MOST_CHANNELS *TILES)
+    focal_level(const T *from, size_t stride, const float *kernel, T *to, float *partial,
+                geometry g)
 {
     __shared__ float taps[MOST_CHANNELS * K * K];
     const place p = place_of(g);
@@ -186,8 +187,9 @@ __global__ void focal_level(const T *from, size_t stride, const float *kernel, T
 }
 
 template <class T>
-__global__ void focal_level_any(const T *from, size_t stride, const float *kernel, int size, T *to,
-                                float *partial, geometry g)
+__global__ void __launch_bounds__(MOST_CHANNELS *TILES)
+    focal_level_any(const T *from, size_t stride, const float *kernel, int size, T *to,
+                    float *partial, geometry g)
 {
     const place p = place_of(g);
     const size_t area = (size_t)g.h * (size_t)g.w;
@@ -201,12 +203,12 @@ __global__ void focal_level_any(const T *from, size_t stride, const float *kerne
 }
 
 /* x: [n][A], gates from cell 2 C on; ctx: [L] of [n][A][C], level_cells apart; global: [n][C].
- * divisor: L + 1 or 1 */
+ * factor: 1 / (L + 1) or 1 */
 struct gather {
     size_t level_cells, area, rows;
     unsigned channels;
     int levels;
-    float divisor;
+    float factor;
 };
 
 template <class T, unsigned N>
@@ -232,7 +234,7 @@ __global__ void focal_gather(cells<T> x, const T *ctx, const float *global, any_
             load_cells(v, global + row / s.area * s.channels + c);
 #pragma unroll
             for (unsigned i = 0; i < N; i++)
-                sum[i] = fmaf(v[i], gate, sum[i]) / s.divisor;
+                sum[i] = fmaf(v[i], gate, sum[i]) * s.factor;
             to.store(sum, row, c);
         }
 }
@@ -327,8 +329,9 @@ template <class T> cudaError_t run(const struct cuda_call *call)
                                    {g.images, g.groups, g.channels}, (float)area, true);
     if (code != cudaSuccess)
         return code;
-    const gather s = {level_cells, area,         area * g.images,
-                      g.channels,  node->levels, node->normalize ? (float)(node->levels + 1) : 1};
+    const gather s = {level_cells,     area,
+                      area * g.images, g.channels,
+                      node->levels,    node->normalize ? 1 / (float)(node->levels + 1) : 1};
     constexpr unsigned N = WIDEST / sizeof(T);
     if (g.channels % N == 0 && is_aligned(out, N))
         return run_gather<T, N>(call, ctx, global, s);

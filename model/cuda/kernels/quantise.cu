@@ -27,7 +27,7 @@ __device__ inline int owner(const owners &o, int key)
 {
     const float at = key < o.own / 2
                          ? __fadd_rn(o.start, __fmul_rn(o.step, (float)key))
-                         : __fsub_rn(o.end, __fmul_rn(o.step, (float)(o.own - key - 1)));
+                         : __fadd_rn(o.end, -__fmul_rn(o.step, (float)(o.own - key - 1)));
     return (int)rintf(at);
 }
 

@@ -63,7 +63,8 @@ __global__ void sum_chunks(C x, any_cells to, const float *center, sums_shape s,
     }
 }
 
-__global__ void finish(const float *from, any_cells to, sums_shape s, float divisor, bool then_gelu)
+__global__ void __launch_bounds__(WARP *FINISH_LANES)
+    finish(const float *from, any_cells to, sums_shape s, float divisor, bool then_gelu)
 {
     __shared__ float partial[FINISH_LANES][WARP];
     const size_t col_blocks = (s.cols + WARP - 1) / WARP;

@@ -40,20 +40,20 @@ inline __half __float2half_rn(float x)
     uint32_t bits = fake_bits<uint32_t>(x), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
     if (rest > 0x7f800000u)
         return __ushort_as_half(0x7fff);
-    uint32_t half;
+    uint32_t cell;
     if (rest >= 0x477ff000u) {
-        half = 0x7c00;
+        cell = 0x7c00;
     } else if (rest >= 0x38800000u) { /* normal: 2^-14 and more */
-        half = (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1)) >> 13;
+        cell = (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1)) >> 13;
     } else if (rest >= 0x33000000u) { /* denormal: steps of 2^-24 */
         uint32_t mantissa = (rest & 0x7fffffu) | 0x800000u, shift = 126 - (rest >> 23);
         uint32_t dropped = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
-        half = mantissa >> shift;
-        half += dropped > tie || (dropped == tie && (half & 1));
+        cell = mantissa >> shift;
+        cell += dropped > tie || (dropped == tie && (cell & 1));
     } else {
-        half = 0;
+        cell = 0;
     }
-    return __ushort_as_half((unsigned short)(sign | half));
+    return __ushort_as_half((unsigned short)(sign | cell));
 }
 inline __half __float2half(float x)
 {

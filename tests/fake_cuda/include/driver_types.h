@@ -9,218 +9,228 @@
 #include "vector_types.h"
 
 /* error(name, value, what cudaGetErrorString says) */
-#define FAKE_CUDA_ERRORS(error)                                                                                                   \
-    error(cudaSuccess, 0, "no error") error(cudaErrorInvalidValue, 1, "invalid argument") error(                                  \
-        cudaErrorMemoryAllocation, 2,                                                                                             \
-        "out of memory") error(cudaErrorInitializationError, 3,                                                                   \
-                               "initialization error") error(cudaErrorCudartUnloading, 4,                                         \
-                                                             "driver shutting down")                                              \
-        error(cudaErrorInvalidConfiguration, 9, "invalid configuration argument") error(                                          \
-            cudaErrorInvalidPitchValue, 12,                                                                                       \
-            "invalid pitch argument") error(cudaErrorInvalidSymbol, 13, "invalid device symbol")                                  \
-            error(cudaErrorInvalidMemcpyDirection, 21,                                                                            \
-                  "invalid copy direction for memcpy") error(cudaErrorInsufficientDriver, 35,                                     \
-                                                             "CUDA driver version is "                                            \
-                                                             "insufficient for CUDA runtime "                                     \
-                                                             "version") error(cudaErrorDevicesUnavailable,                        \
-                                                                              46,                                                 \
-                                                                              "CUDA-capable "                                     \
-                                                                              "device(s) is/are "                                 \
-                                                                              "busy or "                                          \
-                                                                              "unavailable")                                      \
-                error(cudaErrorInvalidDeviceFunction, 98, "invalid device function") error(                                       \
-                    cudaErrorNoDevice, 100,                                                                                       \
-                    "no CUDA-capable device is detected") error(cudaErrorInvalidDevice, 101,                                      \
-                                                                "invalid device ordinal")                                         \
-                    error(cudaErrorInvalidKernelImage, 200, "device kernel image is invalid") error(                              \
-                        cudaErrorDeviceUninitialized, 201,                                                                        \
-                        "invalid device context") error(cudaErrorNoKernelImageForDevice, 209,                                     \
-                                                        "no kernel image is available for "                                       \
-                                                        "execution on the device")                                                \
-                        error(                                                                                                    \
-                            cudaErrorECCUncorrectable, 214,                                                                       \
-                            "uncorrectable ECC error encountered") error(cudaErrorOperatingSystem,                                \
-                                                                         304,                                                     \
-                                                                         "OS call failed or "                                     \
-                                                                         "operation not "                                         \
-                                                                         "supported on this OS")                                  \
-                            error(                                                                                                \
-                                cudaErrorInvalidResourceHandle, 400,                                                              \
-                                "invalid resource handle") error(cudaErrorIllegalState, 401,                                      \
-                                                                 "the operation cannot be "                                       \
-                                                                 "performed in the present state")                                \
-                                error(                                                                                            \
-                                    cudaErrorNotReady, 600,                                                                       \
-                                    "device not ready") error(cudaErrorIllegalAddress, 700,                                       \
-                                                              "an illegal memory access was "                                     \
-                                                              "encountered") error(cudaErrorLaunchOutOfResources,                 \
-                                                                                   701,                                           \
-                                                                                   "too many "                                    \
-                                                                                   "resources "                                   \
-                                                                                   "requested "                                   \
-                                                                                   "for launch")                                  \
-                                    error(                                                                                        \
-                                        cudaErrorLaunchTimeout, 702,                                                              \
-                                        "the launch timed out and was terminated") error(cudaErrorContextIsDestroyed,             \
-                                                                                         709,                                     \
-                                                                                         "context"                                \
-                                                                                         " is "                                   \
-                                                                                         "destroy"                                \
-                                                                                         "ed")                                    \
-                                        error(cudaErrorAssert, 710, "device-side assert triggered") error(                        \
-                                            cudaErrorHostMemoryAlreadyRegistered, 712,                                            \
-                                            "part or all of the requested memory range is "                                       \
-                                            "already mapped") error(cudaErrorHostMemoryNotRegistered,                             \
-                                                                    713,                                                          \
-                                                                    "pointer does not correspond "                                \
-                                                                    "to a registered memory "                                     \
-                                                                    "region") error(cudaErrorMisalignedAddress,                   \
-                                                                                    716,                                          \
-                                                                                    "misaligned "                                 \
-                                                                                    "address")                                    \
-                                            error(cudaErrorInvalidAddressSpace, 717,                                              \
-                                                  "operation not supported on global/shared "                                     \
-                                                  "address space") error(cudaErrorLaunchFailure,                                  \
-                                                                         719,                                                     \
-                                                                         "unspecified launch "                                    \
-                                                                         "failure")                                               \
-                                                error(                                                                            \
-                                                    cudaErrorNotPermitted, 800,                                                   \
-                                                    "operation not permitted") error(cudaErrorNotSupported,                       \
-                                                                                     801,                                         \
-                                                                                     "operation "                                 \
-                                                                                     "not "                                       \
-                                                                                     "supported")                                 \
-                                                    error(cudaErrorSystemNotReady, 802,                                           \
-                                                          "system not yet initialized")                                           \
-                                                        error(cudaErrorSystemDriverMismatch, 803,                                 \
-                                                              "system has unsupported display "                                   \
-                                                              "driver / cuda driver combination")                                 \
-                                                            error(cudaErrorStreamCaptureUnsupported,                              \
-                                                                  900,                                                            \
-                                                                  "operation not permitted when "                                 \
-                                                                  "stream is capturing") error(cudaErrorStreamCaptureInvalidated, \
-                                                                                               901,                               \
-                                                                                               "o"                                \
-                                                                                               "p"                                \
-                                                                                               "e"                                \
-                                                                                               "r"                                \
-                                                                                               "a"                                \
-                                                                                               "t"                                \
-                                                                                               "i"                                \
-                                                                                               "o"                                \
-                                                                                               "n"                                \
-                                                                                               " "                                \
-                                                                                               "f"                                \
-                                                                                               "a"                                \
-                                                                                               "i"                                \
-                                                                                               "l"                                \
-                                                                                               "e"                                \
-                                                                                               "d"                                \
-                                                                                               " "                                \
-                                                                                               "d"                                \
-                                                                                               "u"                                \
-                                                                                               "e"                                \
-                                                                                               " "                                \
-                                                                                               "t"                                \
-                                                                                               "o"                                \
-                                                                                               " "                                \
-                                                                                               "a"                                \
-                                                                                               " "                                \
-                                                                                               "p"                                \
-                                                                                               "r"                                \
-                                                                                               "e"                                \
-                                                                                               "v"                                \
-                                                                                               "i"                                \
-                                                                                               "o"                                \
-                                                                                               "u"                                \
-                                                                                               "s"                                \
-                                                                                               " "                                \
-                                                                                               "e"                                \
-                                                                                               "r"                                \
-                                                                                               "r"                                \
-                                                                                               "o"                                \
-                                                                                               "r"                                \
-                                                                                               " "                                \
-                                                                                               "d"                                \
-                                                                                               "u"                                \
-                                                                                               "r"                                \
-                                                                                               "i"                                \
-                                                                                               "n"                                \
-                                                                                               "g"                                \
-                                                                                               " "                                \
-                                                                                               "c"                                \
-                                                                                               "a"                                \
-                                                                                               "p"                                \
-                                                                                               "t"                                \
-                                                                                               "u"                                \
-                                                                                               "r"                                \
-                                                                                               "e")                               \
-                                                                error(                                                            \
-                                                                    cudaErrorStreamCaptureMerge,                                  \
-                                                                    902,                                                          \
-                                                                    "operation would result in a "                                \
-                                                                    "merge of separate capture "                                  \
-                                                                    "sequences") error(cudaErrorStreamCaptureUnmatched,           \
-                                                                                       903,                                       \
-                                                                                       "capture "                                 \
-                                                                                       "was not "                                 \
-                                                                                       "initiated"                                \
-                                                                                       " in this "                                \
-                                                                                       "stream")                                  \
-                                                                    error(                                                        \
-                                                                        cudaErrorStreamCaptureUnjoined,                           \
-                                                                        904,                                                      \
-                                                                        "capturing stream has "                                   \
-                                                                        "unjoined work")                                          \
-                                                                        error(                                                    \
-                                                                            cudaErrorStreamCaptureIsolation,                      \
-                                                                            905,                                                  \
-                                                                            "dependency created "                                 \
-                                                                            "on uncaptured work "                                 \
-                                                                            "in another stream")                                  \
-                                                                            error(cudaErrorStreamCaptureImplicit,                 \
-                                                                                  906,                                            \
-                                                                                  "operation "                                    \
-                                                                                  "would make "                                   \
-                                                                                  "the legacy "                                   \
-                                                                                  "stream depend "                                \
-                                                                                  "on a "                                         \
-                                                                                  "capturing "                                    \
-                                                                                  "blocking "                                     \
-                                                                                  "stream")                                       \
-                                                                                error(                                            \
-                                                                                    cudaErrorCapturedEvent,                       \
-                                                                                    907,                                          \
-                                                                                    "operation "                                  \
-                                                                                    "not "                                        \
-                                                                                    "permitted "                                  \
-                                                                                    "on an event "                                \
-                                                                                    "last "                                       \
-                                                                                    "recorded in "                                \
-                                                                                    "a capturing "                                \
-                                                                                    "stream")                                     \
-                                                                                    error(                                        \
-                                                                                        cudaErrorStreamCaptureWrongThread,        \
-                                                                                        908,                                      \
-                                                                                        "attempt "                                \
-                                                                                        "to "                                     \
-                                                                                        "terminat"                                \
-                                                                                        "e a "                                    \
-                                                                                        "thread-"                                 \
-                                                                                        "local "                                  \
-                                                                                        "capture "                                \
-                                                                                        "sequence"                                \
-                                                                                        " from "                                  \
-                                                                                        "another "                                \
-                                                                                        "thread")                                 \
-                                                                                        error(                                    \
-                                                                                            cudaErrorUnknown,                     \
-                                                                                            999,                                  \
-                                                                                            "unkn"                                \
-                                                                                            "own "                                \
-                                                                                            "erro"                                \
-                                                                                            "r")
+#define FAKE_CUDA_ERRORS(error)                                                                                    \
+    error(cudaSuccess, 0, "no error") error(cudaErrorInvalidValue, 1, "invalid argument") error(                   \
+        cudaErrorMemoryAllocation, 2,                                                                              \
+        "out of memory") error(cudaErrorInitializationError, 3,                                                    \
+                               "initialization error") error(cudaErrorCudartUnloading, 4,                          \
+                                                             "driver shutting down")                               \
+        error(cudaErrorInvalidConfiguration, 9, "invalid configuration argument") error(                           \
+            cudaErrorInvalidPitchValue, 12,                                                                        \
+            "invalid pitch argument") error(cudaErrorInvalidSymbol, 13, "invalid device symbol")                   \
+            error(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy") error(                 \
+                cudaErrorInsufficientDriver, 35,                                                                   \
+                "CUDA driver version is "                                                                          \
+                "insufficient for CUDA runtime "                                                                   \
+                "version") error(cudaErrorDevicesUnavailable, 46,                                                  \
+                                 "CUDA-capable "                                                                   \
+                                 "device(s) is/are "                                                               \
+                                 "busy or "                                                                        \
+                                 "unavailable") error(cudaErrorInvalidDeviceFunction, 98,                          \
+                                                      "invalid device function")                                   \
+                error(cudaErrorNoDevice, 100, "no CUDA-capable device is detected") error(                         \
+                    cudaErrorInvalidDevice, 101,                                                                   \
+                    "invalid device ordinal") error(cudaErrorInvalidKernelImage, 200,                              \
+                                                    "device kernel image is invalid")                              \
+                    error(cudaErrorDeviceUninitialized, 201, "invalid device context") error(                      \
+                        cudaErrorNoKernelImageForDevice, 209,                                                      \
+                        "no kernel image is available for "                                                        \
+                        "execution on the device") error(cudaErrorECCUncorrectable, 214,                           \
+                                                         "uncorrectable ECC error encountered")                    \
+                        error(                                                                                     \
+                            cudaErrorOperatingSystem, 304,                                                         \
+                            "OS call failed or "                                                                   \
+                            "operation not "                                                                       \
+                            "supported on this OS") error(cudaErrorInvalidResourceHandle, 400,                     \
+                                                          "invalid resource handle") error(cudaErrorIllegalState,  \
+                                                                                           401,                    \
+                                                                                           "the "                  \
+                                                                                           "opera"                 \
+                                                                                           "tion "                 \
+                                                                                           "canno"                 \
+                                                                                           "t be "                 \
+                                                                                           "perfo"                 \
+                                                                                           "rmed "                 \
+                                                                                           "in "                   \
+                                                                                           "the "                  \
+                                                                                           "prese"                 \
+                                                                                           "nt "                   \
+                                                                                           "stat"                  \
+                                                                                           "e")                    \
+                            error(cudaErrorNotReady, 600, "device not ready") error(                               \
+                                cudaErrorIllegalAddress, 700,                                                      \
+                                "an illegal memory access was "                                                    \
+                                "encountered") error(cudaErrorLaunchOutOfResources, 701,                           \
+                                                     "too many "                                                   \
+                                                     "resources "                                                  \
+                                                     "requested "                                                  \
+                                                     "for launch") error(cudaErrorLaunchTimeout,                   \
+                                                                         702,                                      \
+                                                                         "the launch timed out "                   \
+                                                                         "and was terminated")                     \
+                                error(cudaErrorContextIsDestroyed, 709,                                            \
+                                      "context"                                                                    \
+                                      " is "                                                                       \
+                                      "destroy"                                                                    \
+                                      "ed") error(cudaErrorAssert, 710,                                            \
+                                                  "device-side assert triggered")                                  \
+                                    error(                                                                         \
+                                        cudaErrorHostMemoryAlreadyRegistered, 712,                                 \
+                                        "part or all of the requested memory range is "                            \
+                                        "already mapped") error(cudaErrorHostMemoryNotRegistered,                  \
+                                                                713,                                               \
+                                                                "pointer does not correspond "                     \
+                                                                "to a registered memory "                          \
+                                                                "region") error(cudaErrorMisalignedAddress,        \
+                                                                                716,                               \
+                                                                                "misaligned "                      \
+                                                                                "address")                         \
+                                        error(                                                                     \
+                                            cudaErrorInvalidAddressSpace, 717,                                     \
+                                            "operation not supported on global/shared "                            \
+                                            "address space") error(cudaErrorLaunchFailure, 719,                    \
+                                                                   "unspecified launch "                           \
+                                                                   "failure") error(cudaErrorNotPermitted,         \
+                                                                                    800,                           \
+                                                                                    "operation "                   \
+                                                                                    "not "                         \
+                                                                                    "permitted")                   \
+                                            error(cudaErrorNotSupported, 801,                                      \
+                                                  "operation "                                                     \
+                                                  "not "                                                           \
+                                                  "supported") error(cudaErrorSystemNotReady, 802,                 \
+                                                                     "system not yet initialized")                 \
+                                                error(cudaErrorSystemDriverMismatch, 803,                          \
+                                                      "system has unsupported display "                            \
+                                                      "driver / cuda driver combination")                          \
+                                                    error(cudaErrorStreamCaptureUnsupported, 900,                  \
+                                                          "operation not permitted when "                          \
+                                                          "stream is capturing")                                   \
+                                                        error(                                                     \
+                                                            cudaErrorStreamCaptureInvalidated,                     \
+                                                            901,                                                   \
+                                                            "o"                                                    \
+                                                            "p"                                                    \
+                                                            "e"                                                    \
+                                                            "r"                                                    \
+                                                            "a"                                                    \
+                                                            "t"                                                    \
+                                                            "i"                                                    \
+                                                            "o"                                                    \
+                                                            "n"                                                    \
+                                                            " "                                                    \
+                                                            "f"                                                    \
+                                                            "a"                                                    \
+                                                            "i"                                                    \
+                                                            "l"                                                    \
+                                                            "e"                                                    \
+                                                            "d"                                                    \
+                                                            " "                                                    \
+                                                            "d"                                                    \
+                                                            "u"                                                    \
+                                                            "e"                                                    \
+                                                            " "                                                    \
+                                                            "t"                                                    \
+                                                            "o"                                                    \
+                                                            " "                                                    \
+                                                            "a"                                                    \
+                                                            " "                                                    \
+                                                            "p"                                                    \
+                                                            "r"                                                    \
+                                                            "e"                                                    \
+                                                            "v"                                                    \
+                                                            "i"                                                    \
+                                                            "o"                                                    \
+                                                            "u"                                                    \
+                                                            "s"                                                    \
+                                                            " "                                                    \
+                                                            "e"                                                    \
+                                                            "r"                                                    \
+                                                            "r"                                                    \
+                                                            "o"                                                    \
+                                                            "r"                                                    \
+                                                            " "                                                    \
+                                                            "d"                                                    \
+                                                            "u"                                                    \
+                                                            "r"                                                    \
+                                                            "i"                                                    \
+                                                            "n"                                                    \
+                                                            "g"                                                    \
+                                                            " "                                                    \
+                                                            "c"                                                    \
+                                                            "a"                                                    \
+                                                            "p"                                                    \
+                                                            "t"                                                    \
+                                                            "u"                                                    \
+                                                            "r"                                                    \
+                                                            "e") error(cudaErrorStreamCaptureMerge,                \
+                                                                       902,                                        \
+                                                                       "operation would result "                   \
+                                                                       "in a "                                     \
+                                                                       "merge of separate "                        \
+                                                                       "capture "                                  \
+                                                                       "sequences")                                \
+                                                            error(                                                 \
+                                                                cudaErrorStreamCaptureUnmatched,                   \
+                                                                903,                                               \
+                                                                "capture "                                         \
+                                                                "was not "                                         \
+                                                                "initiated"                                        \
+                                                                " in this "                                        \
+                                                                "stream") error(cudaErrorStreamCaptureUnjoined,    \
+                                                                                904,                               \
+                                                                                "capturing "                       \
+                                                                                "stream has "                      \
+                                                                                "unjoined work")                   \
+                                                                error(                                             \
+                                                                    cudaErrorStreamCaptureIsolation,               \
+                                                                    905,                                           \
+                                                                    "dependency created "                          \
+                                                                    "on uncaptured work "                          \
+                                                                    "in another stream")                           \
+                                                                    error(                                         \
+                                                                        cudaErrorStreamCaptureImplicit,            \
+                                                                        906,                                       \
+                                                                        "operation "                               \
+                                                                        "would make "                              \
+                                                                        "the legacy "                              \
+                                                                        "stream depend "                           \
+                                                                        "on a "                                    \
+                                                                        "capturing "                               \
+                                                                        "blocking "                                \
+                                                                        "stream")                                  \
+                                                                        error(                                     \
+                                                                            cudaErrorCapturedEvent,                \
+                                                                            907,                                   \
+                                                                            "operation "                           \
+                                                                            "not "                                 \
+                                                                            "permitted "                           \
+                                                                            "on an event "                         \
+                                                                            "last "                                \
+                                                                            "recorded in "                         \
+                                                                            "a capturing "                         \
+                                                                            "stream")                              \
+                                                                            error(                                 \
+                                                                                cudaErrorStreamCaptureWrongThread, \
+                                                                                908,                               \
+                                                                                "attempt "                         \
+                                                                                "to "                              \
+                                                                                "terminat"                         \
+                                                                                "e a "                             \
+                                                                                "thread-"                          \
+                                                                                "local "                           \
+                                                                                "capture "                         \
+                                                                                "sequence"                         \
+                                                                                " from "                           \
+                                                                                "another "                         \
+                                                                                "thread")                          \
+                                                                                error(                             \
+                                                                                    cudaErrorUnknown,              \
+                                                                                    999,                           \
+                                                                                    "unkn"                         \
+                                                                                    "own "                         \
+                                                                                    "erro"                         \
+                                                                                    "r")
 
 enum cudaError {
 #define FAKE_CUDA_ERROR(name, value, text) name = value,
