@@ -55,12 +55,12 @@ if [ "$gpu" = no ] || [ "$built" = no ]; then
     tells auto 'on the cpu'
     run_on cuda --backend cuda
     [ "$status" = 1 ]
-    [ "$built" = no ] || tells cuda 'backend cuda: .*driver'
+    [ "$built" = no ] || tells cuda 'backend cuda: no GPU: .*driver'
     [ "$built" = yes ] || tells cuda "there is no module $modules/libfocald-cuda.so"
     status=0
     "$FOCALD" classify --backend cuda --model "$small" "$FOCALD_DEMO" 2>"$work/classify" || status=$?
     [ "$status" = 1 ]
-    tells classify 'backend cuda: '
+    tells classify 'backend cuda: no GPU: '
 fi
 
 # without_the_module_the_file_is_named
