@@ -57,7 +57,6 @@ struct trainer_config {
     const struct backend_ops *ops;
     enum precision precision; /* that the backend has */
     int threads;
-    enum precision precision;
     bool checkpoint_activations; /* of the backbone: less memory, more time, the same weights */
     struct trainer_rule (*rule)(const void *user, const char *name, int rank);
     const void *user;
