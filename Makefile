@@ -51,6 +51,7 @@ build: packages
 	@if [ ! -f $(BUILD)/build.ninja ]; then meson setup $(BUILD) $(FLAGS); \
 	elif [ -n "$(strip $(FLAGS))" ]; then meson configure $(BUILD) $(FLAGS); fi
 	@ninja -C $(BUILD)
+	@echo "the backend for GPUs: $$(cat $(BUILD)/model/cuda/built)"
 
 run: build
 	@PORT="$(PORT)" STATE="$(STATE)" viewers/run.sh $(BUILD) --source auto --fallback file:daemon/demo --loop

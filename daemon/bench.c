@@ -12,23 +12,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/eval_pool.h"
+#include "daemon/bench_run.h"
 #include "daemon/modes.h"
 #include "daemon/open_model.h"
 #include "daemon/options.h"
-#include "model/bench.h"
 
-static const double goal_share = 0.8, goal_hop_ms = 3, goal_latency_ms = 15, goal_extra_mb = 120;
-static const double goal_train_share = 0.6, goal_train_memory = 1.3;
-static const double mb = 1e6;
+static const double goal_hop_ms = 3, goal_latency_ms = 15;
 
 static const struct option_spec specs[] = {
     {"json", 'j', NULL, "one JSON object instead of the table", NULL, NULL},
     {"model", 'm', "DIR", "focalnet-base or another built-in geometry, or a model's directory",
      NULL, NULL},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
+    {"backend", 0, "NAME", "auto (a GPU where there is one), cpu or cuda", "model", "backend"},
+    {"precision", 0, "NAME", "of a GPU (`network` and `train`: each in turn)", "model",
+     "precision"},
     {"threads", 't', "N", "threads of the network (all cores)", "model", "threads"},
-    {"batch", 'b', "N", "windows run at once by `network` (1) and `train` (16), 1 to 64", NULL,
+    {"batch", 'b', "N",
+     "windows run at once by `network` (1; on a GPU 1, 8, 32) and `train` (16), 1 to 64", NULL,
      NULL},
     {"checkpoint-activations", 0, NULL, "`train` as well with activations computed anew", NULL,
      NULL},
@@ -49,6 +50,7 @@ static const struct option_usage usage = {
         "network    ms a window, GFLOP/s, the share of this machine's own sgemm (2048 x 2048 x "
         "2048,\n"
         "           same threads, same run) and resident memory. Default model: focalnet-base.\n"
+        "           On a GPU in each precision, and the share of a large product in the same one.\n"
         "pipeline   everything but the network for a hop of 48 kHz stereo: ring, downmix, "
         "resampling,\n"
         "           STFT, log-spectrogram, resizing, map, quantile, mask, masked inverse STFT.\n"
@@ -57,7 +59,7 @@ static const struct option_usage usage = {
         "           Default model of both: the one that came with focald.\n"
         "train      clips a second of focalnet-tiny learning from scratch (forward, backward, "
         "Adam),\n"
-        "           the share of sgemm, and the peak of memory.\n\n"
+        "           the share of sgemm, and the peak of memory. On a GPU as `network`.\n\n"
         "Goals: network 80 % of sgemm with focalnet-base at batch 1, and its memory at most the\n"
         "weights + 120 MB; pipeline 3 ms a hop (median); latency 15 ms (99th percentile); train\n"
         "60 % of sgemm at batch 16, and at most 1.3 x (4 x weights + stored activations).\n"
@@ -93,11 +95,7 @@ enum resampler_quality bench_quality(const struct config *config)
 
 /* Printing */
 
-/* goal NULL: none is stated for this row. */
-static void row(const char *name, const char *goal, bool met, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void row(const char *name, const char *goal, bool met, const char *format, ...)
+void bench_row(const char *name, const char *goal, bool met, const char *format, ...)
 {
     char value[128];
     va_list args;
@@ -117,71 +115,7 @@ static json_t *spread_json(const struct bench_spread *s)
 
 static void spread_row(const char *name, const struct bench_spread *s, const char *goal, bool met)
 {
-    row(name, goal, met, "%.2f ms   p99 %.2f   max %.2f", s->p50, s->p99, s->max);
-}
-
-/* The parts */
-
-struct bench_run {
-    struct options options;
-    struct config config;
-    const char *model; /* as given, or NULL */
-    struct model *opened;
-    int batch;      /* 0: each its own */
-    double seconds; /* likewise */
-    json_t *json;   /* what is told at the end, or NULL for the table */
-};
-
-static double resident_mb(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
-        return 0;
-    int n = fscanf(f, "%lu %lu", &total, &resident);
-    fclose(f);
-    return n == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / mb : 0;
-}
-
-static int run_network(struct bench_run *b, struct error *error)
-{
-    struct model *model = NULL;
-    enum interpreter interpreter;
-    struct network_bench_result n;
-    double before_mb = resident_mb();
-    int r = interpreter_parse(b->config.interpreter, &interpreter, error);
-    if (r == 0)
-        r = model_open_with(&model, b->model != NULL ? b->model : "focalnet-base", interpreter,
-                            error);
-    if (r == 0)
-        r = network_bench(model, b->config.threads, b->batch > 0 ? b->batch : 1,
-                          b->seconds > 0 ? b->seconds : 10, &n, error);
-    model_close(model);
-    if (r < 0)
-        return r;
-    double weights_mb = (double)n.weights_bytes / mb, with_mb = (double)n.resident_bytes / mb;
-    if (b->json != NULL) {
-        json_t *o = json_pack(
-            "{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "model",
-            n.model, "backend", n.backend, "threads", n.threads, "batch", n.batch, "rounds",
-            n.rounds, "ms_per_window", n.ms_per_window, "ms_per_window_min", n.ms_per_window_min,
-            "gflop_per_window", n.gflop_per_window, "gflop_s", n.gflop_s, "sgemm_gflop_s",
-            n.sgemm_gflop_s, "share", n.share, "weights_mb", weights_mb, "resident_mb", with_mb,
-            "resident_without_model_mb", before_mb);
-        return json_object_set_new(b->json, "network", o);
-    }
-    bool base = strcmp(n.model, "focalnet-base") == 0;
-    printf("network: %s on the %s, %d thread%s, batch %d, %d rounds\n", n.model, n.backend,
-           n.threads, n.threads == 1 ? "" : "s", n.batch, n.rounds);
-    row("time a window", NULL, true, "%.2f ms   least %.2f", n.ms_per_window, n.ms_per_window_min);
-    row("speed", NULL, true, "%.1f GFLOP/s   (%.2f GFLOP a window)", n.gflop_s, n.gflop_per_window);
-    row("this machine's sgemm", NULL, true, "%.1f GFLOP/s", n.sgemm_gflop_s);
-    row("share of sgemm", base && n.batch == 1 ? "80 %" : NULL, n.share >= goal_share, "%.1f %%",
-        100 * n.share);
-    row("resident memory", base ? "weights + 120 MB" : NULL, with_mb <= weights_mb + goal_extra_mb,
-        "%.0f MB   (weights %.0f MB)", with_mb, weights_mb);
-    row("without the model", NULL, true, "%.0f MB\n", before_mb);
-    return 0;
+    bench_row(name, goal, met, "%.2f ms   p99 %.2f   max %.2f", s->p50, s->p99, s->max);
 }
 
 /* The model of pipeline and latency, opened once. */
@@ -250,68 +184,7 @@ static int run_latency(struct bench_run *b, struct error *error)
     spread_row("last sample to subscriber", &l.total, NULL, true);
     spread_row("of it the network", &l.network, NULL, true);
     spread_row("without the network", &l.overhead, "p99 15 ms", l.overhead.p99 <= goal_latency_ms);
-    row("windows skipped", NULL, true, "%llu\n", (unsigned long long)l.skipped);
-    return 0;
-}
-
-/* Bytes that training may take: the weights, their gradients and two moments, and what is stored.
- */
-static double train_limit_mb(const struct train_bench_result *t)
-{
-    return goal_train_memory * (4 * (double)t->weights_bytes + (double)t->stored_bytes) / mb;
-}
-
-static json_t *train_json(const struct train_bench_result *t)
-{
-    return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "model",
-                     "focalnet-tiny", "threads", t->threads, "batch", t->batch, "rounds", t->rounds,
-                     "clips_per_s", t->clips_per_s, "gflop_per_clip", t->gflop_per_clip, "gflop_s",
-                     t->gflop_s, "sgemm_gflop_s", t->sgemm_gflop_s, "share", t->share, "weights_mb",
-                     (double)t->weights_bytes / mb, "stored_mb", (double)t->stored_bytes / mb,
-                     "peak_mb", (double)t->peak_bytes / mb);
-}
-
-/* Goals are those of training that keeps its activations, at batch 16. */
-static void print_train(const struct train_bench_result *t, bool checkpoint)
-{
-    const bool goals = t->batch == 16 && !checkpoint;
-    char limit[32];
-    snprintf(limit, sizeof limit, "%.0f MB", train_limit_mb(t));
-    printf("train: focalnet-tiny on the cpu, %d thread%s, batch %d, %d steps%s\n", t->threads,
-           t->threads == 1 ? "" : "s", t->batch, t->rounds,
-           checkpoint ? ", activations computed anew" : "");
-    row("clips a second", NULL, true, "%.2f   (%.0f ms a step)", t->clips_per_s,
-        1e3 * t->batch / t->clips_per_s);
-    row("speed", NULL, true, "%.1f GFLOP/s   (%.2f GFLOP a clip)", t->gflop_s, t->gflop_per_clip);
-    row("this machine's sgemm", NULL, true, "%.1f GFLOP/s", t->sgemm_gflop_s);
-    row("share of sgemm", goals ? "60 %" : NULL, t->share >= goal_train_share, "%.1f %%",
-        100 * t->share);
-    row("peak memory", goals ? limit : NULL, (double)t->peak_bytes / mb <= train_limit_mb(t),
-        "%.0f MB", (double)t->peak_bytes / mb);
-    row("of it weights", NULL, true, "%.0f MB, four times", (double)t->weights_bytes / mb);
-    row("of it stored activations", NULL, true, "%.0f MB\n", (double)t->stored_bytes / mb);
-}
-
-static int run_train(struct bench_run *b, struct error *error)
-{
-    const bool both = options_value(&b->options, "checkpoint-activations") != NULL;
-    const int threads = b->config.threads > 0 ? b->config.threads : eval_pool_cores();
-    struct train_bench_result t[2];
-    for (int i = 0; i < (both ? 2 : 1); i++) {
-        int r = train_bench(threads, b->batch > 0 ? b->batch : 16, i > 0,
-                            b->seconds > 0 ? b->seconds : 20, &t[i], error);
-        if (r < 0)
-            return r;
-        if (b->json != NULL)
-            json_object_set_new(b->json, i > 0 ? "train_checkpointed" : "train", train_json(&t[i]));
-        else
-            print_train(&t[i], i > 0);
-        fflush(stdout);
-    }
-    if (both && b->json == NULL)
-        printf("computing anew takes %.0f %% of the memory and %.0f %% of the time\n\n",
-               100 * (double)t[1].peak_bytes / (double)t[0].peak_bytes,
-               100 * t[0].clips_per_s / t[1].clips_per_s);
+    bench_row("windows skipped", NULL, true, "%llu\n", (unsigned long long)l.skipped);
     return 0;
 }
 
@@ -321,10 +194,10 @@ static const struct {
     const char *name;
     int (*run)(struct bench_run *b, struct error *error);
     bool asked; /* only when named */
-} parts[] = {{"network", run_network, false},
+} parts[] = {{"network", bench_run_network, false},
              {"pipeline", run_pipeline, false},
              {"latency", run_latency, false},
-             {"train", run_train, true}};
+             {"train", bench_run_train, true}};
 
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
 

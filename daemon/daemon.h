@@ -29,7 +29,7 @@ struct daemon {
     /* main thread; the ipc thread reads them under lock */
     struct model *model;
     struct pipeline *pipeline;
-    struct pipeline_compute told; /* what info/ says, main thread's and under lock */
+    struct pipeline_compute told; /* what info/ says; under lock */
     double audio_delay_s;         /* in use, whatever the hop is now */
 
     pthread_mutex_t lock;

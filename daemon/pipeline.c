@@ -262,8 +262,10 @@ static int run_windows(struct pipeline *p, const struct config_live *live, float
         int64_t start = monotonic_ns();
         r = batch > 0 ? runner_run(e->runner, batch, e->results, error) : 0;
         *ret_ms = ms_between(start, monotonic_ns());
-        if (r == 0)
+        if (r == 0) {
+            atomic_fetch_add(&p->batches, batch > 0);
             break;
+        }
         for (int i = 0; i < p->n_streams; i++)
             if (p->lanes[i].window != NULL)
                 set_problem(p, &p->lanes[i], error->text);
@@ -298,7 +300,6 @@ static bool run_batch(struct pipeline *p)
     float ms_network = 0;
     struct error error = {""};
     int r = run_windows(p, &live, &ms_network, &error);
-    atomic_fetch_add(&p->batches, 1);
     for (int i = 0, k = 0; i < p->n_streams; i++) {
         struct lane *lane = &p->lanes[i];
         if (lane->window == NULL)

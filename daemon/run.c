@@ -245,10 +245,9 @@ static void tell_compute(struct daemon *d)
 {
     struct pipeline_compute now;
     pipeline_compute(d->pipeline, &now);
-    if (now.backend == d->told.backend && now.precision == d->told.precision)
-        return;
     pthread_mutex_lock(&d->lock);
-    daemon_tell_info(d);
+    if (now.backend != d->told.backend || now.precision != d->told.precision)
+        daemon_tell_info(d);
     pthread_mutex_unlock(&d->lock);
 }
 

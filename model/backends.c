@@ -98,7 +98,7 @@ int backend_find(const char *name, const struct backend_ops **ret, struct error 
     } else if (strcmp(name, "cuda") == 0) {
         int r = backend_gpu(ret, NULL, 0, error);
         if (r < 0)
-            return error_prefix(error, r, "backend cuda");
+            return error_prefix(error, r, "backend cuda: no GPU");
     } else {
         return error_set(error, EINVAL, "there is no backend %s; allowed: auto, cpu, cuda", name);
     }

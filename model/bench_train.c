@@ -5,20 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "model/bench.h"
 #include "model/bench_internal.h"
-#include "model/cpu/onednn.h"
 #include "model/train/trainer.h"
 
-enum { MIN_ROUNDS = 3, MAX_ROUNDS = 1000, CLASSES = 50, HEAD_DIM = 192 };
+enum { MIN_ROUNDS = 3, CLASSES = 50, HEAD_DIM = 192 };
 
 static const double rate = 1e-6;
-
-struct rounds {
-    int n;
-    double step_s[MAX_ROUNDS], sgemm_s[MAX_ROUNDS];
-};
 
 static struct net_config tiny(void)
 {
@@ -62,99 +55,86 @@ static size_t peak_bytes(void)
     return kb * 1024;
 }
 
-static int run_step(struct trainer *trainer, const struct trainer_target *targets,
-                    struct error *error)
+struct running {
+    struct trainer *trainer;
+    struct trainer_target *targets; /* [batch] */
+};
+
+static int run_step(void *user, struct error *error)
 {
-    const struct trainer_batch batch = {.targets = targets};
+    struct running *running = user;
+    const struct trainer_batch batch = {.targets = running->targets};
     struct trainer_losses losses;
-    return trainer_step(trainer, &batch, rate, &losses, error);
+    return trainer_step(running->trainer, &batch, rate, &losses, error);
 }
 
-/* Steps and sgemm in turn. matrices: three of BENCH_SGEMM_SIZE squared. */
-static int run_rounds(struct trainer *trainer, const struct trainer_target *targets, double seconds,
-                      float *matrices, struct rounds *ret, struct error *error)
-{
-    const size_t cells = (size_t)BENCH_SGEMM_SIZE * BENCH_SGEMM_SIZE;
-    const double end = bench_now_s() + seconds;
-    for (int i = 0; i < MAX_ROUNDS && (i < MIN_ROUNDS || bench_now_s() < end); i++) {
-        double begin = bench_now_s();
-        int r = run_step(trainer, targets, error);
-        double middle = bench_now_s();
-        if (r < 0)
-            return r;
-        if (onednn_sgemm(BENCH_SGEMM_SIZE, matrices, matrices + cells, matrices + 2 * cells) < 0)
-            return error_set(error, EIO, "bench: oneDNN cannot run sgemm");
-        ret->step_s[i] = middle - begin;
-        ret->sgemm_s[i] = bench_now_s() - middle;
-        ret->n = i + 1;
-    }
-    return 0;
-}
-
-static int measure(struct trainer *trainer, const struct trainer_target *targets, double seconds,
+static int measure(struct running *running, const struct backend_choice *choice, double seconds,
                    struct train_bench_result *ret, struct error *error)
 {
-    const size_t cells = (size_t)BENCH_SGEMM_SIZE * BENCH_SGEMM_SIZE;
-    int r = run_step(trainer, targets, error); /* warms up */
+    struct bench_measured measured;
+    int r = run_step(running, error); /* warms up */
     if (r < 0)
         return r;
     ret->peak_bytes = peak_bytes();
-    float *matrices = memory_large(3 * cells * sizeof(float));
-    struct rounds *rounds = calloc(1, sizeof *rounds);
-    if (matrices == NULL || rounds == NULL) {
-        r = error_set(error, ENOMEM, "bench: out of memory");
-    } else {
-        bench_fill(matrices, 2 * cells, 1);
-        r = run_rounds(trainer, targets, seconds, matrices, rounds, error);
-    }
-    if (r == 0) {
-        ret->rounds = rounds->n;
-        ret->clips_per_s = ret->batch / bench_median(rounds->step_s, rounds->n);
-        ret->gflop_s = ret->clips_per_s * ret->gflop_per_clip;
-        ret->sgemm_gflop_s =
-            2e-9 * (double)cells * BENCH_SGEMM_SIZE / bench_median(rounds->sgemm_s, rounds->n);
-        ret->share = ret->gflop_s / ret->sgemm_gflop_s;
-    }
-    free(rounds);
-    free(matrices);
-    return r;
+    const struct bench_turns turns = {run_step, running, *choice, seconds, MIN_ROUNDS};
+    r = bench_measure(&turns, &measured, error);
+    if (r < 0)
+        return r;
+    struct bench_speed *speed = &ret->speed;
+    ret->clips_per_s = speed->batch / measured.run_s;
+    speed->rounds = measured.rounds;
+    speed->gflop_s = ret->clips_per_s * ret->gflop_per_clip;
+    speed->product_gflop_s = 1e-9 * measured.product_flop_s;
+    speed->share = speed->gflop_s / speed->product_gflop_s;
+    return 0;
 }
 
-int train_bench(int threads, int batch, bool checkpoint, double seconds,
-                struct train_bench_result *ret, struct error *error)
+static void fill(const struct running *running, const struct net_config *net, int batch)
+{
+    for (int i = 0; i < batch; i++) {
+        running->targets[i].classes = (struct loss_target){i % CLASSES, i % CLASSES, 1};
+        bench_fill(trainer_plane(running->trainer, i),
+                   (size_t)net->focalnet.image_rows * (size_t)net->focalnet.image_cols,
+                   (uint32_t)i + 1);
+    }
+}
+
+int train_bench(const struct bench_config *config, struct train_bench_result *ret,
+                struct error *error)
 {
     const struct net_config net = tiny();
-    const struct trainer_config config = {.net = net,
-                                          .batch = batch,
-                                          .loss = LOSS_PAPER,
-                                          .optimizer = OPTIMIZER_PAPER,
-                                          .average = 0.998,
-                                          .seed = 1,
-                                          .ops = &backend_cpu,
-                                          .threads = threads,
-                                          .checkpoint_activations = checkpoint};
-    struct trainer_target *targets = calloc((size_t)batch, sizeof *targets);
-    struct trainer *trainer = NULL;
-    if (targets == NULL)
+    struct backend_choice choice;
+    int r = backend_choose(config->backend, config->precision, &choice, error);
+    if (r < 0)
+        return r;
+    const struct trainer_config trainer = {.net = net,
+                                           .batch = config->batch,
+                                           .loss = LOSS_PAPER,
+                                           .optimizer = OPTIMIZER_PAPER,
+                                           .average = 0.998,
+                                           .seed = 1,
+                                           .ops = choice.ops,
+                                           .precision = choice.precision,
+                                           .threads = config->threads,
+                                           .checkpoint_activations = config->checkpoint};
+    struct running running = {.targets = calloc((size_t)config->batch, sizeof *running.targets)};
+    if (running.targets == NULL)
         return error_set(error, ENOMEM, "bench: out of memory");
     forget_peak();
-    int r = trainer_create(&trainer, &config, error);
+    r = trainer_create(&running.trainer, &trainer, error);
     if (r == 0) {
-        const struct learner_memory memory = trainer_memory(trainer);
-        *ret = (struct train_bench_result){.threads = threads,
-                                           .batch = batch,
+        const struct learner_memory memory = trainer_memory(running.trainer);
+        *ret = (struct train_bench_result){.speed = {.backend = choice.ops->name,
+                                                     .precision = choice.precision,
+                                                     .threads = config->threads,
+                                                     .batch = config->batch},
                                            .gflop_per_clip = 3e-9 * net_flops(&net, false),
                                            .weights_bytes = memory.parameters,
                                            .stored_bytes = memory.stored};
-        for (int i = 0; i < batch; i++) {
-            targets[i].classes = (struct loss_target){i % CLASSES, i % CLASSES, 1};
-            bench_fill(trainer_plane(trainer, i),
-                       (size_t)net.focalnet.image_rows * (size_t)net.focalnet.image_cols,
-                       (uint32_t)i + 1);
-        }
-        r = measure(trainer, targets, seconds, ret, error);
+        fill(&running, &net, config->batch);
+        r = measure(&running, &choice, config->seconds, ret, error);
     }
-    trainer_destroy(trainer);
-    free(targets);
+    trainer_destroy(running.trainer);
+    free(running.targets);
     return r;
 }

@@ -60,7 +60,7 @@ int cuda_probe(char *ret_name, size_t n, struct error *error)
     }
     if (code == cudaErrorNoDevice || (code == cudaSuccess && devices < 1)) {
         (void)cudaGetLastError();
-        return error_set(error, ENODEV, "no GPU is there");
+        return error_set(error, ENODEV, "no NVIDIA card is there");
     }
     if (code == cudaSuccess)
         code = cudaGetDeviceProperties(&properties, 0);

@@ -55,12 +55,12 @@ if [ "$gpu" = no ] || [ "$built" = no ]; then
     tells auto 'on the cpu'
     run_on cuda --backend cuda
     [ "$status" = 1 ]
-    [ "$built" = no ] || tells cuda 'backend cuda: .*driver'
+    [ "$built" = no ] || tells cuda 'backend cuda: no GPU: .*driver'
     [ "$built" = yes ] || tells cuda "there is no module $modules/libfocald-cuda.so"
     status=0
     "$FOCALD" classify --backend cuda --model "$small" "$FOCALD_DEMO" 2>"$work/classify" || status=$?
     [ "$status" = 1 ]
-    tells classify 'backend cuda: '
+    tells classify 'backend cuda: no GPU: '
 fi
 
 # without_the_module_the_file_is_named
@@ -80,9 +80,28 @@ tells half 'precision bfloat16 is the GPU.s: backend cpu computes in float32'
 
 # auto_takes_the_gpu_and_says_which (a module of the tests is in its place)
 export FOCALD_MODULES="$broken"
-run_on taken
+run_on taken --precision auto
 [ "$status" = 0 ]
 tells taken 'on the cuda in tf32'
 if grep 'no GPU' "$work/taken"; then
     exit 1
 fi
+
+# a_gpu_that_fails_is_started_anew (the windows in work run again: nothing else changes)
+FOCALD_BROKEN_RUNS=1 run_on anew
+[ "$status" = 0 ]
+tells anew 'the GPU failed, it is started anew: .*illegal address'
+if grep 'on the CPU instead' "$work/anew"; then
+    exit 1
+fi
+
+# and_when_it_fails_again_the_cpu_goes_on
+FOCALD_BROKEN_RUNS=2 run_on instead
+[ "$status" = 0 ]
+tells instead 'the GPU failed, on the CPU instead: .*illegal address'
+
+# or_nothing_does_and_focald_says_so
+printf '[model]\nfallback = no\n' >"$work/alone.conf"
+FOCALD_BROKEN_RUNS=1000000 run_on alone --config "$work/alone.conf"
+[ "$status" = 1 ]
+tells alone 'the GPU failed (\[model\] fallback = no): '

@@ -28,7 +28,7 @@ static void assert_no_gpu(const char *modules, const char *reason)
     setenv("FOCALD_MODULES", modules, 1);
     assert_int_equal(backend_find("cuda", &ops, &error), -ENODEV);
     assert_null(ops);
-    assert_names(&error, "backend cuda: ");
+    assert_names(&error, "backend cuda: no GPU: ");
     assert_names(&error, reason);
     assert_int_equal(backend_find("auto", &ops, &error), 0);
     assert_ptr_equal(ops, &backend_cpu);
