@@ -101,6 +101,7 @@ static void describe_call(struct cuda_step *s)
     struct cuda_call *call = &s->call;
     call->stream = s->backend->stream;
     call->node = spec->node;
+    call->weight_shapes = spec->weights;
     for (int i = 0; i < spec->node->n_in; i++)
         call->in[i] = (struct cuda_tensor){NULL, spec->in_type[i], spec->in[i], spec->in_stride[i]};
     call->out = (struct cuda_tensor){NULL, spec->out_type, spec->out, (size_t)spec->out.c};

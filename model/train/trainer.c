@@ -35,7 +35,6 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     }
     t->taken += taken;
     const struct learner_config config = {.ops = c->ops,
-                                          .precision = c->precision,
                                           .threads = c->threads,
                                           .frozen = frozen,
                                           .user = c,

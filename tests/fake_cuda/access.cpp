@@ -4,8 +4,13 @@
 
 #include <cstring>
 
-extern "C" __attribute__((visibility("default"))) void
-fake_check(const void *p, size_t bytes, int writes, int aligned, const void *code);
+#pragma GCC visibility push(default)
+extern "C" {
+void fake_check(const void *p, size_t bytes, int writes, int aligned, const void *code);
+int fake_misaligned(const void *p, const char *file, unsigned line);
+int fake_out_of_bounds(size_t index, const char *type, const char *file, unsigned line);
+}
+#pragma GCC visibility pop
 
 [[noreturn]] static void refuse(cudaError_t code, const void *p, size_t bytes, bool writes,
                                 const std::string &why, const void *place)
@@ -48,4 +53,21 @@ void fake_check(const void *p, size_t bytes, int writes, int aligned, const void
     } else if (!on_fiber(p)) {
         refuse(cudaErrorIllegalAddress, p, bytes, writes, "", code);
     }
+}
+
+/* 0: not in a kernel. */
+int fake_misaligned(const void *p, const char *file, unsigned line)
+{
+    if (!on_fiber(__builtin_frame_address(0)))
+        return 0;
+    fail_thread(cudaErrorMisalignedAddress,
+                text("uses %p, which is misaligned, in %s:%u", p, file, line));
+}
+
+int fake_out_of_bounds(size_t index, const char *type, const char *file, unsigned line)
+{
+    if (!on_fiber(__builtin_frame_address(0)))
+        return 0;
+    fail_thread(cudaErrorIllegalAddress,
+                text("uses index %zd of an array %s, in %s:%u", (ssize_t)index, type, file, line));
 }

@@ -21,10 +21,11 @@ static void touched(int, siginfo_t *info, void *)
 {
     if (in_arena(info->si_addr)) {
         const char *op = running_op();
-        std::string who = op ? std::string("unchecked code of ") + op : "host code";
-        std::string line =
-            "fake CUDA: " + who + " touched device memory: " + describe(info->si_addr) + "\n";
-        if (write(2, line.data(), line.size()) < 0)
+        char where[256], line[512];
+        describe_into(where, sizeof where, info->si_addr);
+        int n = snprintf(line, sizeof line, "fake CUDA: %s%s touched device memory: %s\n",
+                         op ? "unchecked code of " : "host code", op ? op : "", where);
+        if (n < 0 || write(2, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1) < 0)
             _exit(139);
     }
     sigaction(SIGSEGV, &before, NULL); /* and the access once more */
@@ -99,7 +100,7 @@ void *arena_take(size_t bytes)
         protect(PROT_READ | PROT_WRITE);
     watch();
     void *p = (void *)(fake_arena + start);
-    memset(shadow_of(p), SHADOW_UNWRITTEN, bytes);
+    memset(shadow_of(p), fake_checks_kernels() ? SHADOW_UNWRITTEN : SHADOW_WRITTEN, bytes);
     return p;
 }
 

@@ -37,7 +37,8 @@ uint64_t fake_calls(void);
 /* Allocations, streams, events, graphs and what libraries made that are not freed; told on stderr
  * one a line where `tell`. */
 size_t fake_leaks(bool tell);
-/* Whether every access of kernels is checked: not under ThreadSanitizer. */
+/* Whether every access of kernels is checked: not under ThreadSanitizer or by clang, where
+ * also nothing counts as unwritten. */
 bool fake_checks_kernels(void);
 /* What the last error of device work was told as on stderr, "" if none. */
 const char *fake_last_report(void);

@@ -60,6 +60,7 @@ void arena_restart();
 bool is_pinned(const void *p, size_t bytes);
 /* "64 bytes behind the 4096 bytes of allocation 7 (0x…)" */
 std::string describe(const void *p);
+void describe_into(char *line, size_t bytes, const void *p);
 size_t memory_leaks(bool tell);
 void restart_memory();
 uint64_t device_memory();

@@ -53,23 +53,33 @@ bool is_pinned(const void *p, size_t bytes)
     return holds(pinned, p, bytes);
 }
 
+/* Also in a signal's handler: allocates nothing. */
+void describe_into(char *line, size_t bytes, const void *p)
+{
+    auto a = before(device, p);
+    if (p == NULL) {
+        snprintf(line, bytes, "NULL");
+    } else if (!in_arena(p) || a == device.end()) {
+        snprintf(line, bytes, "%p, %s", p,
+                 in_arena(p)           ? "before all allocations"
+                 : is_pinned(p, 1)     ? "pinned memory of the host"
+                 : (uintptr_t)p < 4096 ? "next to NULL"
+                                       : "memory of the host");
+    } else {
+        size_t offset = (uintptr_t)p - a->first, of = a->second.bytes;
+        bool inside = offset < of;
+        snprintf(line, bytes, "%p, %s%zu%s the %zu bytes of allocation %u (%p)%s", p,
+                 inside ? "byte " : "", inside ? offset : offset - of,
+                 inside ? " of" : " bytes behind", of, a->second.number, (void *)a->first,
+                 a->second.live ? "" : ", which was freed");
+    }
+}
+
 std::string describe(const void *p)
 {
-    if (p == NULL)
-        return "NULL";
-    auto a = before(device, p);
-    if (!in_arena(p) || a == device.end())
-        return text("%p, %s", p,
-                    in_arena(p)           ? "before all allocations"
-                    : is_pinned(p, 1)     ? "pinned memory of the host"
-                    : (uintptr_t)p < 4096 ? "next to NULL"
-                                          : "memory of the host");
-    size_t offset = (uintptr_t)p - a->first, bytes = a->second.bytes;
-    std::string what = text("the %zu bytes of allocation %u (%p)%s", bytes, a->second.number,
-                            (void *)a->first, a->second.live ? "" : ", which was freed");
-    if (offset < bytes)
-        return text("%p, byte %zu of ", p, offset) + what;
-    return text("%p, %zu bytes behind ", p, offset - bytes) + what;
+    char line[256];
+    describe_into(line, sizeof line, p);
+    return line;
 }
 
 cudaError_t cudaMalloc(void **devPtr, size_t size)

@@ -38,6 +38,15 @@ static inline void *on_device(const void *x, size_t bytes)
     return p;
 }
 
+static inline void need_checks(void)
+{
+    if (!fake_checks_kernels()) {
+        print_message(
+            "skipped: kernels are checked with gcc only, and not under ThreadSanitizer\n");
+        skip();
+    }
+}
+
 #define test(name) cmocka_unit_test_setup(name, restart)
 
 #endif

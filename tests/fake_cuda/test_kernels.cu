@@ -84,6 +84,17 @@ cudaError_t run_copy16(void *to, const void *from, size_t bytes, cudaStream_t st
                   (const float4 *)from, bytes / 16);
 }
 
+static __global__ void sum4(float *to, const float4 *from)
+{
+    float4 v = from[threadIdx.x];
+    to[threadIdx.x] = v.x + v.y + v.z + v.w;
+}
+
+cudaError_t run_sum4(float *to, const void *from, cudaStream_t stream)
+{
+    return launch(sum4, dim3(1), dim3(4), stream, to, (const float4 *)from);
+}
+
 static __global__ void nothing()
 {
 }
@@ -113,7 +124,7 @@ static __global__ void mistaken(int m, float *y)
         y[i] = __shfl_sync(0xfffffffeu, (float)i, 1);
     if (m == SHARED_WRITES)
         cells[i / 2] = (float)i;
-    if (m >= SHARED_RACE && m != SHARED_WRITES && m != SHARED_UNWRITTEN) {
+    if (m >= SHARED_RACE && m != SHARED_WRITES && m != SHARED_UNWRITTEN && m != SHARED_INDEX) {
         cells[i] = (float)i;
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)
             __syncthreads();
@@ -128,6 +139,8 @@ static __global__ void mistaken(int m, float *y)
         if (m == NO_MISTAKE || m == SHARED_READ_THEN_WRITE)
             cells[i] = 0;
     }
+    if (m == SHARED_INDEX)
+        cells[i + 1] = 1;
     if (m == SHARED_UNWRITTEN)
         y[i] = cells[i];
 }

@@ -23,6 +23,8 @@ cudaError_t run_shuffle(int *y, int kind, unsigned mask, int argument, int width
                         cudaStream_t stream);
 /* 16 bytes a thread */
 cudaError_t run_copy16(void *to, const void *from, size_t bytes, cudaStream_t stream);
+/* to[i] = sum of the 4 from[i], 4 threads: a vector by its components */
+cudaError_t run_sum4(float *to, const void *from, cudaStream_t stream);
 cudaError_t run_shape(dim3 grid, dim3 block, cudaStream_t stream);
 
 enum mistake {
@@ -34,6 +36,7 @@ enum mistake {
     SHARED_WRITES, /* two threads write one cell */
     SHARED_READ_THEN_WRITE,
     SHARED_UNWRITTEN, /* read before any thread of the block wrote */
+    SHARED_INDEX,     /* one behind the end of an array */
     NO_MISTAKE,       /* the same with barriers */
     WARP_BARRIER,     /* neighbours of one warp, __syncwarp between: right */
     WARP_BARRIER_ONLY /* neighbours of all warps, __syncwarp between */

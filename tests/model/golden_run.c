@@ -129,6 +129,21 @@ void golden_compare(struct golden_run *r, const char *tensor, const float *ours,
     r->report(r->user, &line);
 }
 
+void golden_compare_length(struct golden_run *r, const char *tensor, const float *ours,
+                           size_t cells)
+{
+    double difference = 0, length = 0;
+    for (size_t i = 0; i < cells; i++) {
+        difference += pow((double)ours[i] - (double)r->golden[i], 2);
+        length += pow((double)r->golden[i], 2);
+    }
+    const double passes = 2; /* forward and backward: the roundings of both */
+    struct golden_line line = {tensor, sqrt(difference / length), passes * share(r), false,
+                               "of its length"};
+    line.within = line.error <= line.limit || length < 1e-8; /* where it is noise it has none */
+    r->report(r->user, &line);
+}
+
 /* [N][H][W][C] -> [N][C][H][W], to be freed. */
 static float *channels_first(const float *x, struct tensor_shape s)
 {

@@ -49,6 +49,10 @@ double golden_largest(const float *x, size_t n);
 double golden_difference(const float *a, const float *b, size_t n);
 void golden_compare(struct golden_run *r, const char *tensor, const float *ours, size_t cells,
                     double limit);
+/* The same of a gradient in another precision than float32, whose cells' roundings are those of all
+ * that they are sums of: the length of the difference beside the length. */
+void golden_compare_length(struct golden_run *r, const char *tensor, const float *ours,
+                           size_t cells);
 /* Of a feature map. */
 void golden_compare_value(struct golden_run *r, const char *tensor, int value, double limit);
 /* Maps of all images resized: [N][431][513], to be freed. */

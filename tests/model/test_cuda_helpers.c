@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_cells.h"
 
 static const enum cell_type types[] = {CELL_FLOAT32, CELL_BFLOAT16, CELL_FLOAT16};
@@ -222,6 +223,12 @@ static void softmax_has_its_gradient(void **state)
             }
 }
 
+static int nothing_is_left(void **state)
+{
+    (void)state;
+    return fake_leaks(true) == 0 ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,5 +240,5 @@ int main(void)
         cmocka_unit_test(softmax_is_that_of_each_row),
         cmocka_unit_test(softmax_has_its_gradient),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, nothing_is_left);
 }

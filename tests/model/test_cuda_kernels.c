@@ -14,6 +14,7 @@
 
 #include "model/cuda/kernels.h"
 #include "model/ref/ref.h"
+#include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_cells.h"
 
 /* One operator as a graph of its own, and what is special about its inputs. */
@@ -503,6 +504,12 @@ static void large_focal_contexts_are_what_the_reference_gives(void **state)
     graph_finish(&o.g);
 }
 
+static int nothing_is_left(void **state)
+{
+    (void)state;
+    return fake_leaks(true) == 0 ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,5 +523,5 @@ int main(void)
         cmocka_unit_test(operators_of_tokens_give_what_the_reference_gives),
         cmocka_unit_test(quantisation_finds_the_keys_that_the_reference_finds),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, nothing_is_left);
 }

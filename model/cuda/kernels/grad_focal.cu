@@ -93,16 +93,6 @@ unsigned levels_of(const struct cuda_call *call)
     return (unsigned)call->node->levels;
 }
 
-/* Floats of all levels' parts of the kernels' gradients. */
-size_t parts_floats(const struct cuda_call *call, unsigned levels)
-{
-    const size_t c = (size_t)call->in[0].shape.c;
-    size_t taps = 0;
-    for (unsigned l = 0; l < levels; l++)
-        taps += (size_t)size_of(call, l) * size_of(call, l);
-    return focal_weights_parts((unsigned)c) * taps * c;
-}
-
 /* What an image keeps of all levels, of cells of so many bytes. */
 size_t image_bytes(const struct cuda_call *call, size_t cell)
 {
@@ -115,6 +105,25 @@ unsigned group_of(const struct cuda_call *call, size_t cell)
     const size_t most = ((size_t)32 << 20) / image_bytes(call, cell),
                  n = (size_t)call->in[0].shape.n;
     return (unsigned)(most < 1 ? 1 : most > n ? n : most);
+}
+
+/* Of either type of scratch: groups of float32 are the smaller. */
+unsigned parts_of(const struct cuda_call *call)
+{
+    const struct tensor_shape s = call->in[0].shape;
+    const struct focal_level level = {NULL,          group_of(call, 2), (unsigned)s.h,
+                                      (unsigned)s.w, (unsigned)s.c,     1};
+    return focal_weights_parts(&level);
+}
+
+/* Floats of the first levels' parts of the kernels' gradients. */
+size_t parts_floats(const struct cuda_call *call, unsigned levels)
+{
+    const size_t c = (size_t)call->in[0].shape.c;
+    size_t taps = 0;
+    for (unsigned l = 0; l < levels; l++)
+        taps += (size_t)size_of(call, l) * size_of(call, l);
+    return parts_of(call) * taps * c;
 }
 
 size_t aligned(size_t bytes)
@@ -194,12 +203,12 @@ cudaError_t add_weights(const struct cuda_call *call, const struct images<X, S> 
     const typed<S> d = level(s->slope, s->level, l);
     if (l == 0) {
         const struct focal_weights_call<X, S> w = {
-            level_of(call, s, l), s->x, s->c, d, to, first
+            level_of(call, s, l), s->x, s->c, d, to, parts_of(call), first
         };
         return focal_weights_add(call->stream, &w);
     }
     const struct focal_weights_call<typed<S>, S> w = {
-        level_of(call, s, l), level(s->ctx, s->level, l - 1), 0, d, to, first
+        level_of(call, s, l), level(s->ctx, s->level, l - 1), 0, d, to, parts_of(call), first
     };
     return focal_weights_add(call->stream, &w);
 }
@@ -243,8 +252,8 @@ cudaError_t finish_weights(const struct cuda_call *call, float *to)
     cudaError_t r = cudaSuccess;
     for (unsigned l = 0; l < levels_of(call) && r == cudaSuccess; l++) {
         const unsigned k = size_of(call, l);
-        r = focal_weights_finish(call->stream, (float *)call->scratch + parts_floats(call, l), c, k,
-                                 to);
+        r = focal_weights_finish(call->stream, (float *)call->scratch + parts_floats(call, l),
+                                 parts_of(call), c, k, to);
         to += (size_t)c * k * k;
     }
     return r;

@@ -52,15 +52,17 @@ template <class In, class S> struct focal_weights_call {
     unsigned from;
     typed<S> d;
     float *to;
+    unsigned parts;
     bool first;
 };
 
-unsigned focal_weights_parts(unsigned c);
+/* Of groups of so many images or less. */
+unsigned focal_weights_parts(const struct focal_level *level);
 template <class In, class S>
 cudaError_t focal_weights_add(cudaStream_t stream, const struct focal_weights_call<In, S> *call);
 /* to: [C][k][k] */
-cudaError_t focal_weights_finish(cudaStream_t stream, const float *parts, unsigned c, unsigned k,
-                                 float *to);
+cudaError_t focal_weights_finish(cudaStream_t stream, const float *from, unsigned parts, unsigned c,
+                                 unsigned k, float *to);
 
 } // namespace grad
 

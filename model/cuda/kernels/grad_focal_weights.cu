@@ -109,18 +109,19 @@ __global__ void finish_kernel(const float *parts, unsigned n, unsigned taps, uns
 template <int K, class In, class S>
 cudaError_t add(cudaStream_t stream, const struct focal_weights_call<In, S> *call)
 {
-    return launch(weights_kernel<K, In, S>,
-                  dim3(focal_weights_parts(call->level.c), channel_blocks(&call->level)),
+    return launch(weights_kernel<K, In, S>, dim3(call->parts, channel_blocks(&call->level)),
                   dim3(FOCAL_WARPS * WARP), stream, *call);
 }
 
 } // namespace
 
-/* Some five hundred blocks, whatever the channels. */
-unsigned focal_weights_parts(unsigned c)
+/* Some five hundred blocks, whatever the channels, where each warp then has two strips or more. */
+unsigned focal_weights_parts(const struct focal_level *level)
 {
-    const unsigned blocks = (c + WARP - 1) / WARP;
-    return blocks >= 64 ? 8 : 512 / blocks < 128 ? 512 / blocks : 128;
+    const unsigned blocks = channel_blocks(level), most = blocks >= 64 ? 8 : 512 / blocks,
+                   each = 2 * FOCAL_WARPS,
+                   parts = (strips_of(level) * level->images + each - 1) / each;
+    return parts < most ? parts : most;
 }
 
 template <class In, class S>
@@ -139,8 +140,7 @@ cudaError_t focal_weights_add(cudaStream_t stream, const struct focal_weights_ca
         }
     }
     return launch(any_weights_kernel<In, S>,
-                  dim3(focal_weights_parts(call->level.c), channel_blocks(&call->level),
-                       call->level.k * call->level.k),
+                  dim3(call->parts, channel_blocks(&call->level), call->level.k * call->level.k),
                   dim3(FOCAL_WARPS * WARP), stream, *call);
 }
 
@@ -153,11 +153,11 @@ template cudaError_t focal_weights_add(cudaStream_t,
                                        const struct focal_weights_call<typed<__half>, __half> *);
 template cudaError_t focal_weights_add(cudaStream_t, const struct focal_weights_call<any, float> *);
 
-cudaError_t focal_weights_finish(cudaStream_t stream, const float *parts, unsigned c, unsigned k,
-                                 float *to)
+cudaError_t focal_weights_finish(cudaStream_t stream, const float *from, unsigned parts, unsigned c,
+                                 unsigned k, float *to)
 {
-    return launch(finish_kernel, blocks_for((size_t)k * k * c, 128), dim3(128), stream, parts,
-                  focal_weights_parts(c), k * k, c, to);
+    return launch(finish_kernel, blocks_for((size_t)k * k * c, 128), dim3(128), stream, from, parts,
+                  k * k, c, to);
 }
 
 } // namespace grad

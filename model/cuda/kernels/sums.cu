@@ -8,7 +8,7 @@ namespace
 {
 
 constexpr unsigned LANES = 8;         /* rows that a block reads side by side */
-constexpr unsigned FINISH_LANES = 32; /* likewise, of partial sums */
+constexpr unsigned FINISH_LANES = 32; /* likewise, of partial sums, if there are as many */
 constexpr size_t LEAST_ROWS = 64;     /* of a chunk */
 constexpr size_t MOST_CHUNKS = 1024;
 
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(WARP *FINISH_LANES)
     float sum = 0;
     if (col < s.cols) {
 #pragma unroll 4
-        for (size_t r = threadIdx.y; r < s.rows; r += FINISH_LANES)
+        for (size_t r = threadIdx.y; r < s.rows; r += blockDim.y)
             sum += from[(group * s.rows + r) * s.cols + col];
     }
     partial[threadIdx.y][threadIdx.x] = sum;
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(WARP *FINISH_LANES)
     if (threadIdx.y != 0 || col >= s.cols)
         return;
     float total = 0;
-    for (unsigned y = 0; y < FINISH_LANES; y++)
+    for (unsigned y = 0; y < blockDim.y; y++)
         total += partial[y][threadIdx.x];
     total /= divisor;
     store_one(to, group, col, then_gelu ? gelu(total) : total);
@@ -107,8 +107,9 @@ cudaError_t sums_finish(cudaStream_t stream, const any_cells &to, const float *p
     const size_t blocks = (shape.cols + WARP - 1) / WARP * shape.groups;
     if (blocks > 0x7fffffff)
         return cudaErrorInvalidValue;
-    return launch(finish, dim3((unsigned)blocks), dim3(WARP, FINISH_LANES), stream, partial, to,
-                  shape, divisor, then_gelu);
+    const unsigned lanes = shape.rows < FINISH_LANES ? (unsigned)shape.rows : FINISH_LANES;
+    return launch(finish, dim3((unsigned)blocks), dim3(WARP, lanes), stream, partial, to, shape,
+                  divisor, then_gelu);
 }
 
 size_t sums_scratch(const sums_shape &shape)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Each call of CUDA, cuBLASLt and cuDNN fails once, in turn, while an operator and its gradient are
+ * made, run and taken down: either it is told in a line, or the result is what it is without. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "model/backends.h"
+#include "model/graph_grad.h"
+#include "model/plan.h"
+#include "tests/fake_cuda/fake.h"
+#include "tests/model/operator_cases.h"
+
+enum { MOST_CALLS = 2000, MOST_CELLS = 4096 };
+
+static const struct backend_ops *gpu;
+
+struct life {
+    struct graph graph;
+    struct graph_backward backward;
+    struct backend *backend;
+    struct weights *weights;
+    struct plan *plan;
+    void *arena;
+    int inputs[2], output, seed;
+};
+
+static int begin(struct life *l, const struct operator_case *c, enum precision precision,
+                 struct error *error)
+{
+    const struct graph_wanted wanted = {.inputs = true};
+    const struct backend_config with = {.threads = 1, .precision = precision};
+    graph_init(&l->graph);
+    l->output = graph_output(&l->graph, operator_build(&l->graph, c, l->inputs));
+    assert_int_equal(graph_grad(&l->graph, &l->output, 1, &wanted, &l->seed, &l->backward, error),
+                     0);
+    assert_int_equal(weights_hashed(&l->weights, error), 0);
+    int r = gpu->open(&l->backend, &with, error);
+    if (r < 0) {
+        l->backend = NULL;
+        graph_finish(&l->graph);
+        return r;
+    }
+    struct plan_config config = {.ops = gpu, .backend = l->backend, .weights = l->weights};
+    r = plan_create(&l->plan, &l->graph, &config, error);
+    if (r < 0) {
+        l->plan = NULL;
+        return r;
+    }
+    l->arena = backend_memory(gpu, l->backend, plan_arena_bytes(l->plan), error);
+    return l->arena == NULL ? -1 : plan_bind(l->plan, l->arena, error);
+}
+
+static void fill(struct plan *plan, int value)
+{
+    struct tensor_shape shape;
+    float *x = plan_value(plan, value, &shape);
+    for (size_t i = 0; i < tensor_cells(shape); i++)
+        x[i] = sinf((float)(i + 1));
+}
+
+/* Appends the value's cells. Returns how many there are then. */
+static int keep(struct plan *plan, int value, float *ret, int n)
+{
+    struct tensor_shape shape;
+    const float *x = plan_value(plan, value, &shape);
+    const size_t cells = tensor_cells(shape);
+    assert_true((size_t)n + cells <= MOST_CELLS);
+    memcpy(ret + n, x, cells * sizeof *x);
+    return n + (int)cells;
+}
+
+/* Fills ret with the result and its gradients, and gives how many cells, or a negative errno. */
+static int run(struct life *l, float *ret, struct error *error)
+{
+    for (int i = 0; i < 2 && l->inputs[i] >= 0; i++)
+        fill(l->plan, l->inputs[i]);
+    fill(l->plan, l->seed);
+    for (int i = 0; i < 3; i++) { /* the first ones, recorded, and replayed */
+        int r = plan_run(l->plan, error);
+        if (r < 0)
+            return r;
+    }
+    int n = keep(l->plan, l->output, ret, 0);
+    n = keep(l->plan, l->backward.values[l->inputs[0]], ret, n);
+    for (int w = 0; w < l->backward.n_weights; w++)
+        if (l->backward.weights[w].value >= 0 && l->backward.weights[w].from == 0)
+            n = keep(l->plan, l->backward.weights[w].value, ret, n);
+    return n;
+}
+
+static void end(struct life *l)
+{
+    graph_backward_finish(&l->backward);
+    plan_destroy(l->plan);
+    if (l->backend != NULL) {
+        backend_memory_free(gpu, l->backend, l->arena);
+        gpu->close(l->backend);
+    }
+    weights_destroy(l->weights);
+}
+
+/* One life in which call `fails` fails; 0: none does. */
+static int live(const struct operator_case *c, enum precision precision, unsigned fails, float *ret,
+                uint64_t *ret_calls)
+{
+    struct life l = {.inputs = {-1, -1}};
+    struct error error = {""};
+    char call[32];
+    fake_restart();
+    snprintf(call, sizeof call, "%u", fails);
+    fake_set("FAIL", fails > 0 ? call : NULL);
+    int r = begin(&l, c, precision, &error);
+    if (r == 0)
+        r = run(&l, ret, &error);
+    end(&l);
+    fake_set("FAIL", NULL);
+    if (r < 0 && error.text[0] == '\0')
+        fail_msg("%s, call %u: failed without a word", operator_programs[c->program].name, fails);
+    if (r < 0 && strchr(error.text, '\n') != NULL)
+        fail_msg("more than one line: %s", error.text);
+    if (fake_leaks(true) != 0)
+        fail_msg("%s, call %u: leaks", operator_programs[c->program].name, fails);
+    *ret_calls = fake_calls();
+    return r;
+}
+
+static void check_case(const struct operator_case *c, enum precision precision)
+{
+    static float want[MOST_CELLS], got[MOST_CELLS];
+    uint64_t calls, all;
+    unsigned told = 0;
+    const int cells = live(c, precision, 0, want, &all);
+    assert_true(cells > 0);
+    for (unsigned fails = 1; fails <= all && fails < MOST_CALLS; fails++) {
+        int r = live(c, precision, fails, got, &calls);
+        told += r < 0;
+        if (r >= 0)
+            assert_memory_equal(got, want, (size_t)cells * sizeof *got);
+    }
+    assert_true(told > all / 2); /* what takes things down tells nobody */
+}
+
+static const struct operator_case cases[] = {
+    {P_LINEAR_GELU, {2, 3, 5, 8}, 7, 0, 0, 0, false},
+    {P_CONV, {2, 7, 5, 3}, 9, 3, 2, 1, false},
+    {P_TRANSPOSED_RELU, {1, 5, 5, 8}, 3, 3, 4, 1, false},
+    {P_ATTENTION, {2, 1, 7, 12}, 0, 3, 0, 0, true},
+};
+
+static void each_call_may_fail_once(void **state)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_case(&cases[i], PRECISION_FLOAT32);
+}
+
+static void each_call_may_fail_once_in_half_precision(void **state)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_case(&cases[i], PRECISION_BFLOAT16);
+}
+
+/* What cuDNN has no algorithm for is computed another way, with the same sums. */
+static void check_fallback(const char *setting, const char *value, enum precision precision,
+                           float tolerance)
+{
+    static float want[MOST_CELLS], got[MOST_CELLS];
+    uint64_t calls;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        float largest = 1;
+        const int cells = live(&cases[i], precision, 0, want, &calls);
+        fake_set(setting, value);
+        assert_int_equal(live(&cases[i], precision, 0, got, &calls), cells);
+        fake_set(setting, NULL);
+        for (int k = 0; k < cells; k++)
+            largest = fmaxf(largest, fabsf(want[k]));
+        for (int k = 0; k < cells; k++)
+            if (!(fabsf(want[k] - got[k]) <= tolerance * largest))
+                fail_msg("%s, cell %d: %g instead of %g", operator_programs[cases[i].program].name,
+                         k, (double)got[k], (double)want[k]);
+    }
+}
+
+static void convolutions_go_by_planes_where_they_must(void **state)
+{
+    check_fallback("CUDNN_LAYOUT", "planar", PRECISION_FLOAT32, 1e-6f);
+    check_fallback("CUDNN_LAYOUT", "planar", PRECISION_BFLOAT16, 0x1p-7f); /* rounded twice */
+}
+
+static void a_bias_is_added_where_cudnn_does_not(void **state)
+{
+    check_fallback("CUDNN_BIAS", "none", PRECISION_FLOAT32, 1e-6f);
+    check_fallback("CUDNN_BIAS", "none", PRECISION_BFLOAT16, 0x1p-7f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions_go_by_planes_where_they_must),
+        cmocka_unit_test(a_bias_is_added_where_cudnn_does_not),
+        cmocka_unit_test(each_call_may_fail_once),
+        cmocka_unit_test(each_call_may_fail_once_in_half_precision),
+    };
+    struct error error;
+    if (backend_find("cuda", &gpu, &error) < 0) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
