@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Training where parameters lie in a GPU's memory: the CPU's steps within rounding, and what was
+ * saved goes on bit for bit. */
+#include "tests/train/published.h"
+
+#include "model/backends.h"
+#include "model/nets/piq.h"
+#include "model/train/random.h"
+#include "model/train/trainer.h"
+
+/* Of two images a batch norm leaves only their order, and its gradient is rounding noise. */
+enum { B = 5, INTERPRETED = 2, CLASSES = 3, IMAGE = 16, CELLS = PIQ_FRAMES * PIQ_BINS, STEPS = 3 };
+
+static const uint64_t SEED = 11;
+
+static const struct backend_ops *gpu(void)
+{
+    const struct backend_ops *ops;
+    struct error error;
+    if (backend_find("cuda", &ops, &error) < 0)
+        fail_msg("%s", error.text);
+    return ops;
+}
+
+static void assert_close(const char *what, double a, double b, double limit)
+{
+    if (!(fabs(a - b) <= limit))
+        fail_msg("%s: %.9g on the GPU, %.9g on the CPU", what, a, b);
+}
+
+/* The optimizer alone */
+
+enum { P = 3 * BACKEND_SPAN + 77 };
+
+static const struct optimizer_range ranges[] = {
+    {3, BACKEND_SPAN + 5, 1, false, true},
+    {BACKEND_SPAN + 8, 40, 0.5, true, true},
+    {BACKEND_SPAN + 100, 2 * BACKEND_SPAN - 30, 0.25, false, false}};
+
+struct moving {
+    struct store store;
+    struct optimizer optimizer;
+    float *w, *g;
+};
+
+static void begin(struct moving *m, const struct optimizer_options *options,
+                  const struct backend_ops *ops, const float *w, const float *g)
+{
+    const struct backend_config config = {1, PRECISION_FLOAT32};
+    m->store.ops = ops;
+    assert_int_equal(ops->open(&m->store.backend, &config, NULL), 0);
+    assert_int_equal(optimizer_init(&m->optimizer, options, &m->store, P, ranges,
+                                    sizeof ranges / sizeof *ranges, NULL),
+                     0);
+    m->w = store_floats(&m->store, P, NULL);
+    m->g = store_floats(&m->store, P, NULL);
+    assert_true(m->w != NULL && m->g != NULL);
+    assert_int_equal(store_put(&m->store, m->w, w, P, NULL), 0);
+    assert_int_equal(store_put(&m->store, m->g, g, P, NULL), 0);
+}
+
+static void end(struct moving *m)
+{
+    optimizer_finish(&m->optimizer);
+    store_free(&m->store, m->w);
+    store_free(&m->store, m->g);
+    m->store.ops->close(m->store.backend);
+}
+
+static double step(struct moving *m)
+{
+    double norm = NAN;
+    assert_int_equal(optimizer_norm(&m->optimizer, m->g, &norm, NULL), 0);
+    assert_int_equal(optimizer_step(&m->optimizer, m->w, m->g, norm, 1e-2, NULL), 0);
+    return norm;
+}
+
+/* Every operation of a step rounds once: some 2^-24 of the values, which are about 1. */
+static void compare_arrays(const char *what, struct moving *there, const float *a, const float *b)
+{
+    static float here[P];
+    assert_int_equal(store_get(&there->store, here, a, P, NULL), 0);
+    for (size_t i = 0; i < P; i++)
+        assert_close(what, (double)here[i], (double)b[i], 1e-6);
+}
+
+static void the_optimizer_makes_the_cpus_steps(void **state)
+{
+    static float w[P], g[P];
+    struct random random;
+    (void)state;
+    random_seed(&random, SEED);
+    for (size_t i = 0; i < P; i++) {
+        w[i] = (float)random_normal(&random);
+        g[i] = (float)random_normal(&random);
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        struct optimizer_options options = OPTIMIZER_PAPER;
+        struct moving there = {.w = NULL}, here = {.w = NULL};
+        options.kind = kind == 0 ? OPTIMIZER_ADAM : OPTIMIZER_ADAMW;
+        options.weight_decay = 0.1;
+        begin(&there, &options, gpu(), w, g);
+        begin(&here, &options, &backend_cpu, w, g);
+        for (int i = 0; i < STEPS; i++) {
+            const double norm = step(&here);
+            assert_close("norm", step(&there), norm, 1e-6 * norm);
+        }
+        compare_arrays("w", &there, there.w, here.w);
+        compare_arrays("m", &there, there.optimizer.m, here.optimizer.m);
+        compare_arrays("v", &there, there.optimizer.v, here.optimizer.v);
+        for (size_t i = 0; i < 3; i++) /* before the first range */
+            assert_true(here.w[i] == w[i]);
+        end(&there);
+        end(&here);
+    }
+}
+
+static void a_gradient_that_is_not_finite_changes_nothing(void **state)
+{
+    static float w[P], g[P], after[P];
+    const struct optimizer_options options = OPTIMIZER_PAPER;
+    struct moving m = {.w = NULL};
+    struct error error;
+    double norm = 0;
+    (void)state;
+    for (size_t i = 0; i < P; i++)
+        w[i] = 1;
+    g[2 * BACKEND_SPAN] = NAN;
+    begin(&m, &options, gpu(), w, g);
+    assert_int_equal(optimizer_norm(&m.optimizer, m.g, &norm, NULL), 0);
+    assert_true(isnan(norm));
+    assert_int_equal(optimizer_step(&m.optimizer, m.w, m.g, norm, 1e-2, &error), -EDOM);
+    assert_int_equal(store_get(&m.store, after, m.w, P, NULL), 0);
+    assert_memory_equal(after, w, sizeof w);
+    end(&m);
+}
+
+/* Trainers */
+
+static struct trainer_config config_of(const struct backend_ops *ops, bool interpreter)
+{
+    return (struct trainer_config){
+        .net = {.kind = NET_FOCALNET,
+                .focalnet = {.image_rows = IMAGE,
+                             .image_cols = IMAGE,
+                             .patch_size = 4,
+                             .num_channels = 3,
+                             .embed_dim = 12,
+                             .n_stages = 2,
+                             .depths = {1, 1},
+                             .focal_levels = {2, 1},
+                             .focal_windows = {3, 3},
+                             .mlp_ratio = 2,
+                             .layer_norm_eps = 1e-5f,
+                             .use_layerscale = true,
+                             .head = {8, CLASSES, false}},
+                .piq = {.keys = interpreter ? 12 : 0, .adapter = true, .reduce = true}},
+        .batch = interpreter ? INTERPRETED : B,
+        .loss = LOSS_PAPER,
+        .optimizer = OPTIMIZER_PAPER,
+        .class_gradient = 1,
+        .average = 0.9,
+        .seed = 5,
+        .ops = ops,
+        .threads = 1};
+}
+
+static struct trainer *make(const struct trainer_config *config)
+{
+    struct trainer *t;
+    struct error error;
+    if (trainer_create(&t, config, &error) < 0)
+        fail_msg("%s", error.text);
+    return t;
+}
+
+static struct trainer_losses take_step(struct trainer *t, int n, uint64_t number)
+{
+    static uint8_t marks[B][CELLS];
+    struct trainer_target targets[B] = {{{0, 1, 0.75f}, false}, {{2, 2, 1}, false}};
+    struct trainer_losses losses;
+    struct random random;
+    struct error error;
+    random_seed(&random, number);
+    for (int i = 0; i < n; i++) {
+        float *plane = trainer_plane(t, i);
+        for (int k = 0; k < IMAGE * IMAGE; k++)
+            plane[k] = (float)random_uniform(&random);
+        for (int k = 0; k < CELLS; k++)
+            marks[i][k] = k / PIQ_BINS < 100 * (i + 1);
+    }
+    const struct trainer_batch batch = {.targets = targets, .marks = &marks[0][0]};
+    if (trainer_step(t, &batch, 1e-3, &losses, &error) < 0)
+        fail_msg("%s", error.text);
+    return losses;
+}
+
+/* What was learnt in a step is in the next one's loss. */
+static void a_classifier_learns_what_it_learns_on_the_cpu(void **state)
+{
+    const struct trainer_config here_config = config_of(&backend_cpu, false),
+                                there_config = config_of(gpu(), false);
+    struct trainer *here = make(&here_config), *there = make(&there_config);
+    double first = 0;
+    (void)state;
+    for (uint64_t i = 0; i < STEPS; i++) {
+        const struct trainer_losses a = take_step(there, B, i % 2), b = take_step(here, B, i % 2);
+        assert_close("loss", a.loss, b.loss, 2e-5 * fabs(b.loss));
+        assert_close("norm", a.norm, b.norm, 2e-4 * b.norm);
+        if (i == 0)
+            first = b.loss;
+        else if (i == 2)
+            assert_true(fabs(b.loss - first) > 1e-3 * fabs(first));
+    }
+    assert_int_equal(trainer_fetch(there, NULL), 0);
+    assert_int_equal(trainer_fetch(here, NULL), 0);
+    for (int i = 0; i < trainer_weights(here); i++) {
+        const struct weights_array a = trainer_weight(there, i), b = trainer_weight(here, i);
+        assert_string_equal(a.name, b.name);
+        assert_close(a.name, (double)a.data[0], (double)b.data[0], 2e-3);
+    }
+    trainer_destroy(here);
+    trainer_destroy(there);
+}
+
+static void what_was_saved_goes_on_bit_for_bit(void **state)
+{
+    const struct trainer_config config = config_of(gpu(), false);
+    struct trainer *whole = make(&config), *stopped = make(&config);
+    const size_t n = trainer_parameters(whole);
+    float *saved = calloc(8 * n, sizeof *saved), *other = saved + 4 * n;
+    (void)state;
+    assert_non_null(saved);
+    take_step(whole, B, 0);
+    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
+    assert_int_equal(trainer_restore(stopped, trainer_steps(whole), saved, saved + n, saved + 2 * n,
+                                     saved + 3 * n, NULL),
+                     0);
+    const struct trainer_losses a = take_step(whole, B, 1), b = take_step(stopped, B, 1);
+    assert_true(a.loss == b.loss && a.norm == b.norm);
+    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
+    assert_int_equal(trainer_save(stopped, other, other + n, other + 2 * n, other + 3 * n, NULL),
+                     0);
+    assert_memory_equal(saved, other, 4 * n * sizeof *saved);
+    free(saved);
+    trainer_destroy(whole);
+    trainer_destroy(stopped);
+}
+
+/* Running statistics too: the second step is heard with the first one's codes. */
+static void an_interpreter_learns_what_it_learns_on_the_cpu(void **state)
+{
+    const struct trainer_config here_config = config_of(&backend_cpu, true),
+                                there_config = config_of(gpu(), true);
+    struct trainer *here = make(&here_config), *there = make(&there_config);
+    (void)state;
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct trainer_losses a = take_step(there, INTERPRETED, i),
+                                    b = take_step(here, INTERPRETED, i);
+        assert_close("rec", a.rec, b.rec, 1e-4 * fabs(b.rec));
+        assert_close("vq", a.vq, b.vq, 1e-3 * fabs(b.vq));
+        assert_close("norm", a.norm, b.norm, 1e-3 * b.norm);
+    }
+    trainer_destroy(here);
+    trainer_destroy(there);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_optimizer_makes_the_cpus_steps),
+        cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+        cmocka_unit_test(a_classifier_learns_what_it_learns_on_the_cpu),
+        cmocka_unit_test(what_was_saved_goes_on_bit_for_bit),
+        cmocka_unit_test(an_interpreter_learns_what_it_learns_on_the_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
