@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How fast the card multiplies: what the bench compares a network with. */
 #include <errno.h>
+#include <math.h>
 
 #include "model/cuda/context.h"
 
-enum { SIZE = 8192, WARM_UPS = 3, ROUNDS = 10, WORKSPACE = 32 << 20 };
+enum { FIRST_SIZE = 1024, MAX_SIZE = 8192, WARM_UPS = 3, ROUNDS = 10, WORKSPACE = 32 << 20 };
+static const float enough_ms = 100; /* of ROUNDS products: nothing but the card's speed counts */
 
-struct product { /* C = A B, all [SIZE][SIZE] */
+struct product { /* C = A B, all [size][size] */
+    size_t size;
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t layout;
     cublasLtMatmulPreference_t preference;
@@ -25,7 +28,7 @@ static enum cell_type cells_of(const struct backend *b)
 static int make(struct backend *b, struct product *p, struct error *error)
 {
     const enum cell_type type = cells_of(b);
-    const size_t bytes = (size_t)SIZE * SIZE * cell_bytes(type), workspace = WORKSPACE;
+    const size_t bytes = p->size * p->size * cell_bytes(type), workspace = WORKSPACE;
     int found = 0;
     int r = cuda_check(cudaEventCreate(&p->begin), "an event", error);
     if (r == 0)
@@ -35,9 +38,9 @@ static int make(struct backend *b, struct product *p, struct error *error)
             cublasLtMatmulDescCreate(&p->desc, cuda_compute_type(b, type), CUDA_R_32F),
             "a large product", error);
     if (r == 0)
-        r = cuda_check_lt(
-            cublasLtMatrixLayoutCreate(&p->layout, cuda_data_type(type), SIZE, SIZE, SIZE),
-            "a large product", error);
+        r = cuda_check_lt(cublasLtMatrixLayoutCreate(&p->layout, cuda_data_type(type), p->size,
+                                                     p->size, (int64_t)p->size),
+                          "a large product", error);
     if (r == 0)
         r = cuda_check_lt(cublasLtMatmulPreferenceCreate(&p->preference), "a large product", error);
     if (r == 0)
@@ -91,29 +94,41 @@ static int multiply(struct backend *b, struct product *p, int rounds, struct err
 }
 
 /* On noise: products of zeros are faster. */
-int cuda_peak(struct backend *b, double *ret_flops, struct error *error)
+static int measure(struct backend *b, struct product *p, float *ret_ms, struct error *error)
 {
-    struct product p = {0};
-    float ms = 0;
-    int r = make(b, &p, error);
-    const size_t cells = (size_t)SIZE * SIZE;
+    const size_t cells = p->size * p->size;
+    int r = make(b, p, error);
     if (r == 0)
-        r = cuda_check(cuda_noise(b->stream, p.a, cells_of(b), cells, 1), "noise", error);
+        r = cuda_check(cuda_noise(b->stream, p->a, cells_of(b), cells, 1), "noise", error);
     if (r == 0)
-        r = cuda_check(cuda_noise(b->stream, p.b, cells_of(b), cells, 2), "noise", error);
+        r = cuda_check(cuda_noise(b->stream, p->b, cells_of(b), cells, 2), "noise", error);
     if (r == 0)
-        r = multiply(b, &p, WARM_UPS, error);
+        r = multiply(b, p, WARM_UPS, error);
     if (r == 0)
-        r = cuda_check(cudaEventRecord(p.begin, b->stream), "recording an event", error);
+        r = cuda_check(cudaEventRecord(p->begin, b->stream), "recording an event", error);
     if (r == 0)
-        r = multiply(b, &p, ROUNDS, error);
+        r = multiply(b, p, ROUNDS, error);
     if (r == 0)
-        r = cuda_check(cudaEventRecord(p.end, b->stream), "recording an event", error);
+        r = cuda_check(cudaEventRecord(p->end, b->stream), "recording an event", error);
     if (r == 0)
         r = cuda_device.wait(b, error);
     if (r == 0)
-        r = cuda_check(cudaEventElapsedTime(&ms, p.begin, p.end), "timing", error);
-    finish(b, &p);
-    *ret_flops = ms > 0 ? 2.0 * SIZE * SIZE * SIZE * ROUNDS / (1e-3 * (double)ms) : 0;
+        r = cuda_check(cudaEventElapsedTime(ret_ms, p->begin, p->end), "timing", error);
+    return r;
+}
+
+/* Larger and larger ones, until one takes long enough. */
+int cuda_peak(struct backend *b, double *ret_flops, struct error *error)
+{
+    int r = 0;
+    float ms = 0;
+    *ret_flops = 0;
+    for (size_t size = FIRST_SIZE; size <= MAX_SIZE && ms < enough_ms && r == 0; size *= 2) {
+        struct product p = {.size = size};
+        r = measure(b, &p, &ms, error);
+        finish(b, &p);
+        if (r == 0 && ms > 0)
+            *ret_flops = 2.0 * pow((double)size, 3) * ROUNDS / (1e-3 * (double)ms);
+    }
     return r;
 }

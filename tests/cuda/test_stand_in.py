@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""focald as a whole on the GPU's backend, where the stand-in for CUDA is in the GPU's place.
+usage: test_stand_in.py FAKE_MODULE_DIR; FOCALD, FOCALD_SOURCE: the program, its source."""
+import json
+import math
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import wave
+
+FOCALD, SOURCE = os.environ['FOCALD'], os.environ['FOCALD_SOURCE']
+DEMO = f'{SOURCE}/daemon/demo'
+MODEL = f'{SOURCE}/tests/data/baseline'
+work = tempfile.TemporaryDirectory()
+env = {k: v for k, v in os.environ.items() if not k.startswith('FAKE_CUDA_')}
+env.update(FOCALD_MODULES=sys.argv[1], HOME=work.name, XDG_CONFIG_HOME=f'{work.name}/none',
+           XDG_CACHE_HOME=f'{work.name}/cache', XDG_RUNTIME_DIR=work.name)
+
+
+def focald(*arguments, **fake):
+    settings = {f'FAKE_CUDA_{name}': value for name, value in fake.items()}
+    return subprocess.run([FOCALD, *arguments], env={**env, **settings}, capture_output=True, text=True,
+                          timeout=250, check=False)
+
+
+def classified(*arguments, **fake):
+    done = focald('classify', '--json', '--model', MODEL, '--threads', '1', *arguments, **fake)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def play(*arguments, **fake):
+    return focald('run', '--config', '/dev/null', '--source', f'file:{DEMO}/dog.ogg', '--fast', '--model', MODEL,
+                  '--threads', '1', *arguments, **fake)
+
+
+def clips_are_named_as_on_the_cpu():
+    clips = [f'{DEMO}/{name}.ogg' for name in ('dog', 'rain', 'rooster')]
+    cpu = classified('--backend', 'cpu', *clips)
+    for precision in ('float32', 'tf32', 'bfloat16', 'float16'):
+        gpu = classified('--backend', 'cuda', '--precision', precision, *clips)
+        for a, b in zip(cpu, gpu, strict=True):
+            assert a['label'] == b['label'], f'{precision}: {a["file"]} is {b["label"]}'
+            if precision == 'float32':
+                assert abs(a['p'] - b['p']) < 1e-5, f'{a["file"]}: {a["p"]} and {b["p"]}'
+
+
+def sets(directory):
+    """Two sounds, ten clips each: a folder a class."""
+    random.seed(4)
+    for name in ('tone', 'noise'):
+        os.makedirs(f'{directory}/{name}')
+        for k in range(10):
+            f = random.uniform(300, 500)
+            x = [0.5 * (math.sin(2 * math.pi * f * i / 16000) if name == 'tone' else random.uniform(-1, 1))
+                 for i in range(20000)]
+            with wave.open(f'{directory}/{name}/{k}.wav', 'wb') as w:
+                w.setparams((1, 2, 16000, 0, 'NONE', ''))
+                w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in x))
+
+
+def a_network_learns_as_on_the_cpu():
+    sets(f'{work.name}/set')
+    losses = {}
+    for backend in ('cpu', 'cuda'):
+        out = f'{work.name}/{backend}'
+        keys = ['network.image=32', 'network.embed_dim=8', 'network.depths=1,1', 'network.focal_levels=2,2',
+                'network.focal_windows=3,3', 'network.head_dim=16', 'optimizer.rate=3e-3', 'run.batch=4',
+                'run.epochs=3', 'run.threads=1', f'run.backend={backend}', 'run.precision=float32']
+        settings = [word for key in keys for word in ('-s', key)]
+        done = focald('train', '--quiet', '--data', f'{work.name}/set', '--train-folds', '1-4', '--valid-folds', '5',
+                      '-o', out, *settings)
+        assert done.returncode == 0, done.stderr
+        with open(f'{out}/log.jsonl', encoding='utf-8') as log:
+            losses[backend] = [json.loads(line)['loss'] for line in log if '"loss"' in line]
+    assert len(losses['cpu']) == 3, losses
+    for a, b in zip(losses['cpu'], losses['cuda'], strict=True):
+        assert abs(a - b) < 1e-3 * abs(a), losses
+    assert losses['cuda'][2] < 0.9 * losses['cuda'][0], losses
+
+
+def whichever_call_fails_focald_goes_on():
+    """Spread over all calls of starting and running: each run says so, ends well and plays to the end."""
+    told = 0
+    for n in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 130, 190, 280, 420, 630, 900):
+        done = play(FAIL=str(n))
+        failed = 'no GPU: using the CPU (' in done.stderr or 'the GPU failed' in done.stderr
+        assert done.returncode == 0 and 'dog.ogg is at its end' in done.stderr, f'call {n}: {done.stderr}'
+        assert failed or 'on the cuda' in done.stderr, f'call {n}: {done.stderr}'
+        told += failed
+    assert told >= 10, f'{told} of the failures were told'
+
+
+def too_little_memory_is_said_in_megabytes():
+    done = focald('classify', '--model', MODEL, '--backend', 'cuda', f'{DEMO}/dog.ogg', MEMORY='4000000')
+    assert done.returncode == 1 and 'MB wanted' in done.stderr and 'MB free' in done.stderr, done.stderr
+
+
+def what_is_missing_is_named():
+    for fake, words in (({'DEVICES': '0'}, 'no NVIDIA card'), ({'DRIVER': 'none'}, 'driver'),
+                        ({'DRIVER': 'old'}, 'older than')):
+        done = play(**fake)
+        assert done.returncode == 0 and 'no GPU: using the CPU (' in done.stderr, done.stderr
+        done = play('--backend', 'cuda', **fake)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def the_bench_measures_each_precision():
+    done = focald('bench', 'network', '--json', '--backend', 'cuda', '--model', MODEL, '--batch', '1', '--seconds', '0.1')
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)['network_gpu']
+    text = json.dumps(rows)
+    for precision in ('float32', 'tf32', 'bfloat16', 'float16'):
+        assert precision in text, text
+
+
+for promise in (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu, too_little_memory_is_said_in_megabytes,
+                what_is_missing_is_named, the_bench_measures_each_precision, whichever_call_fails_focald_goes_on):
+    promise()
+    print(f'ok {promise.__name__}', flush=True)
