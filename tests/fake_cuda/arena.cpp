@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <set>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ constexpr size_t ALIGNMENT = 512, GAP = 512, PAGE = 4096;
 
 uintptr_t fake_arena = 1ull << 63; /* no address lies near before it is made */
 static size_t used;
+static std::set<uintptr_t> live; /* allocations: what lies before them is never opened */
 static unsigned opened;
 static struct sigaction before;
 
@@ -71,8 +73,9 @@ uint8_t *shadow_of(const void *p)
 
 static void protect(int protection)
 {
-    size_t bytes = (used + PAGE - 1) / PAGE * PAGE;
-    if (bytes && mprotect((void *)fake_arena, bytes, protection) != 0)
+    uintptr_t end = fake_arena + (used + PAGE - 1) / PAGE * PAGE;
+    uintptr_t first = live.empty() ? end : *live.begin() / PAGE * PAGE;
+    if (first < end && mprotect((void *)first, end - first, protection) != 0)
         perror("fake CUDA: mprotect");
 }
 
@@ -96,6 +99,7 @@ void *arena_take(size_t bytes)
     if (!arena_make() || bytes > ARENA_BYTES - start - GAP)
         return NULL;
     used = start + bytes + GAP;
+    live.insert(fake_arena + start);
     if (opened)
         protect(PROT_READ | PROT_WRITE);
     watch();
@@ -115,6 +119,7 @@ static void drop(void *p, size_t bytes)
 
 void arena_give(void *p, size_t bytes)
 {
+    live.erase((uintptr_t)p);
     memset(shadow_of(p), SHADOW_NONE, bytes);
     drop(shadow_of(p), bytes);
     drop(p, bytes);
@@ -127,4 +132,5 @@ void arena_restart()
     madvise((void *)(fake_arena + ARENA_BYTES), used, MADV_DONTNEED);
     madvise((void *)fake_arena, used, MADV_DONTNEED);
     used = 0;
+    live.clear();
 }
