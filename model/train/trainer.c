@@ -36,6 +36,7 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     t->taken += taken;
     const struct learner_config config = {.ops = c->ops,
                                           .threads = c->threads,
+                                          .precision = c->precision,
                                           .frozen = frozen,
                                           .user = c,
                                           .inputs = inputs,
