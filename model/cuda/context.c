@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The card: which one, its streams and the libraries' handles, and what its errors say. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/cuda/context.h"
+
+static atomic_int open_backends;
 
 /* Errors */
 
@@ -95,6 +98,7 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
     if (b == NULL)
         return error_set(error, ENOMEM, "out of memory");
     b->precision = config->precision;
+    atomic_fetch_add(&open_backends, 1);
     int r = cuda_probe(b->name, sizeof b->name, error);
     if (r == 0)
         r = cuda_check(cudaSetDevice(b->device), "taking the card", error);
@@ -112,6 +116,18 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
     }
     *ret = b;
     return 0;
+}
+
+/* After an error in flight every call fails, in all of the process, until the card is reset; what
+ * is still open would be lost with it, so the last to close does that. */
+static void reset_if_broken(void)
+{
+    if (atomic_fetch_sub(&open_backends, 1) > 1)
+        return;
+    (void)cudaGetLastError();
+    if (cudaFree(NULL) != cudaSuccess)
+        (void)cudaDeviceReset();
+    (void)cudaGetLastError();
 }
 
 /* What fails here failed before, and its error was told then. */
@@ -132,6 +148,7 @@ void cuda_close(struct backend *b)
         if (streams[i] != NULL)
             cudaStreamDestroy(streams[i]);
     free(b);
+    reset_if_broken();
 }
 
 void cuda_enter(struct backend *b)

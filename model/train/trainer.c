@@ -35,6 +35,7 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     }
     t->taken += taken;
     const struct learner_config config = {.ops = c->ops,
+                                          .precision = c->precision,
                                           .threads = c->threads,
                                           .precision = c->precision,
                                           .frozen = frozen,

@@ -160,17 +160,23 @@ static void read_waits(struct bench *b, const char *stream, double *ret_least, d
     }
 }
 
-/* A machine with other work to do now and then misses one: most is enough. */
+/* A machine with other work to do now and then lets one come late: it may try again. */
+enum { TRIES = 3 };
+
 static void streams_that_are_due_together_share_a_run(void **state)
 {
-    struct bench b;
+    bool shared = false;
     (void)state;
-    start(&b, 0.06);
-    play(&b, 20 * ms_ns);
-    const int windows = 2 * (HOPS + 1), batches = (int)pipeline_batches(b.pipeline);
-    print_message("%d windows in %d runs\n", windows, batches);
-    assert_in_range(batches, HOPS + 1, HOPS + 1 + 4);
-    stop(&b);
+    for (int i = 0; i < TRIES && !shared; i++) {
+        struct bench b;
+        start(&b, 0.06);
+        play(&b, 20 * ms_ns);
+        const int windows = 2 * (HOPS + 1), batches = (int)pipeline_batches(b.pipeline);
+        print_message("%d windows in %d runs\n", windows, batches);
+        shared = batches <= HOPS + 1 + 4;
+        stop(&b);
+    }
+    assert_true(shared);
 }
 
 static void without_batch_wait_each_runs_when_it_comes(void **state)
@@ -197,33 +203,44 @@ static void what_is_not_due_within_it_is_not_waited_for(void **state)
     stop(&b);
 }
 
-/* Of two that were due together one is late by much more: the other goes alone when batch_wait is
- * over, and not later. */
-static void nobody_waits_longer_than_batch_wait(void **state)
+/* One of two that were due together stays away. Returns how long the other waited for it. */
+static double wait_in_vain(struct bench *b)
 {
-    struct bench b;
-    (void)state;
-    start(&b, 0.1);
     int64_t begin = monotonic_ns() + 10 * ms_ns;
     sleep_until(begin);
-    write_samples(b.rings[0], WINDOW);
-    write_samples(b.rings[1], WINDOW);
+    write_samples(b->rings[0], WINDOW);
+    write_samples(b->rings[1], WINDOW);
     sleep_until(begin + hop_ns);
-    write_samples(b.rings[0], HOP);
-    int64_t t = monotonic_ns(), took_ns = 0;
+    write_samples(b->rings[0], HOP);
     struct pipeline_report report;
-    do {
-        usleep(500);
-        pipeline_report(b.pipeline, 0, &report);
-        took_ns = monotonic_ns() - t;
-    } while (report.windows < 2 && took_ns < 5000 * ms_ns);
-    assert_true(took_ns >= 50 * ms_ns);   /* it did wait */
-    assert_true(took_ns <= 2000 * ms_ns); /* a machine may be busy; a hop more would be forever */
+    for (int ms = 0; ms < 5000; ms++) {
+        pipeline_report(b->pipeline, 0, &report);
+        if (report.windows == 2)
+            break;
+        usleep(1000);
+    }
+    assert_int_equal(report.windows, 2);
     double least, most;
-    read_waits(&b, names[0], &least, &most);
+    read_waits(b, names[0], &least, &most);
     print_message("waited %.1f ms of 100\n", most);
-    assert_true(most >= 50);
-    stop(&b);
+    return most;
+}
+
+/* The other goes alone when batch_wait is over, and not later. */
+static void nobody_waits_longer_than_batch_wait(void **state)
+{
+    bool waited = false, in_time = false;
+    (void)state;
+    for (int i = 0; i < TRIES && !(waited && in_time); i++) {
+        struct bench b;
+        start(&b, 0.1);
+        const double ms = wait_in_vain(&b);
+        waited = waited || ms >= 50;
+        in_time = in_time || (ms >= 50 && ms <= 150);
+        stop(&b);
+    }
+    assert_true(waited);
+    assert_true(in_time);
 }
 
 int main(void)

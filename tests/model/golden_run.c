@@ -57,7 +57,7 @@ double golden_largest(const float *x, size_t n)
 static double share(const struct golden_run *r)
 {
     static const double units[PRECISIONS] = {
-        [PRECISION_TF32] = 0x1p-11, [PRECISION_BFLOAT16] = 0x1p-9, [PRECISION_FLOAT16] = 0x1p-12};
+        [PRECISION_TF32] = 0x1p-11, [PRECISION_BFLOAT16] = 0x1p-8, [PRECISION_FLOAT16] = 0x1p-11};
     return 42 * units[r->with->precision];
 }
 
@@ -137,9 +137,7 @@ void golden_compare_length(struct golden_run *r, const char *tensor, const float
         difference += pow((double)ours[i] - (double)r->golden[i], 2);
         length += pow((double)r->golden[i], 2);
     }
-    const double passes = 2; /* forward and backward: the roundings of both */
-    struct golden_line line = {tensor, sqrt(difference / length), passes * share(r), false,
-                               "of its length"};
+    struct golden_line line = {tensor, sqrt(difference / length), share(r), false, "of its length"};
     line.within = line.error <= line.limit || length < 1e-8; /* where it is noise it has none */
     r->report(r->user, &line);
 }
