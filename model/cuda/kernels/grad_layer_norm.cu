@@ -54,7 +54,7 @@ __device__ inline void add_warps(const float (&d_scale)[FOURS][4], const float (
 
 /* A lane's channels: four at 4 (i WARP + lane), i < FOURS. parts: [gridDim.x][2][c] */
 template <class T, int FOURS, bool WEIGHTS>
-__global__ void __launch_bounds__(BLOCK) row_kernel(rows_of<typed<T>> s, float *parts)
+__global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, float *parts)
 {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const float share = 1 / (float)s.c;
