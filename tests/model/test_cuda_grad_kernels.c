@@ -13,235 +13,10 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "model/cuda/kernels/grad.h"
-#include "model/ref/ref.h"
 #include "tests/fake_cuda/fake.h"
-#include "tests/model/cuda_cells.h"
+#include "tests/model/cuda_call.h"
 
 static const uint64_t SEED = 20261128;
-static uint64_t state_of_random;
-
-static double uniform(void) /* [-1, 1) */
-{
-    return cells_uniform(&state_of_random);
-}
-
-static int below(int n)
-{
-    return (int)((uniform() + 1) / 2 * n);
-}
-
-/* A call of a kernel and of the reference, with the same operands. */
-
-struct operand {
-    float *here; /* the reference's: rows of `stride`, NaN between them */
-    size_t cells;
-    struct cuda_tensor there;
-};
-
-struct call {
-    struct graph_node node;
-    struct step_spec spec;
-    struct operand in[GRAPH_MAX_INPUTS], residual, out, weights_out;
-    struct operand weights[GRAPH_MAX_NODE_WEIGHTS];
-    double limit; /* of the difference, of the largest */
-    const char *what;
-};
-
-/* values: [cells], or NULL for random ones; rounded to the type on both sides. */
-static struct operand made(struct tensor_shape s, size_t stride, enum cell_type type,
-                           const float *values)
-{
-    const size_t rows = (size_t)s.n * (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    struct operand o = {.cells = rows * stride, .there = {NULL, type, s, stride}};
-    o.here = cells_host(o.cells);
-    for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < c; i++)
-            o.here[row * stride + i] =
-                cells_rounded(values != NULL ? values[row * c + i] : (float)uniform(), type);
-    o.there.data = cells_upload(o.here, o.cells, type);
-    return o;
-}
-
-static void release(struct operand *o)
-{
-    free(o->here);
-    cells_release(o->there.data);
-    *o = (struct operand){0};
-}
-
-static void give_input(struct call *c, int i, struct tensor_shape s, size_t stride,
-                       enum cell_type type, const float *values)
-{
-    c->in[i] = made(s, stride, type, values);
-    c->spec.in[i] = s;
-    c->spec.in_stride[i] = stride;
-    c->spec.in_type[i] = type;
-    c->node.n_in = i + 1;
-}
-
-static void give_weight(struct call *c, size_t cells, double from, double to)
-{
-    float *x = malloc(cells * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < cells; i++)
-        x[i] = (float)(from + (to - from) * (uniform() + 1) / 2);
-    const int k = c->node.n_weights++;
-    c->weights[k] = made((struct tensor_shape){1, 1, 1, (int)cells}, cells, CELL_FLOAT32, x);
-    free(x);
-}
-
-static void give_output(struct call *c, struct tensor_shape s, enum cell_type type)
-{
-    const size_t cells = tensor_cells(s);
-    float *x = malloc(cells * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < cells; i++)
-        x[i] = NAN;
-    c->out = made(s, (size_t)s.c, type, x);
-    c->spec.out = s;
-    c->spec.out_type = type;
-    free(x);
-}
-
-/* Of a gradient with the weights' beside it. */
-static void give_weights_out(struct call *c, int cells)
-{
-    const struct operand out = c->out;
-    const struct step_spec spec = c->spec;
-    give_output(c, (struct tensor_shape){1, 1, 1, cells}, CELL_FLOAT32);
-    c->weights_out = c->out;
-    c->out = out;
-    c->spec = spec;
-    c->spec.weights_too = true;
-}
-
-static void run_reference(const struct call *c, enum graph_op op, const struct operand *to)
-{
-    const float *weights[GRAPH_MAX_NODE_WEIGHTS] = {NULL};
-    struct graph_node node = c->node;
-    struct step_spec spec = c->spec;
-    struct ref_memory m = {.out = to->here};
-    node.op = op;
-    spec.node = &node;
-    spec.out = to->there.shape;
-    for (int i = 0; i < node.n_in; i++)
-        m.in[i] = c->in[i].here;
-    for (int i = 0; i < node.n_weights; i++)
-        weights[i] = c->weights[i].here;
-    m.scratch = memory_zeroed(ref_scratch(&spec) + 1, sizeof *m.scratch);
-    assert_non_null(m.scratch);
-    ref_operator(op)(&spec, weights, &m);
-    free(m.scratch);
-    for (size_t i = 0; i < to->cells && to == &c->out && c->residual.here != NULL; i++)
-        to->here[i] += c->residual.here[i];
-}
-
-static cudaError_t enqueue(const struct call *c, void *scratch)
-{
-    struct cuda_call call = {.node = &c->node,
-                             .residual = c->residual.there,
-                             .out = c->out.there,
-                             .weights_out = c->weights_out.there,
-                             .scratch = scratch};
-    for (int i = 0; i < c->node.n_in; i++)
-        call.in[i] = c->in[i].there;
-    for (int i = 0; i < c->node.n_weights; i++)
-        call.weights[i] = c->weights[i].there.data;
-    return cuda_grad_kernel_of(c->node.op)(&call);
-}
-
-/* As the backend asks: before any memory is known. */
-static size_t scratch_of(const struct call *c)
-{
-    struct cuda_call call = {.node = &c->node, .out = c->out.there, .residual = c->out.there};
-    for (int i = 0; i < c->node.n_in; i++) {
-        call.in[i] = c->in[i].there;
-        call.in[i].data = NULL;
-    }
-    call.out.data = call.residual.data = NULL;
-    return cuda_grad_kernel_scratch(&call);
-}
-
-static void compare(const struct call *c, const struct operand *o, const char *which)
-{
-    float *ours = cells_host(o->cells);
-    double largest = 0, worst = 0;
-    cells_download(ours, o->there.data, o->cells, o->there.type);
-    for (size_t i = 0; i < o->cells; i++) {
-        const double error = fabs((double)ours[i] - (double)o->here[i]);
-        largest = fmax(largest, fabs((double)o->here[i]));
-        worst = !(error <= worst) ? error : worst;
-    }
-    const double limit = (c->limit + cells_epsilon(o->there.type) / 2 * 1.01) * largest;
-    if (!(worst <= limit))
-        fail_msg("%s (%s): %s differs by %g, allowed %g (largest %g)", graph_op_name(c->node.op),
-                 c->what, which, worst, limit, largest);
-    free(ours);
-}
-
-/* What both outputs are; all bits of cells of any type are in their float32. */
-static void fetch(const struct call *c, float *ret[2])
-{
-    const struct operand *const all[] = {&c->out, &c->weights_out};
-    for (int i = 0; i < 2; i++) {
-        ret[i] = cells_host(all[i]->cells + 1);
-        if (all[i]->there.data != NULL)
-            cells_download(ret[i], all[i]->there.data, all[i]->cells, all[i]->there.type);
-    }
-}
-
-/* Once more with the blocks in another order: not a bit changes. */
-static void compare_orders(const struct call *c, void *scratch)
-{
-    float *first[2], *second[2];
-    fetch(c, first);
-    fake_set("ORDER", "any:3");
-    assert_int_equal(enqueue(c, scratch), cudaSuccess);
-    assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
-    fake_set("ORDER", NULL);
-    fetch(c, second);
-    for (int i = 0; i < 2; i++) {
-        assert_memory_equal(first[i], second[i],
-                            (i == 0 ? c->out : c->weights_out).cells * sizeof(float));
-        free(first[i]);
-        free(second[i]);
-    }
-}
-
-/* Runs it both ways and frees it. */
-static void check(struct call *c)
-{
-    const size_t bytes = scratch_of(c);
-    void *scratch = NULL;
-    c->spec.node = &c->node;
-    run_reference(c, c->node.op, &c->out);
-    if (c->weights_out.here != NULL)
-        run_reference(c,
-                      c->node.op == GRAPH_FOCAL_GRAD ? GRAPH_FOCAL_GRAD_WEIGHTS
-                                                     : GRAPH_LAYER_NORM_GRAD_WEIGHTS,
-                      &c->weights_out);
-    if (bytes > 0)
-        assert_int_equal(cudaMalloc(&scratch, bytes), cudaSuccess);
-    cudaError_t code = enqueue(c, scratch);
-    if (code == cudaSuccess)
-        code = cudaDeviceSynchronize();
-    if (code != cudaSuccess)
-        fail_msg("%s (%s): %s", graph_op_name(c->node.op), c->what, fake_last_report());
-    compare(c, &c->out, "out");
-    if (c->weights_out.here != NULL)
-        compare(c, &c->weights_out, "weights");
-    compare_orders(c, scratch);
-    if (scratch != NULL)
-        assert_int_equal(cudaFree(scratch), cudaSuccess);
-    for (int i = 0; i < GRAPH_MAX_INPUTS; i++)
-        release(&c->in[i]);
-    for (int i = 0; i < GRAPH_MAX_NODE_WEIGHTS; i++)
-        release(&c->weights[i]);
-    release(&c->residual);
-    release(&c->out);
-    release(&c->weights_out);
-}
 
 /* Cases */
 
@@ -269,7 +44,7 @@ static struct tensor_shape shape_of(size_t plane, int c)
 static size_t stride_of(int c)
 {
     static const int more[] = {0, 0, 8, 3};
-    return (size_t)(c + more[below(4)]);
+    return (size_t)(c + more[call_below(4)]);
 }
 
 typedef void case_maker(struct call *c, struct tensor_shape s, const enum cell_type *types);
@@ -278,7 +53,7 @@ typedef void case_maker(struct call *c, struct tensor_shape s, const enum cell_t
 static void check_from(size_t plane, enum graph_op op, double limit, case_maker *make)
 {
     char what[128];
-    state_of_random = SEED + (uint64_t)op;
+    call_seed(SEED + (uint64_t)op);
     for (size_t p = plane; p < ARRAY_LEN(planes); p++)
         for (size_t i = 0; i < ARRAY_LEN(channels); i++)
             for (size_t turn = 0; turn < 2; turn++) {
@@ -287,7 +62,7 @@ static void check_from(size_t plane, enum graph_op op, double limit, case_maker 
                 struct call c = {.node = {.op = op}, .limit = limit, .what = what};
                 snprintf(what, sizeof what, "%d x %d x %d x %d, types %zu", s.n, s.h, s.w, s.c, m);
                 make(&c, s, mixes[m]);
-                check(&c);
+                call_check(&c);
             }
 }
 
@@ -298,9 +73,9 @@ static void check_all(enum graph_op op, double limit, case_maker *make)
 
 static void make_pair(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
-    give_input(c, 0, s, stride_of(s.c), types[0], NULL);
-    give_input(c, 1, s, stride_of(s.c), types[1], NULL);
-    give_output(c, s, types[2]);
+    call_input(c, 0, s, stride_of(s.c), types[0], NULL);
+    call_input(c, 1, s, stride_of(s.c), types[1], NULL);
+    call_output(c, s, types[2]);
 }
 
 static void activations(void **state)
@@ -316,15 +91,15 @@ static void make_slice(struct call *c, struct tensor_shape s, const enum cell_ty
     struct tensor_shape whole = s;
     whole.c += 7;
     c->node.from = 4;
-    give_input(c, 0, s, stride_of(s.c), types[0], NULL);
-    give_output(c, whole, types[1]);
+    call_input(c, 0, s, stride_of(s.c), types[0], NULL);
+    call_output(c, whole, types[1]);
 }
 
 static void make_mean(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     const struct tensor_shape one = {s.n, 1, 1, s.c};
-    give_input(c, 0, one, stride_of(s.c), types[0], NULL);
-    give_output(c, s, types[1]);
+    call_input(c, 0, one, stride_of(s.c), types[0], NULL);
+    call_output(c, s, types[1]);
 }
 
 static void make_channel_l2(struct call *c, struct tensor_shape s, const enum cell_type *types)
@@ -334,34 +109,35 @@ static void make_channel_l2(struct call *c, struct tensor_shape s, const enum ce
     float *lengths = malloc(rows * sizeof *lengths);
     assert_non_null(lengths);
     for (size_t i = 0; i < rows; i++)
-        lengths[i] = i == 0 ? 0 : (float)(2 + uniform());
-    give_input(c, 0, one, 1, types[0], NULL);
-    give_input(c, 1, s, stride_of(s.c), types[1], NULL);
-    give_input(c, 2, one, 1, types[2], lengths);
-    give_output(c, s, types[3]);
+        lengths[i] = i == 0 ? 0 : (float)(2 + call_uniform());
+    call_input(c, 0, one, 1, types[0], NULL);
+    call_input(c, 1, s, stride_of(s.c), types[1], NULL);
+    call_input(c, 2, one, 1, types[2], lengths);
+    call_output(c, s, types[3]);
     free(lengths);
 }
 
 static void make_resize(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
-    const struct tensor_shape other = {s.n, 1 + below(2 * s.h + 3), 1 + below(2 * s.w + 3), s.c};
-    give_input(c, 0, other, stride_of(s.c), types[0], NULL);
-    give_output(c, s, types[1]);
+    const struct tensor_shape other = {s.n, 1 + call_below(2 * s.h + 3),
+                                       1 + call_below(2 * s.w + 3), s.c};
+    call_input(c, 0, other, stride_of(s.c), types[0], NULL);
+    call_output(c, s, types[1]);
 }
 
 static void make_grid(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     const struct tensor_shape tokens = {s.n, 1, 1 + s.h * s.w, s.c};
-    give_input(c, 0, s, stride_of(s.c), types[0], NULL);
-    give_output(c, tokens, types[1]);
+    call_input(c, 0, s, stride_of(s.c), types[0], NULL);
+    call_output(c, tokens, types[1]);
 }
 
 static void make_attention_map(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     const struct tensor_shape map = {s.n, s.h, s.w, 1},
                               of_heads = {s.n, 1, s.c > 5 ? 2 : s.c, 1 + s.h * s.w};
-    give_input(c, 0, map, stride_of(1), types[0], NULL);
-    give_output(c, of_heads, types[1]);
+    call_input(c, 0, map, stride_of(1), types[0], NULL);
+    call_output(c, of_heads, types[1]);
 }
 
 static void what_is_spread_or_picked(void **state)
@@ -379,23 +155,23 @@ static void make_norm(struct call *c, struct tensor_shape s, const enum cell_typ
 {
     c->node.eps = 1e-5f;
     make_pair(c, s, types);
-    give_weight(c, (size_t)s.c, -1, 1);
-    give_weight(c, (size_t)s.c, -1, 1);
+    call_weight(c, (size_t)s.c, -1, 1);
+    call_weight(c, (size_t)s.c, -1, 1);
 }
 
 static void make_joined_norm(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     make_norm(c, s, types);
-    c->residual = made(s, (size_t)s.c, types[2], NULL);
+    c->residual = call_operand(s, (size_t)s.c, types[2], NULL);
     c->spec.residual = true;
-    give_weights_out(c, 2 * s.c);
+    call_weights_out(c, 2 * s.c);
 }
 
 static void make_weights_of_norm(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     make_norm(c, s, types);
-    release(&c->out);
-    give_output(c, (struct tensor_shape){1, 1, 1, 2 * s.c}, CELL_FLOAT32);
+    call_release(&c->out);
+    call_output(c, (struct tensor_shape){1, 1, 1, 2 * s.c}, CELL_FLOAT32);
 }
 
 /* eps of a layer norm over one channel is all there is of a variance: dx is its rounding noise. */
@@ -417,9 +193,9 @@ static void layer_norm_over_many(void **state)
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         for (size_t m = 0; m < 4; m++) {
             struct call c = {.node = {.op = GRAPH_LAYER_NORM_GRAD}, .limit = 1e-5, .what = "many"};
-            state_of_random = SEED + i;
+            call_seed(SEED + i);
             make_joined_norm(&c, shapes[i], mixes[m]);
-            check(&c);
+            call_check(&c);
         }
 }
 
@@ -428,8 +204,8 @@ static void make_batch_norm(struct call *c, struct tensor_shape s, const enum ce
     c->node.eps = 1e-3f;
     make_pair(c, s, types);
     for (int i = 0; i < 3; i++)
-        give_weight(c, (size_t)s.c, -1, 1);
-    give_weight(c, (size_t)s.c, 0.5, 1.5);
+        call_weight(c, (size_t)s.c, -1, 1);
+    call_weight(c, (size_t)s.c, 0.5, 1.5);
 }
 
 static void make_batch_norm_train(struct call *c, struct tensor_shape s,
@@ -444,8 +220,8 @@ static void make_weights_of_batch_norm(struct call *c, struct tensor_shape s,
 {
     make_batch_norm(c, s, types);
     c->node.train = s.c % 2 == 0;
-    release(&c->out);
-    give_output(c, (struct tensor_shape){1, 1, 1, 2 * s.c}, CELL_FLOAT32);
+    call_release(&c->out);
+    call_output(c, (struct tensor_shape){1, 1, 1, 2 * s.c}, CELL_FLOAT32);
 }
 
 static void batch_norm(void **state)
@@ -459,9 +235,9 @@ static void batch_norm(void **state)
 static void make_channel_scale(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     make_pair(c, s, types);
-    give_weight(c, (size_t)s.c, -1, 1);
-    release(&c->out);
-    give_output(c, (struct tensor_shape){1, 1, 1, s.c}, CELL_FLOAT32);
+    call_weight(c, (size_t)s.c, -1, 1);
+    call_release(&c->out);
+    call_output(c, (struct tensor_shape){1, 1, 1, s.c}, CELL_FLOAT32);
 }
 
 static void channel_scale(void **state)
@@ -472,19 +248,19 @@ static void channel_scale(void **state)
 
 static void make_cosine(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
-    const struct tensor_shape of_classes = {s.n, s.h, s.w, 1 + below(60)};
-    give_input(c, 0, of_classes, stride_of(of_classes.c), types[0], NULL);
-    give_input(c, 1, s, stride_of(s.c), types[1], NULL);
-    give_weight(c, (size_t)of_classes.c * (size_t)s.c, -1, 1);
-    give_output(c, s, types[2]);
+    const struct tensor_shape of_classes = {s.n, s.h, s.w, 1 + call_below(60)};
+    call_input(c, 0, of_classes, stride_of(of_classes.c), types[0], NULL);
+    call_input(c, 1, s, stride_of(s.c), types[1], NULL);
+    call_weight(c, (size_t)of_classes.c * (size_t)s.c, -1, 1);
+    call_output(c, s, types[2]);
 }
 
 static void make_weights_of_cosine(struct call *c, struct tensor_shape s,
                                    const enum cell_type *types)
 {
     make_cosine(c, s, types);
-    release(&c->out);
-    give_output(c, (struct tensor_shape){1, 1, 1, c->spec.in[0].c * s.c}, CELL_FLOAT32);
+    call_release(&c->out);
+    call_output(c, (struct tensor_shape){1, 1, 1, c->spec.in[0].c * s.c}, CELL_FLOAT32);
 }
 
 /* Of one channel the cosine is a sign, and its gradient rounding noise. */
@@ -507,41 +283,41 @@ static void cosine_of_nothing(void **state)
     const struct tensor_shape s = {2, 1, 1, 8}, of_classes = {2, 1, 1, 5};
     float x[16] = {0};
     (void)state;
-    state_of_random = SEED;
+    call_seed(SEED);
     for (int i = 8; i < 16; i++)
-        x[i] = (float)uniform();
+        x[i] = (float)call_uniform();
     for (int weights = 0; weights < 2; weights++) {
         struct call c = {.node = {.op = weights ? GRAPH_COSINE_GRAD_WEIGHTS : GRAPH_COSINE_GRAD},
                          .limit = 1e-5,
                          .what = "a row of zeros"};
-        give_input(&c, 0, of_classes, 5, CELL_FLOAT32, NULL);
-        give_input(&c, 1, s, 8, CELL_FLOAT32, x);
-        give_weight(&c, 40, -1, 1);
-        give_output(&c, weights ? (struct tensor_shape){1, 1, 1, 40} : s, CELL_FLOAT32);
-        check(&c);
+        call_input(&c, 0, of_classes, 5, CELL_FLOAT32, NULL);
+        call_input(&c, 1, s, 8, CELL_FLOAT32, x);
+        call_weight(&c, 40, -1, 1);
+        call_output(&c, weights ? (struct tensor_shape){1, 1, 1, 40} : s, CELL_FLOAT32);
+        call_check(&c);
     }
 }
 
 static void make_tokens(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     const struct tensor_shape tokens = {s.n, 1, 1 + s.h * s.w, s.c};
-    give_input(c, 0, tokens, stride_of(s.c), types[0], NULL);
-    give_output(c, (struct tensor_shape){1, 1, 1, (tokens.w + 1) * s.c}, CELL_FLOAT32);
+    call_input(c, 0, tokens, stride_of(s.c), types[0], NULL);
+    call_output(c, (struct tensor_shape){1, 1, 1, (tokens.w + 1) * s.c}, CELL_FLOAT32);
 }
 
 static void make_lookup(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     const struct tensor_shape one = {s.n, s.h, s.w, 1};
     const size_t rows = (size_t)(s.n * s.h * s.w);
-    const int keys = 2 + below(9);
+    const int keys = 2 + call_below(9);
     float *indices = malloc(rows * sizeof *indices);
     assert_non_null(indices);
     for (size_t i = 0; i < rows; i++)
-        indices[i] = (float)below(keys);
-    give_input(c, 0, s, stride_of(s.c), types[0], NULL);
-    give_input(c, 1, one, 1, CELL_FLOAT32, indices);
-    give_weight(c, (size_t)(keys * s.c), -1, 1);
-    give_output(c, (struct tensor_shape){1, 1, 1, keys * s.c}, CELL_FLOAT32);
+        indices[i] = (float)call_below(keys);
+    call_input(c, 0, s, stride_of(s.c), types[0], NULL);
+    call_input(c, 1, one, 1, CELL_FLOAT32, indices);
+    call_weight(c, (size_t)(keys * s.c), -1, 1);
+    call_output(c, (struct tensor_shape){1, 1, 1, keys * s.c}, CELL_FLOAT32);
     free(indices);
 }
 
@@ -553,13 +329,13 @@ static void make_cls_attention(struct call *c, struct tensor_shape s, const enum
     float *y = malloc(tensor_cells(of_heads) * sizeof *y);
     assert_non_null(y);
     for (size_t i = 0; i < tensor_cells(of_heads); i++)
-        y[i] = (float)((uniform() + 1) / t); /* they sum to 1 or so */
+        y[i] = (float)((call_uniform() + 1) / t); /* they sum to 1 or so */
     c->node.heads = heads;
-    give_input(c, 0, of_heads, (size_t)t, types[0], NULL);
-    give_input(c, 1, tokens, stride_of(s.c), types[1], NULL);
-    give_input(c, 2, tokens, stride_of(s.c), types[2], NULL);
-    give_input(c, 3, of_heads, (size_t)t, types[3], y);
-    give_output(c, both, types[1]);
+    call_input(c, 0, of_heads, (size_t)t, types[0], NULL);
+    call_input(c, 1, tokens, stride_of(s.c), types[1], NULL);
+    call_input(c, 2, tokens, stride_of(s.c), types[2], NULL);
+    call_input(c, 3, of_heads, (size_t)t, types[3], y);
+    call_output(c, both, types[1]);
     free(y);
 }
 
@@ -582,20 +358,20 @@ static double focal_limit(const enum cell_type *types)
 
 static void make_focal(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
-    const int levels = 1 + below(3);
+    const int levels = 1 + call_below(3);
     struct tensor_shape wide = s;
     wide.c = 2 * s.c + levels + 1;
     c->node.levels = levels;
-    c->node.window = 3 + 2 * below(2);
-    c->node.normalize = below(2) == 1;
+    c->node.window = 3 + 2 * call_below(2);
+    c->node.normalize = call_below(2) == 1;
     c->limit = focal_limit(types);
-    give_input(c, 0, s, stride_of(s.c), types[0], NULL);
-    give_input(c, 1, wide, stride_of(wide.c), types[1], NULL);
+    call_input(c, 0, s, stride_of(s.c), types[0], NULL);
+    call_input(c, 1, wide, stride_of(wide.c), types[1], NULL);
     for (int l = 0; l < levels; l++) {
         const int k = c->node.window + 2 * l;
-        give_weight(c, (size_t)(s.c * k * k), -2.0 / k, 2.0 / k);
+        call_weight(c, (size_t)(s.c * k * k), -2.0 / k, 2.0 / k);
     }
-    give_output(c, wide, types[2]);
+    call_output(c, wide, types[2]);
 }
 
 static int taps_of(const struct call *c)
@@ -609,15 +385,15 @@ static int taps_of(const struct call *c)
 static void make_joined_focal(struct call *c, struct tensor_shape s, const enum cell_type *types)
 {
     make_focal(c, s, types);
-    give_weights_out(c, taps_of(c) * s.c);
+    call_weights_out(c, taps_of(c) * s.c);
 }
 
 static void make_weights_of_focal(struct call *c, struct tensor_shape s,
                                   const enum cell_type *types)
 {
     make_focal(c, s, types);
-    release(&c->out);
-    give_output(c, (struct tensor_shape){1, 1, 1, taps_of(c) * s.c}, CELL_FLOAT32);
+    call_release(&c->out);
+    call_output(c, (struct tensor_shape){1, 1, 1, taps_of(c) * s.c}, CELL_FLOAT32);
 }
 
 static void focal_context(void **state)
@@ -648,17 +424,17 @@ static void focal_context_of_any_size(void **state)
                              .what = "any size"};
             const struct tensor_shape s = cases[i].shape;
             struct tensor_shape wide = s;
-            state_of_random = SEED + i;
+            call_seed(SEED + i);
             wide.c = 2 * s.c + c.node.levels + 1;
-            give_input(&c, 0, s, (size_t)s.c, mixes[m][0], NULL);
-            give_input(&c, 1, wide, (size_t)wide.c, mixes[m][1], NULL);
+            call_input(&c, 0, s, (size_t)s.c, mixes[m][0], NULL);
+            call_input(&c, 1, wide, (size_t)wide.c, mixes[m][1], NULL);
             for (int l = 0; l < c.node.levels; l++) {
                 const int k = c.node.window + 2 * l;
-                give_weight(&c, (size_t)(s.c * k * k), -2.0 / k, 2.0 / k);
+                call_weight(&c, (size_t)(s.c * k * k), -2.0 / k, 2.0 / k);
             }
-            give_output(&c, wide, mixes[m][2]);
-            give_weights_out(&c, taps_of(&c) * s.c);
-            check(&c);
+            call_output(&c, wide, mixes[m][2]);
+            call_weights_out(&c, taps_of(&c) * s.c);
+            call_check(&c);
         }
 }
 

@@ -223,6 +223,24 @@ static void a_classifier_learns_what_it_learns_on_the_cpu(void **state)
     trainer_destroy(there);
 }
 
+/* Half of the digits: the losses are near those of float32, and not the same. */
+static void a_training_has_the_precision_that_it_was_given(void **state)
+{
+    struct trainer_config config = config_of(gpu(), false);
+    struct trainer *whole = make(&config);
+    config.precision = PRECISION_BFLOAT16;
+    struct trainer *half = make(&config);
+    (void)state;
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct trainer_losses a = take_step(half, B, i), b = take_step(whole, B, i);
+        assert_true(a.loss != b.loss);
+        if (!(fabs(a.loss - b.loss) <= 0.05 * fabs(b.loss)))
+            fail_msg("loss %g in bfloat16, %g in float32", a.loss, b.loss);
+    }
+    trainer_destroy(whole);
+    trainer_destroy(half);
+}
+
 static void what_was_saved_goes_on_bit_for_bit(void **state)
 {
     const struct trainer_config config = config_of(gpu(), false);
@@ -271,6 +289,7 @@ int main(void)
         cmocka_unit_test(the_optimizer_makes_the_cpus_steps),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
         cmocka_unit_test(a_classifier_learns_what_it_learns_on_the_cpu),
+        cmocka_unit_test(a_training_has_the_precision_that_it_was_given),
         cmocka_unit_test(what_was_saved_goes_on_bit_for_bit),
         cmocka_unit_test(an_interpreter_learns_what_it_learns_on_the_cpu),
     };

@@ -26,9 +26,35 @@ template <class V> struct rows_of { /* V: typed or any */
     float eps;
 };
 
+/* The warps add theirs one after the other. All threads. */
+template <int FOURS>
+__device__ inline void add_warps(const float (&d_scale)[FOURS][4], const float (&d_shift)[FOURS][4],
+                                 unsigned channels, float *parts)
+{
+    __shared__ float all[2][FOURS * 4 * WARP];
+    for (unsigned turn = 0; turn < WARPS; turn++) {
+        if (turn == threadIdx.x / WARP) {
+#pragma unroll
+            for (int i = 0; i < FOURS; i++)
+#pragma unroll
+                for (int k = 0; k < 4; k++) {
+                    const unsigned at = (unsigned)(i * 4 + k) * WARP + threadIdx.x % WARP;
+                    all[0][at] = (turn > 0 ? all[0][at] : 0) + d_scale[i][k];
+                    all[1][at] = (turn > 0 ? all[1][at] : 0) + d_shift[i][k];
+                }
+        }
+        __syncthreads();
+    }
+    for (unsigned c = threadIdx.x; c < channels; c += BLOCK) {
+        const unsigned at = (c / (4 * WARP) * 4 + c % 4) * WARP + c / 4 % WARP;
+        parts[(size_t)blockIdx.x * 2 * channels + c] = all[0][at];
+        parts[((size_t)blockIdx.x * 2 + 1) * channels + c] = all[1][at];
+    }
+}
+
 /* A lane's channels: four at 4 (i WARP + lane), i < FOURS. parts: [gridDim.x][2][c] */
 template <class T, int FOURS, bool WEIGHTS>
-__global__ void __launch_bounds__(BLOCK) row_kernel(rows_of<typed<T>> s, float *parts)
+__global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, float *parts)
 {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const float share = 1 / (float)s.c;
@@ -107,27 +133,8 @@ __global__ void __launch_bounds__(BLOCK) row_kernel(rows_of<typed<T>> s, float *
             *(four<T> *)(s.y.data + row * s.y.stride + c) = to;
         }
     }
-    if (WEIGHTS) { /* the warps add theirs one after the other */
-        __shared__ float all[2][FOURS * 4 * WARP];
-        for (unsigned turn = 0; turn < WARPS; turn++) {
-            if (turn == warp) {
-#pragma unroll
-                for (int i = 0; i < FOURS; i++)
-#pragma unroll
-                    for (int k = 0; k < 4; k++) {
-                        const unsigned at = (unsigned)(i * 4 + k) * WARP + lane;
-                        all[0][at] = (turn > 0 ? all[0][at] : 0) + d_scale[i][k];
-                        all[1][at] = (turn > 0 ? all[1][at] : 0) + d_shift[i][k];
-                    }
-            }
-            __syncthreads();
-        }
-        for (unsigned c = threadIdx.x; c < s.c; c += BLOCK) {
-            const unsigned at = (c / (4 * WARP) * 4 + c % 4) * WARP + c / 4 % WARP;
-            parts[(size_t)blockIdx.x * 2 * s.c + c] = all[0][at];
-            parts[((size_t)blockIdx.x * 2 + 1) * s.c + c] = all[1][at];
-        }
-    }
+    if (WEIGHTS)
+        add_warps<FOURS>(d_scale, d_shift, s.c, parts);
 }
 
 /* Any types, any number of channels. norms: [rows][2] mean and inverse, or NULL */
