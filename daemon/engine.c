@@ -43,9 +43,10 @@ static void set_trouble(struct engine *e, const char *what, const struct error *
 static int first_runner(struct engine *e, struct error *error)
 {
     const struct backend_ops *gpu;
+    const bool may = strcmp(e->config.backend, "auto") == 0 && e->config.fallback &&
+                     backend_gpu(&gpu, NULL, 0, NULL) == 0; /* after a failure it may be lost */
     int r = make_runner(e, e->config.backend, e->config.precision, error);
-    if (r == 0 || strcmp(e->config.backend, "auto") != 0 || !e->config.fallback ||
-        backend_gpu(&gpu, NULL, 0, NULL) < 0)
+    if (r == 0 || !may)
         return r;
     const struct error why = *error;
     r = make_cpu_runner(e, error);

@@ -318,14 +318,14 @@ static void tell_start(struct daemon *d)
     const struct model_info *info = model_info(d->model);
     const struct backend_ops *gpu;
     struct pipeline_compute c;
-    struct error why = {""};
     char device[256] = "";
     pipeline_compute(d->pipeline, &c);
     const bool on_gpu = strcmp(c.backend, "cuda") == 0;
-    const bool asked = strcmp(d->config.backend, "cpu") != 0;
-    const int r = asked ? backend_gpu(&gpu, device, sizeof device, &why) : 0;
-    if (r < 0 && !on_gpu)
+    const struct error why = backend_gpu_missing();
+    if (!on_gpu && why.text[0] != '\0')
         log_line(LOG_LEVEL_INFO, "no GPU: using the CPU (%s)", why.text);
+    if (on_gpu)
+        (void)backend_gpu(&gpu, device, sizeof device, NULL);
     if (on_gpu)
         log_line(LOG_LEVEL_INFO, "model %s: %d labels, on the cuda in %s%s%s", info->name,
                  info->n_classes, precision_name(c.precision), device[0] != '\0' ? ": " : "",

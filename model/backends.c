@@ -14,6 +14,7 @@ static const char module_file[] = "libfocald-cuda.so";
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct backend_ops *loaded; /* under lock */
+static struct error missing; /* under lock: why there was no GPU when last there was none */
 
 /* Loading */
 
@@ -65,23 +66,38 @@ static int load(const struct backend_ops **ret, struct error *error)
     return 0;
 }
 
+/* Under lock. */
+static int find_gpu(char *ret_name, size_t size)
+{
+    int r = loaded == NULL ? load(&loaded, &missing) : 0;
+    if (r == 0 && loaded->device != NULL)
+        r = loaded->device->probe(ret_name, size, &missing);
+    return r;
+}
+
 int backend_gpu(const struct backend_ops **ret, char *ret_device, size_t size, struct error *error)
 {
-    pthread_mutex_lock(&lock);
-    int r = loaded == NULL ? load(&loaded, error) : 0;
-    const struct backend_ops *ops = loaded;
-    pthread_mutex_unlock(&lock);
-    if (r < 0)
-        return r;
     char name[256] = "";
-    if (ops->device != NULL)
-        r = ops->device->probe(name, sizeof name, error);
+    pthread_mutex_lock(&lock);
+    int r = find_gpu(name, sizeof name);
+    const struct backend_ops *ops = loaded;
+    if (r < 0 && error != NULL)
+        *error = missing;
+    pthread_mutex_unlock(&lock);
     if (r < 0)
         return r;
     *ret = ops;
     if (size > 0)
         snprintf(ret_device, size, "%s", name);
     return 0;
+}
+
+struct error backend_gpu_missing(void)
+{
+    pthread_mutex_lock(&lock);
+    const struct error ret = missing;
+    pthread_mutex_unlock(&lock);
+    return ret;
 }
 
 /* Choice */

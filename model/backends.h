@@ -23,6 +23,9 @@ int backend_find(const char *name, const struct backend_ops **ret, struct error 
 /* The GPU's backend and the card's name ("" where it has no name); else why there is none. */
 int backend_gpu(const struct backend_ops **ret, char *ret_device, size_t size, struct error *error);
 
+/* Why the last search for a GPU that found none did so; "" where none failed. */
+struct error backend_gpu_missing(void);
+
 struct backend_choice {
     const struct backend_ops *ops;
     enum precision precision; /* never auto */

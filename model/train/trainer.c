@@ -37,7 +37,6 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     const struct learner_config config = {.ops = c->ops,
                                           .precision = c->precision,
                                           .threads = c->threads,
-                                          .precision = c->precision,
                                           .frozen = frozen,
                                           .user = c,
                                           .inputs = inputs,
