@@ -102,7 +102,7 @@ __device__ inline void backward_end(const struct focal_backward_call<X, S> &s, s
 }
 
 template <int K, class In, class S>
-__global__ void __launch_bounds__(FOCAL_WARPS *WARP)
+__global__ void __launch_bounds__(FOCAL_WARPS *WARP, 1)
     forward_kernel(struct focal_forward_call<In, S> s)
 {
     __shared__ float kernel[K * K][WARP];
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(FOCAL_WARPS *WARP)
 }
 
 template <int K, class X, class S>
-__global__ void __launch_bounds__(FOCAL_WARPS *WARP)
+__global__ void __launch_bounds__(FOCAL_WARPS *WARP, 1)
     backward_kernel(struct focal_backward_call<X, S> s)
 {
     __shared__ float kernel[K * K][WARP];
