@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What each file of the backward pass has for the table in grad.cu. */
+ * What each file of the backward pass has for the table in grad.cpp. */
 #ifndef FOCALD_MODEL_CUDA_KERNELS_GRAD_OPERATORS_H
 #define FOCALD_MODEL_CUDA_KERNELS_GRAD_OPERATORS_H
 
