@@ -27,16 +27,33 @@ static bool runs_from_build(void)
     return got > (ssize_t)n && memcmp(program, FOCALD_BUILD_ROOT, n) == 0 && program[n] == '/';
 }
 
-static int module_path(char *ret, size_t size, struct error *error)
+/* The directory that the environment names, or NULL. */
+static const char *named_directory(void)
 {
     const char *dir = getenv("FOCALD_MODULES");
-    if (dir == NULL || dir[0] == '\0')
+    return dir != NULL && dir[0] != '\0' ? dir : NULL;
+}
+
+static int module_path(char *ret, size_t size, struct error *error)
+{
+    const char *dir = named_directory();
+    if (dir == NULL)
         dir = runs_from_build() ? FOCALD_BUILD_MODULES : FOCALD_INSTALLED_MODULES;
     if (dir[0] != '/')
         return error_set(error, ENODEV, "FOCALD_MODULES=%s is no absolute path", dir);
     if ((size_t)snprintf(ret, size, "%s/%s", dir, module_file) >= size)
         return error_set(error, ENODEV, "FOCALD_MODULES=%s is too long", dir);
     return 0;
+}
+
+/* The libraries of the module's are large: without a driver they would cost half a second and
+ * 180 MB for nothing. */
+static bool has_driver(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (driver != NULL)
+        dlclose(driver);
+    return driver != NULL;
 }
 
 /* The handle is kept for the life of the process: its code runs as long as any backend is open. */
@@ -51,6 +68,8 @@ static int load(const struct backend_ops **ret, struct error *error)
                          "there is no module %s (built where CUDA is, see docs/gpu.md; "
                          "FOCALD_MODULES names another directory)",
                          path);
+    if (named_directory() == NULL && !has_driver()) /* one that is named may need none */
+        return error_set(error, ENODEV, "no NVIDIA driver is loaded (there is no libcuda.so.1)");
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (module == NULL)
         return error_set(error, ENODEV, "the module cannot be loaded: %s", dlerror());
