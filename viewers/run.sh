@@ -63,7 +63,12 @@ export FOCALD_DATA=ipc://$sockets/data FOCALD_CONTROL=ipc://$sockets/control
 
 focald_answers() { "$build/ipc/focalctl" --timeout 1 get; }
 
-if focald_answers >/dev/null 2>&1; then
+# One that is too busy to answer within a second holds its lock all the same.
+holds_lock() {
+    pid=$(cat "$sockets/lock" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = focald ]
+}
+
+if focald_answers >/dev/null 2>&1 || holds_lock; then
     say "a focald runs already, process $(cat "$sockets/lock" 2>/dev/null); look with" \
         "$build/viewers/term/focal-term, or end that one first"
     exit 1
