@@ -14,12 +14,15 @@ small="$FOCALD_SOURCE/tests/data/baseline"
 gpu=no
 [ -e /proc/driver/nvidia/version ] && gpu=yes
 
+printf '[ipc]\ndir = %s/run\n' "$work" >"$work/plain.conf" # beside other tests
+config="$work/plain.conf"
+
 # usage: run_on NAME [OPTION...]: focald over a file of sound, its lines in $work/NAME
 run_on() {
     name=$1
     shift
     status=0
-    "$FOCALD" run --source "file:$FOCALD_DEMO" --fast --model "$small" --threads 1 "$@" \
+    "$FOCALD" run --config "$config" --source "file:$FOCALD_DEMO" --fast --model "$small" --threads 1 "$@" \
         >"$work/$name" 2>&1 || status=$?
 }
 
@@ -101,7 +104,8 @@ FOCALD_BROKEN_RUNS=2 run_on instead
 tells instead 'the GPU failed, on the CPU instead: .*illegal address'
 
 # or_nothing_does_and_focald_says_so
-printf '[model]\nfallback = no\n' >"$work/alone.conf"
-FOCALD_BROKEN_RUNS=1000000 run_on alone --config "$work/alone.conf"
+config="$work/alone.conf"
+printf '[ipc]\ndir = %s/run\n[model]\nfallback = no\n' "$work" >"$config"
+FOCALD_BROKEN_RUNS=1000000 run_on alone
 [ "$status" = 1 ]
 tells alone 'the GPU failed (\[model\] fallback = no): '

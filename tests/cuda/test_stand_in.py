@@ -22,6 +22,10 @@ env.update(FOCALD_MODULES=sys.argv[1], HOME=work.name, XDG_CONFIG_HOME=f'{work.n
            XDG_CACHE_HOME=f'{work.name}/cache', XDG_RUNTIME_DIR=work.name)
 
 
+with open(f'{work.name}/focald.conf', 'w', encoding='utf-8') as conf:
+    conf.write(f'[ipc]\ndir = {work.name}/run\n') # beside other tests
+
+
 def focald(*arguments, **fake):
     settings = {f'FAKE_CUDA_{name}': value for name, value in fake.items()}
     return subprocess.run([FOCALD, *arguments], env={**env, **settings}, capture_output=True, text=True,
@@ -35,7 +39,7 @@ def classified(*arguments, **fake):
 
 
 def play(*arguments, **fake):
-    return focald('run', '--config', '/dev/null', '--source', f'file:{DEMO}/dog.ogg', '--fast', '--model', MODEL,
+    return focald('run', '--config', f'{work.name}/focald.conf', '--source', f'file:{DEMO}/dog.ogg', '--fast', '--model', MODEL,
                   '--threads', '1', *arguments, **fake)
 
 
