@@ -183,7 +183,7 @@ async function historyPlays(page) {
   await until(() => page.$('.snippet'), 'a snippet');
   await until(() => page.evaluate(() => [...document.querySelectorAll('img.thumb')].some((i) => i.naturalWidth === 320)), 'its thumbnail');
   hold((await page.$$('.calendar button')).length > 360, 'a year of days');
-  hold(await page.$('.calendar button[data-heat="4"], .calendar button[data-heat="1"]'), 'today is warm');
+  await until(() => page.$('.calendar button[data-heat="4"], .calendar button[data-heat="1"]'), 'today is warm');
   await page.screenshot({ path: `${shots}/history-${page.viewportSize().width}.png`, fullPage: true });
   await page.click('.snippet');
   await until(() => page.evaluate(() => document.querySelector('.player audio')?.readyState >= 2), 'the sound is there');

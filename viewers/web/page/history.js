@@ -6,6 +6,7 @@ import { calendar, calendarBegin } from './calendar.js';
 import { clockText, dayText, element, percent, pretty, seconds, setText } from './dom.js';
 
 const PAGE = 48;
+const FRESH_MS = 5000; // how soon what has just been kept is shown
 
 async function get(path, query = {}) {
   const text = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== '' && v !== null && v !== undefined));
@@ -37,6 +38,8 @@ export class History {
   }
 
   async show() {
+    clearInterval(this.freshTimer);
+    this.freshTimer = setInterval(() => this.fresh(), FRESH_MS);
     await Promise.all([this.fillChoices(), this.drawYear(), this.reload()]);
   }
 
@@ -88,15 +91,43 @@ export class History {
       const { events } = await get('/api/history', this.query());
       if (turn !== this.turn) return;
       this.list.replaceChildren(...events.map((event) => this.card(event)));
+      this.newest = Math.max(0, ...events.map((event) => event.id));
       this.after(events);
-      const { day } = this.asked;
-      const where = day ? ` on ${dayText(new Date(`${day}T12:00`))}` : '';
-      setText(this.found, events.length === 0 ? `Nothing was kept${where}.` : events.length < PAGE ? `${events.length} kept${where}, newest first` : `The newest ${events.length}${where}`);
+      this.tell();
     } catch (error) {
       this.list.replaceChildren();
       this.moreButton.hidden = true;
       setText(this.found, error.message);
     }
+  }
+
+  tell() {
+    const { day } = this.asked;
+    const n = this.list.childElementCount;
+    const where = day ? ` on ${dayText(new Date(`${day}T12:00`))}` : '';
+    setText(this.found, n === 0 ? `Nothing was kept${where}.` : n < PAGE ? `${n} kept${where}, newest first` : `The newest ${n}${where}`);
+  }
+
+  /** What was kept since then comes on top; what is looked at stays as it is. */
+  async fresh() {
+    if (!location.hash.startsWith('#history')) clearInterval(this.freshTimer);
+    else if (!document.hidden && !this.dialog.open && this.newest !== undefined) await this.addNewer();
+  }
+
+  async addNewer() {
+    const { turn } = this;
+    try {
+      const { events } = await get('/api/history', this.query());
+      const newer = events.filter((event) => event.id > this.newest);
+      if (turn !== this.turn || newer.length === 0) return;
+      this.newest = Math.max(...newer.map((event) => event.id));
+      this.list.prepend(...newer.map((event) => this.card(event)));
+      this.last ??= newer.at(-1).id;
+      this.tell();
+      const at = document.activeElement; // what somebody is about to choose from stays
+      if (!this.year.contains(at)) this.drawYear();
+      if (at !== this.labels && at !== this.streams) this.fillChoices();
+    } catch { /* it is asked again */ }
   }
 
   async more() {
