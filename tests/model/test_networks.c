@@ -30,7 +30,8 @@ static void check_file(golden_check *run, struct place place, const struct backe
     for (int isolate = 0; isolate < 2; isolate++) {
         /* the reference would take minutes to train PIQ; its gradients are those of differences */
         bool forward = run == golden_piq && ops == &backend_ref;
-        struct golden_backend backend = {.ops = ops, .threads = 2, .isolate = isolate != 0, .forward = forward};
+        struct golden_backend backend = {
+            .ops = ops, .threads = 2, .isolate = isolate != 0, .forward = forward};
         struct tally tally = {0, 0};
         if (run(file, &backend, count, &tally, &error) < 0)
             fail_msg("%s", error.text);
