@@ -67,8 +67,8 @@ cudaError_t run(const struct cuda_call *call, const channels &by)
             using T = decltype(cell);
             constexpr unsigned N = WIDEST / sizeof(T);
             const launch_shape s = shape_over(rows, cols / N, VECTOR_ROWS);
-            return launch(affine<cells<T>, N, VECTOR_ROWS>, s.grid, s.block, call->stream,
-                          cells_of<T>(x), cells_of<T>(to), rows, cols, by);
+            return launch(affine<typed_cells<T>, N, VECTOR_ROWS>, s.grid, s.block, call->stream,
+                          typed_cells_of<T>(x), typed_cells_of<T>(to), rows, cols, by);
         });
     const launch_shape s = shape_over(rows, cols, SCALAR_ROWS);
     return launch(affine<any_cells, 1, SCALAR_ROWS>, s.grid, s.block, call->stream, any_of(x),

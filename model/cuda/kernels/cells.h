@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Values as kernels see them: rows of cells, N of which are read or written at once as float32.
- * cells<T> knows its type and lets a thread have several reads under way; any_cells asks at each.
+ * typed_cells<T> knows its type and lets a thread have several reads under way; any_cells asks at
+ * each.
  */
 #ifndef FOCALD_MODEL_CUDA_KERNELS_CELLS_H
 #define FOCALD_MODEL_CUDA_KERNELS_CELLS_H
@@ -42,10 +43,19 @@ template <unsigned N, class T> __device__ inline void store_cells(T *to, const f
     }
 }
 
-template <class T> struct cells {
+template <class T> struct typed_cells {
+    static constexpr bool KNOWN = true; /* the type, when compiled */
     T *data;
     size_t stride;
 
+    __device__ inline float at(size_t row, size_t col) const
+    {
+        return to_float(data[row * stride + col]);
+    }
+    __device__ inline void put(size_t row, size_t col, float x) const
+    {
+        data[row * stride + col] = from_float<T>(x);
+    }
     template <unsigned N> __device__ inline void load(float (&to)[N], size_t row, size_t col) const
     {
         load_cells(to, data + row * stride + col);
@@ -58,10 +68,22 @@ template <class T> struct cells {
 };
 
 struct any_cells {
+    static constexpr bool KNOWN = false;
     void *data;
     size_t stride;
     enum cell_type type;
 
+    __device__ inline float at(size_t row, size_t col) const
+    {
+        float x[1];
+        load(x, row, col);
+        return x[0];
+    }
+    __device__ inline void put(size_t row, size_t col, float x) const
+    {
+        const float one[1] = {x};
+        store(one, row, col);
+    }
     template <unsigned N> __device__ inline void load(float (&to)[N], size_t row, size_t col) const
     {
         const size_t at = row * stride + col;
@@ -85,22 +107,9 @@ struct any_cells {
     }
 };
 
-template <class C> __device__ inline float load_one(const C &from, size_t row, size_t col)
-{
-    float x[1];
-    from.load(x, row, col);
-    return x[0];
-}
-
-template <class C> __device__ inline void store_one(const C &to, size_t row, size_t col, float x)
-{
-    const float one[1] = {x};
-    to.store(one, row, col);
-}
-
 /* Host side */
 
-template <class T> inline cells<T> cells_of(const struct cuda_tensor *t)
+template <class T> inline typed_cells<T> typed_cells_of(const struct cuda_tensor *t)
 {
     return {(T *)t->data, t->stride};
 }

@@ -20,8 +20,8 @@ __global__ void first_row(any_cells q, any_cells k, float *to, size_t rows, unsi
         const size_t image = row / heads, head = row % heads;
         float dot = 0;
         for (unsigned c = threadIdx.x; c < d; c += WARP)
-            dot = fmaf(load_one(q, image * tokens, head * d + c),
-                       load_one(k, image * tokens + token, head * d + c), dot);
+            dot = fmaf(q.at(image * tokens, head * d + c),
+                       k.at(image * tokens + token, head * d + c), dot);
         dot = warp_sum(dot);
         if (threadIdx.x == 0)
             to[i] = dot;

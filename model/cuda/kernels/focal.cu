@@ -212,7 +212,8 @@ struct gather {
 };
 
 template <class T, unsigned N>
-__global__ void focal_gather(cells<T> x, const T *ctx, const float *global, any_cells to, gather s)
+__global__ void focal_gather(typed_cells<T> x, const T *ctx, const float *global, any_cells to,
+                             gather s)
 {
     const size_t col_step = (size_t)gridDim.x * blockDim.x * N;
     const size_t row_step = (size_t)gridDim.y * blockDim.y;
@@ -302,7 +303,7 @@ cudaError_t run_gather(const struct cuda_call *call, const T *ctx, const float *
 {
     const launch_shape over = shape_over(s.rows, s.channels / N, 1);
     return launch(focal_gather<T, N>, over.grid, over.block, call->stream,
-                  cells_of<T>(&call->in[0]), ctx, global, any_of(&call->out), s);
+                  typed_cells_of<T>(&call->in[0]), ctx, global, any_of(&call->out), s);
 }
 
 template <class T> cudaError_t run(const struct cuda_call *call)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Gradients cell by cell: of g and x (GELU) or g and y (ReLU, sigmoid). Bound by memory: 16 bytes a
  * thread where types and rows allow. */
+#include "model/cuda/kernels/gelu.h"
 #include "model/cuda/kernels/grad_cells.h"
 #include "model/cuda/kernels/grad_operators.h"
 
@@ -32,10 +33,8 @@ struct of_sigmoid {
 };
 
 template <class T, class F> struct wide {
-    static constexpr unsigned CELLS = 16 / sizeof(T);
-    struct alignas(16) vector {
-        T x[CELLS];
-    };
+    static constexpr unsigned CELLS = WIDEST / sizeof(T);
+    typedef pack<T, CELLS> vector;
 };
 
 /* vectors: of a row; strides and the row are in vectors too. */
@@ -51,14 +50,14 @@ __global__ void wide_kernel(F f, const typename wide<T, F>::vector *g, size_t g_
         typename wide<T, F>::vector to;
 #pragma unroll
         for (unsigned k = 0; k < wide<T, F>::CELLS; k++)
-            to.x[k] = from_float<T>(f(to_float(a.x[k]), to_float(b.x[k])));
+            to.at[k] = from_float<T>(f(to_float(a.at[k]), to_float(b.at[k])));
         y[row * y_stride + at] = to;
     }
 }
 
 template <class F> struct any_pair {
     F f;
-    any g, x;
+    any_cells g, x;
     __device__ float operator()(size_t row, unsigned c) const
     {
         return f(g.at(row, c), x.at(row, c));
@@ -67,9 +66,8 @@ template <class F> struct any_pair {
 
 template <class T> bool is_wide(const struct cuda_tensor *t, enum cell_type type)
 {
-    const size_t cells = 16 / sizeof(T);
-    return t->type == type && t->stride % cells == 0 && (size_t)t->shape.c % cells == 0 &&
-           is_aligned(t->data, 16);
+    const unsigned cells = WIDEST / sizeof(T);
+    return t->type == type && (unsigned)t->shape.c % cells == 0 && is_aligned(t, cells);
 }
 
 template <class T, class F> bool run_wide(const struct cuda_call *call, F f, cudaError_t *ret)

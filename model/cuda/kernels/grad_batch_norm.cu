@@ -29,7 +29,7 @@ struct norm {
 };
 
 struct values {
-    any x;
+    any_cells x;
     __device__ pair operator()(size_t row, unsigned c) const
     {
         return pair{x.at(row, c), 0};
@@ -37,7 +37,7 @@ struct values {
 };
 
 struct squares {
-    any x;
+    any_cells x;
     norm n;
     __device__ pair operator()(size_t row, unsigned c) const
     {
@@ -48,7 +48,7 @@ struct squares {
 
 /* Of the scale and of the shift. */
 struct of_weights {
-    any g, x;
+    any_cells g, x;
     norm n;
     __device__ pair operator()(size_t row, unsigned c) const
     {
@@ -58,7 +58,7 @@ struct of_weights {
 };
 
 struct of_input {
-    any g, x;
+    any_cells g, x;
     norm n;
     const float *scale, *sums; /* sums: [2][c] of weights, or NULL */
     unsigned c;
@@ -89,7 +89,7 @@ cudaError_t norm_of(const struct cuda_call *call, const room *to, norm *ret)
 {
     const size_t rows = positions(call->in[1].shape);
     const unsigned c = (unsigned)call->in[1].shape.c;
-    const any x = any_of(&call->in[1]);
+    const any_cells x = any_of(&call->in[1]);
     if (!call->node->train) {
         *ret = norm{call->weights[2], call->weights[3], 1, call->node->eps};
         return cudaSuccess;

@@ -35,7 +35,7 @@ __global__ void add_parts_kernel(const float *parts, unsigned n, size_t pitch, s
 }
 
 struct products {
-    any g, x;
+    any_cells g, x;
     __device__ pair operator()(size_t row, unsigned c) const
     {
         return pair{g.at(row, c) * x.at(row, c), 0};

@@ -20,7 +20,7 @@ constexpr unsigned WARPS = 4;
 constexpr float SHORTEST = 1e-12f;
 
 struct sides {
-    any g, x, y, to;
+    any_cells g, x, y, to;
     unsigned a, b, c;
     bool turned;      /* g: [B][A] */
     float *y_lengths; /* [B] */
@@ -28,7 +28,7 @@ struct sides {
 };
 
 /* Scaled by the largest, so that no square of what float32 holds is 0 or infinite. */
-__device__ float length_of(const any &x, size_t row, unsigned c)
+__device__ float length_of(const any_cells &x, size_t row, unsigned c)
 {
     float largest = 0, sum = 0;
     for (unsigned i = threadIdx.x % WARP; i < c; i += WARP)
@@ -95,9 +95,9 @@ cudaError_t run(const struct cuda_call *call, sides s)
     return r;
 }
 
-any weights_of(const struct cuda_call *call)
+any_cells weights_of(const struct cuda_call *call)
 {
-    return any{(void *)call->weights[0], (size_t)call->in[1].shape.c, CELL_FLOAT32};
+    return any_cells{(void *)call->weights[0], (size_t)call->in[1].shape.c, CELL_FLOAT32};
 }
 
 } // namespace
@@ -113,9 +113,10 @@ cudaError_t cosine(const struct cuda_call *call)
 cudaError_t cosine_weights(const struct cuda_call *call)
 {
     const size_t c = (size_t)call->in[1].shape.c;
-    return run(call, sides{any_of(&call->in[0]), weights_of(call), any_of(&call->in[1]),
-                           any{call->out.data, c, CELL_FLOAT32}, (unsigned)call->in[0].shape.c,
-                           (unsigned)positions(call->in[0].shape), (unsigned)c, true, NULL, NULL});
+    return run(call,
+               sides{any_of(&call->in[0]), weights_of(call), any_of(&call->in[1]),
+                     any_cells{call->out.data, c, CELL_FLOAT32}, (unsigned)call->in[0].shape.c,
+                     (unsigned)positions(call->in[0].shape), (unsigned)c, true, NULL, NULL});
 }
 
 size_t cosine_scratch(const struct cuda_call *call)

@@ -3,6 +3,7 @@
  * channels or over an image. */
 #include "model/cuda/kernels/grad_focal.h"
 
+#include "model/cuda/kernels/gelu.h"
 #include "model/cuda/kernels/grad_focal_levels.h"
 #include "model/cuda/kernels/grad_operators.h"
 
@@ -16,8 +17,8 @@ constexpr unsigned GROUPS = 32, GATE_WARPS = 8;
 
 /* Some images. X: how x, g and dx are reached; S: what scratch holds. */
 template <class X, class S> struct images {
-    X x, g, to;          /* to.data NULL: not wanted */
-    typed<S> ctx, slope; /* of level l: l `level` cells behind */
+    X x, g, to;                /* to.data NULL: not wanted */
+    typed_cells<S> ctx, slope; /* of level l: l `level` cells behind */
     size_t level;
     float *means; /* [images][2][C] */
     unsigned n, area, c, levels;
@@ -32,7 +33,7 @@ __global__ void __launch_bounds__(GROUPS *WARP) means_kernel(struct images<X, S>
     const unsigned lane = threadIdx.x % WARP, group = threadIdx.x / WARP;
     const unsigned c = blockIdx.x * WARP + lane;
     const size_t first = (size_t)blockIdx.y * s.area;
-    const typed<S> last = {s.ctx.data + (s.levels - 1) * s.level, s.ctx.stride};
+    const typed_cells<S> last = {s.ctx.data + (s.levels - 1) * s.level, s.ctx.stride};
     float ctx = 0, gated = 0;
     if (c < s.c)
         for (size_t p = group; p < s.area; p += GROUPS) {
@@ -61,12 +62,12 @@ template <class X, class S> __global__ void gates_kernel(struct images<X, S> s)
 {
     const unsigned lane = threadIdx.x % WARP;
     const size_t cells = (size_t)s.n * s.area;
-    const typed<S> last = {s.slope.data + (s.levels - 1) * s.level, s.slope.stride};
+    const typed_cells<S> last = {s.slope.data + (s.levels - 1) * s.level, s.slope.stride};
     for (size_t p = (size_t)blockIdx.x * GATE_WARPS + threadIdx.x / WARP; p < cells;
          p += (size_t)gridDim.x * GATE_WARPS) {
         const float *means = s.means + divide(p, s.area) * 2 * s.c;
         for (unsigned l = 0; l <= s.levels && s.to.data != NULL; l++) {
-            const typed<S> ctx = {s.ctx.data + l * s.level, s.ctx.stride};
+            const typed_cells<S> ctx = {s.ctx.data + l * s.level, s.ctx.stride};
             float sum = 0;
             for (unsigned c = lane; c < s.c; c += WARP)
                 sum += s.g.at(p, c) * (l < s.levels ? ctx.at(p, c) : means[c]);
@@ -160,8 +161,8 @@ struct images<X, S> images_of(const struct cuda_call *call, X x, X g, X to, size
     s.share = call->node->normalize ? 1 / (float)(s.levels + 1) : 1;
     s.level = n * cells * c;
     s.means = (float *)(scratch + means_at(call)) + first * 2 * c;
-    s.ctx = typed<S>{(S *)(scratch + levels_at(call)), c};
-    s.slope = typed<S>{s.ctx.data + s.levels * s.level, c};
+    s.ctx = typed_cells<S>{(S *)(scratch + levels_at(call)), c};
+    s.slope = typed_cells<S>{s.ctx.data + s.levels * s.level, c};
     return s;
 }
 
@@ -173,9 +174,9 @@ struct focal_level level_of(const struct cuda_call *call, const struct images<X,
                        (unsigned)shape.w, s->c, size_of(call, l)};
 }
 
-template <class S> typed<S> level(typed<S> first, size_t cells, unsigned l)
+template <class S> typed_cells<S> level(typed_cells<S> first, size_t cells, unsigned l)
 {
-    return typed<S>{first.data + l * cells, first.stride};
+    return typed_cells<S>{first.data + l * cells, first.stride};
 }
 
 template <class X, class S>
@@ -186,7 +187,7 @@ cudaError_t forward(const struct cuda_call *call, const struct images<X, S> *s)
     };
     cudaError_t r = focal_forward(call->stream, &first);
     for (unsigned l = 1; l < s->levels && r == cudaSuccess; l++) {
-        const struct focal_forward_call<typed<S>, S> next = {
+        const struct focal_forward_call<typed_cells<S>, S> next = {
             level_of(call, s, l), level(s->ctx, s->level, l - 1), 0, level(s->ctx, s->level, l),
                 level(s->slope, s->level, l)
         };
@@ -200,14 +201,14 @@ cudaError_t add_weights(const struct cuda_call *call, const struct images<X, S> 
                         bool first)
 {
     float *to = (float *)call->scratch + parts_floats(call, l);
-    const typed<S> d = level(s->slope, s->level, l);
+    const typed_cells<S> d = level(s->slope, s->level, l);
     if (l == 0) {
         const struct focal_weights_call<X, S> w = {
             level_of(call, s, l), s->x, s->c, d, to, parts_of(call), first
         };
         return focal_weights_add(call->stream, &w);
     }
-    const struct focal_weights_call<typed<S>, S> w = {
+    const struct focal_weights_call<typed_cells<S>, S> w = {
         level_of(call, s, l), level(s->ctx, s->level, l - 1), 0, d, to, parts_of(call), first
     };
     return focal_weights_add(call->stream, &w);
@@ -217,7 +218,7 @@ template <class X, class S>
 cudaError_t back(const struct cuda_call *call, const struct images<X, S> *s, unsigned l)
 {
     const struct focal_level v = level_of(call, s, l);
-    const typed<S> d = level(s->slope, s->level, l), none = {};
+    const typed_cells<S> d = level(s->slope, s->level, l), none = {};
     if (l == 0 && s->to.data == NULL)
         return cudaSuccess;
     const struct focal_backward_call<X, S> b = {
@@ -259,15 +260,15 @@ cudaError_t finish_weights(const struct cuda_call *call, float *to)
     return r;
 }
 
-template <class T> typed<T> behind(typed<T> x, size_t rows)
+template <class T> typed_cells<T> behind(typed_cells<T> x, size_t rows)
 {
-    return typed<T>{x.data == NULL ? NULL : x.data + rows * x.stride, x.stride};
+    return typed_cells<T>{x.data == NULL ? NULL : x.data + rows * x.stride, x.stride};
 }
 
-any behind(any x, size_t rows)
+any_cells behind(any_cells x, size_t rows)
 {
     void *data = x.data == NULL ? NULL : (char *)x.data + rows * x.stride * cell_bytes(x.type);
-    return any{data, x.stride, x.type};
+    return any_cells{data, x.stride, x.type};
 }
 
 template <class X, class S>
@@ -289,16 +290,17 @@ template <class T>
 cudaError_t run_typed(const struct cuda_call *call, const struct cuda_tensor *to,
                       float *weights_out)
 {
-    return run_all<typed<T>, T>(call, typed_of<T>(&call->in[1]), typed_of<T>(&call->in[0]),
-                                typed_of<T>(to), weights_out);
+    return run_all<typed_cells<T>, T>(call, typed_cells_of<T>(&call->in[1]),
+                                      typed_cells_of<T>(&call->in[0]), typed_cells_of<T>(to),
+                                      weights_out);
 }
 
 cudaError_t run(const struct cuda_call *call, const struct cuda_tensor *to, float *weights_out)
 {
     const enum cell_type type = call->in[1].type;
     if (call->in[0].type != type || (to->data != NULL && to->type != type))
-        return run_all<any, float>(call, any_of(&call->in[1]), any_of(&call->in[0]), any_of(to),
-                                   weights_out);
+        return run_all<any_cells, float>(call, any_of(&call->in[1]), any_of(&call->in[0]),
+                                         any_of(to), weights_out);
     return type == CELL_FLOAT32    ? run_typed<float>(call, to, weights_out)
            : type == CELL_BFLOAT16 ? run_typed<__nv_bfloat16>(call, to, weights_out)
                                    : run_typed<__half>(call, to, weights_out);

@@ -50,7 +50,7 @@ template <class In, class S> struct focal_weights_call {
     struct focal_level level;
     In ctx; /* channels from `from` on */
     unsigned from;
-    typed<S> d;
+    typed_cells<S> d;
     float *to;
     unsigned parts;
     bool first;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/cuda/kernels/grad_focal_levels.h"
 
+#include "model/cuda/kernels/gelu.h"
+
 namespace grad
 {
 
@@ -84,7 +86,7 @@ template <class In, class S>
 __device__ inline void forward_end(const struct focal_forward_call<In, S> &s, size_t cell,
                                    unsigned c, float z)
 {
-    s.next.put(cell, c, z * gelu_below(z));
+    s.next.put(cell, c, gelu(z));
     s.slope.put(cell, c, gelu_slope(z));
 }
 
@@ -230,10 +232,10 @@ cudaError_t focal_backward(cudaStream_t stream, const struct focal_backward_call
 #define BOTH(X, S)                                                                                 \
     template cudaError_t focal_forward(cudaStream_t, const struct focal_forward_call<X, S> *);     \
     template cudaError_t focal_backward(cudaStream_t, const struct focal_backward_call<X, S> *);
-BOTH(typed<float>, float)
-BOTH(typed<__nv_bfloat16>, __nv_bfloat16)
-BOTH(typed<__half>, __half)
-BOTH(any, float)
+BOTH(typed_cells<float>, float)
+BOTH(typed_cells<__nv_bfloat16>, __nv_bfloat16)
+BOTH(typed_cells<__half>, __half)
+BOTH(any_cells, float)
 #undef BOTH
 
 } // namespace grad

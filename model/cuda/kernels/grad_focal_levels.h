@@ -13,7 +13,7 @@ template <class In, class S> struct focal_forward_call {
     struct focal_level level;
     In ctx; /* channels from `from` on */
     unsigned from;
-    typed<S> next, slope;
+    typed_cells<S> next, slope;
 };
 template <class In, class S>
 cudaError_t focal_forward(cudaStream_t stream, const struct focal_forward_call<In, S> *call);
@@ -22,7 +22,7 @@ cudaError_t focal_forward(cudaStream_t stream, const struct focal_forward_call<I
  * gelu'(z); before.data NULL: to = depthwise^T(d). */
 template <class X, class S> struct focal_backward_call {
     struct focal_level level;
-    typed<S> d, before;
+    typed_cells<S> d, before;
     X g, x, to; /* to: channels from C on */
     unsigned gate;
     float share;

@@ -144,14 +144,15 @@ cudaError_t focal_weights_add(cudaStream_t stream, const struct focal_weights_ca
                   dim3(FOCAL_WARPS * WARP), stream, *call);
 }
 
-template cudaError_t focal_weights_add(cudaStream_t,
-                                       const struct focal_weights_call<typed<float>, float> *);
+template cudaError_t
+focal_weights_add(cudaStream_t, const struct focal_weights_call<typed_cells<float>, float> *);
 template cudaError_t
 focal_weights_add(cudaStream_t,
-                  const struct focal_weights_call<typed<__nv_bfloat16>, __nv_bfloat16> *);
+                  const struct focal_weights_call<typed_cells<__nv_bfloat16>, __nv_bfloat16> *);
+template cudaError_t
+focal_weights_add(cudaStream_t, const struct focal_weights_call<typed_cells<__half>, __half> *);
 template cudaError_t focal_weights_add(cudaStream_t,
-                                       const struct focal_weights_call<typed<__half>, __half> *);
-template cudaError_t focal_weights_add(cudaStream_t, const struct focal_weights_call<any, float> *);
+                                       const struct focal_weights_call<any_cells, float> *);
 
 cudaError_t focal_weights_finish(cudaStream_t stream, const float *from, unsigned parts, unsigned c,
                                  unsigned k, float *to)

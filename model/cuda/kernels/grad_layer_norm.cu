@@ -54,7 +54,7 @@ __device__ inline void add_warps(const float (&d_scale)[FOURS][4], const float (
 
 /* A lane's channels: four at 4 (i WARP + lane), i < FOURS. parts: [gridDim.x][2][c] */
 template <class T, int FOURS, bool WEIGHTS>
-__global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, float *parts)
+__global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed_cells<T>> s, float *parts)
 {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const float share = 1 / (float)s.c;
@@ -70,15 +70,15 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, floa
 #pragma unroll
         for (int i = 0; i < FOURS; i++) {
             const unsigned c = 4 * ((unsigned)i * WARP + lane);
-            four<T> of_x = {}, of_g = {};
+            pack<T, 4> of_x = {}, of_g = {};
             if (c < s.c) {
-                of_x = *(const four<T> *)(s.x.data + row * s.x.stride + c);
-                of_g = *(const four<T> *)(s.g.data + row * s.g.stride + c);
+                of_x = *(const pack<T, 4> *)(s.x.data + row * s.x.stride + c);
+                of_g = *(const pack<T, 4> *)(s.g.data + row * s.g.stride + c);
             }
 #pragma unroll
             for (int k = 0; k < 4; k++) {
-                x[i][k] = c < s.c ? to_float(of_x.x[k]) : 0;
-                g[i][k] = c < s.c ? to_float(of_g.x[k]) : 0;
+                x[i][k] = c < s.c ? to_float(of_x.at[k]) : 0;
+                g[i][k] = c < s.c ? to_float(of_g.at[k]) : 0;
                 sum += x[i][k];
             }
         }
@@ -98,9 +98,9 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, floa
 #pragma unroll
         for (int i = 0; i < FOURS; i++) {
             const unsigned c = 4 * ((unsigned)i * WARP + lane);
-            four<float> scale = {};
+            pack<float, 4> scale = {};
             if (c < s.c)
-                scale = *(const four<float> *)(s.scale + c);
+                scale = *(const pack<float, 4> *)(s.scale + c);
 #pragma unroll
             for (int k = 0; k < 4; k++) {
                 x[i][k] *= inverse;
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, floa
                     d_scale[i][k] += g[i][k] * x[i][k];
                     d_shift[i][k] += g[i][k];
                 }
-                g[i][k] *= scale.x[k];
+                g[i][k] *= scale.at[k];
                 sums += g[i][k];
                 products += g[i][k] * x[i][k];
             }
@@ -122,15 +122,15 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, floa
             const unsigned c = 4 * ((unsigned)i * WARP + lane);
             if (c >= s.c)
                 continue;
-            four<T> before = {}, to;
+            pack<T, 4> before = {}, to;
             if (s.before.data != NULL)
-                before = *(const four<T> *)(s.before.data + row * s.before.stride + c);
+                before = *(const pack<T, 4> *)(s.before.data + row * s.before.stride + c);
 #pragma unroll
             for (int k = 0; k < 4; k++) {
                 const float dx = inverse * (g[i][k] - sums - x[i][k] * products);
-                to.x[k] = from_float<T>(s.before.data != NULL ? to_float(before.x[k]) + dx : dx);
+                to.at[k] = from_float<T>(s.before.data != NULL ? to_float(before.at[k]) + dx : dx);
             }
-            *(four<T> *)(s.y.data + row * s.y.stride + c) = to;
+            *(pack<T, 4> *)(s.y.data + row * s.y.stride + c) = to;
         }
     }
     if (WEIGHTS)
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed<T>> s, floa
 }
 
 /* Any types, any number of channels. norms: [rows][2] mean and inverse, or NULL */
-__global__ void __launch_bounds__(BLOCK) any_row_kernel(rows_of<any> s, float *norms)
+__global__ void __launch_bounds__(BLOCK) any_row_kernel(rows_of<any_cells> s, float *norms)
 {
     const unsigned lane = threadIdx.x % WARP;
     const float share = 1 / (float)s.c;
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(BLOCK) any_row_kernel(rows_of<any> s, float *n
 }
 
 struct of_weights {
-    any g, x;
+    any_cells g, x;
     const float *norms;
     __device__ pair operator()(size_t row, unsigned c) const
     {
@@ -192,14 +192,14 @@ unsigned row_blocks(size_t rows)
 template <class T, int FOURS>
 cudaError_t run_rows(const struct cuda_call *call, const struct cuda_tensor *y, float *weights_out)
 {
-    const rows_of<typed<T>> s = {typed_of<T>(&call->in[0]),
-                                 typed_of<T>(&call->in[1]),
-                                 typed_of<T>(&call->residual),
-                                 typed_of<T>(y),
-                                 call->weights[0],
-                                 positions(call->in[0].shape),
-                                 (unsigned)call->in[0].shape.c,
-                                 call->node->eps};
+    const rows_of<typed_cells<T>> s = {typed_cells_of<T>(&call->in[0]),
+                                       typed_cells_of<T>(&call->in[1]),
+                                       typed_cells_of<T>(&call->residual),
+                                       typed_cells_of<T>(y),
+                                       call->weights[0],
+                                       positions(call->in[0].shape),
+                                       (unsigned)call->in[0].shape.c,
+                                       call->node->eps};
     float *parts = (float *)call->scratch;
     const unsigned blocks = row_blocks(s.rows);
     if (weights_out == NULL)
@@ -230,8 +230,9 @@ bool is_typed(const struct cuda_call *call, const struct cuda_tensor *y)
 {
     const enum cell_type type = call->in[0].type;
     return call->in[0].shape.c <= MOST && by_fours(&call->in[0]) && by_fours(&call->in[1]) &&
-           by_fours(&call->residual) && by_fours(y) && is_aligned(call->weights[0], 16) &&
-           call->in[1].type == type && (y->data == NULL || y->type == type) &&
+           by_fours(&call->residual) && by_fours(y) &&
+           is_aligned(call->weights[0], CELL_FLOAT32, 4, 4) && call->in[1].type == type &&
+           (y->data == NULL || y->type == type) &&
            (call->residual.data == NULL || call->residual.type == type);
 }
 
@@ -240,14 +241,14 @@ cudaError_t run_any(const struct cuda_call *call, const struct cuda_tensor *y, f
     const size_t rows = positions(call->in[0].shape);
     const unsigned c = (unsigned)call->in[0].shape.c;
     float *norms = (float *)call->scratch, *parts = norms + 2 * rows;
-    const rows_of<any> s = {any_of(&call->in[0]),
-                            any_of(&call->in[1]),
-                            any_of(&call->residual),
-                            any_of(y),
-                            call->weights[0],
-                            rows,
-                            c,
-                            call->node->eps};
+    const rows_of<any_cells> s = {any_of(&call->in[0]),
+                                  any_of(&call->in[1]),
+                                  any_of(&call->residual),
+                                  any_of(y),
+                                  call->weights[0],
+                                  rows,
+                                  c,
+                                  call->node->eps};
     const cudaError_t r = launch(any_row_kernel, blocks_for(rows, WARPS), dim3(BLOCK), call->stream,
                                  s, weights_out != NULL ? norms : NULL);
     if (r != cudaSuccess || weights_out == NULL)
@@ -289,8 +290,8 @@ size_t layer_norm_scratch(const struct cuda_call *call)
 {
     const size_t rows = positions(call->in[0].shape), c = (size_t)call->in[0].shape.c;
     const size_t typed = row_blocks(rows) * 2 * c * sizeof(float),
-                 any = 2 * rows * sizeof(float) + column_parts_bytes(rows, c);
-    return typed > any ? typed : any;
+                 any_cells = 2 * rows * sizeof(float) + column_parts_bytes(rows, c);
+    return typed > any_cells ? typed : any_cells;
 }
 
 } // namespace grad

@@ -11,7 +11,7 @@ namespace
 {
 
 struct of_slice {
-    any g;
+    any_cells g;
     unsigned from, c;
     __device__ float operator()(size_t row, unsigned i) const
     {
@@ -20,7 +20,7 @@ struct of_slice {
 };
 
 struct of_mean {
-    any g;
+    any_cells g;
     unsigned area;
     __device__ float operator()(size_t row, unsigned i) const
     {
@@ -29,7 +29,7 @@ struct of_mean {
 };
 
 struct of_channel_l2 {
-    any g, x, y;
+    any_cells g, x, y;
     __device__ float operator()(size_t row, unsigned i) const
     {
         const float length = y.at(row, 0);
@@ -39,7 +39,7 @@ struct of_channel_l2 {
 
 /* The tokens of a sequence are its rows; the first one is no cell. */
 struct of_grid {
-    any g;
+    any_cells g;
     unsigned tokens;
     __device__ float operator()(size_t row, unsigned i) const
     {
@@ -49,7 +49,7 @@ struct of_grid {
 };
 
 struct of_attention_map {
-    any g;
+    any_cells g;
     unsigned heads, tokens;
     __device__ float operator()(size_t row, unsigned t) const
     {
@@ -83,7 +83,7 @@ struct axis {
 };
 
 struct of_resize {
-    any g;
+    any_cells g;
     axis y, x;
     __device__ float operator()(size_t row, unsigned c) const
     {

@@ -11,7 +11,7 @@ namespace
 {
 
 /* to: cls [C], positions [T][C] */
-__global__ void tokens_kernel(any g, unsigned n, unsigned tokens, unsigned c, float *to)
+__global__ void tokens_kernel(any_cells g, unsigned n, unsigned tokens, unsigned c, float *to)
 {
     for (size_t i = first_thread(); i < (size_t)tokens * c; i += all_threads()) {
         const size_t t = divide(i, c);
@@ -26,7 +26,8 @@ __global__ void tokens_kernel(any g, unsigned n, unsigned tokens, unsigned c, fl
 }
 
 /* to: [K][C]. Each key goes through all indices: they are few. */
-__global__ void lookup_kernel(any g, any indices, size_t rows, unsigned keys, unsigned c, float *to)
+__global__ void lookup_kernel(any_cells g, any_cells indices, size_t rows, unsigned keys,
+                              unsigned c, float *to)
 {
     for (size_t i = first_thread(); i < (size_t)keys * c; i += all_threads()) {
         const size_t key = divide(i, c);
@@ -42,7 +43,7 @@ __global__ void lookup_kernel(any g, any indices, size_t rows, unsigned keys, un
 constexpr unsigned WARPS = 4;
 
 /* of_scores: [N][H][T], ds = y (g - sum y g) / sqrt(D). A warp: one head of one sample. */
-__global__ void scores_kernel(any g, any y, unsigned rows, unsigned tokens, float scale,
+__global__ void scores_kernel(any_cells g, any_cells y, unsigned rows, unsigned tokens, float scale,
                               float *of_scores)
 {
     const unsigned row = blockIdx.x * WARPS + threadIdx.x / WARP;
@@ -58,7 +59,7 @@ __global__ void scores_kernel(any g, any y, unsigned rows, unsigned tokens, floa
 
 /* out: [N][T][2 C]: of q, where only the first token was asked with, and of k. */
 struct of_queries_and_keys {
-    any q, k;
+    any_cells q, k;
     const float *of_scores;
     unsigned tokens, c, d;
     __device__ float operator()(size_t row, unsigned i) const

@@ -21,7 +21,7 @@ struct norms {
 /* y = (x - mean) / sqrt(variance + eps) * scale + shift. The mean is taken twice: the second time
  * of what the first left, so that rows of large equal values give their shift. */
 template <class T, unsigned VECTORS, unsigned ROWS>
-__global__ void layer_norm(cells<T> x, cells<T> to, norms s)
+__global__ void layer_norm(typed_cells<T> x, typed_cells<T> to, norms s)
 {
     const size_t warps = (size_t)gridDim.x * WARPS;
     const float c = (float)s.cols;
@@ -89,18 +89,17 @@ __global__ void layer_norm_any(any_cells x, any_cells to, norms s)
          row += (size_t)gridDim.x * WARPS) {
         float sum = 0, rest = 0, squares = 0;
         for (unsigned i = threadIdx.x; i < s.cols; i += WARP)
-            sum += load_one(x, row, i);
+            sum += x.at(row, i);
         const float mean = warp_sum(sum) / c;
         for (unsigned i = threadIdx.x; i < s.cols; i += WARP) {
-            const float d = load_one(x, row, i) - mean;
+            const float d = x.at(row, i) - mean;
             rest += d;
             squares = fmaf(d, d, squares);
         }
         rest = warp_sum(rest) / c;
         const float inverse = rsqrtf(fmaxf(warp_sum(squares) / c - rest * rest, 0) + s.eps);
         for (unsigned i = threadIdx.x; i < s.cols; i += WARP)
-            store_one(to, row, i,
-                      fmaf((load_one(x, row, i) - mean - rest) * inverse, s.scale[i], s.shift[i]));
+            to.put(row, i, fmaf((x.at(row, i) - mean - rest) * inverse, s.scale[i], s.shift[i]));
     }
 }
 
@@ -109,7 +108,7 @@ template <class T, unsigned VECTORS> cudaError_t run(const struct cuda_call *cal
     constexpr unsigned ROWS = VECTORS < ROW_VECTORS ? ROW_VECTORS / VECTORS : 1;
     const size_t warps = (s.rows + ROWS - 1) / ROWS;
     return launch(layer_norm<T, VECTORS, ROWS>, blocks_for(warps, WARPS), dim3(WARP, WARPS),
-                  call->stream, cells_of<T>(&call->in[0]), cells_of<T>(&call->out), s);
+                  call->stream, typed_cells_of<T>(&call->in[0]), typed_cells_of<T>(&call->out), s);
 }
 
 template <class T> cudaError_t run_typed(const struct cuda_call *call, const norms &s)

@@ -25,7 +25,7 @@ __global__ void lengths(C x, any_cells to, size_t rows, unsigned cols)
         }
         sum = warp_sum(sum);
         if (threadIdx.x == 0)
-            store_one(to, row, 0, sqrtf(sum));
+            to.put(row, 0, sqrtf(sum));
     }
 }
 
@@ -38,7 +38,7 @@ __global__ void cosines(any_cells x, const float *w, any_cells to, size_t rows, 
         const size_t row = i / classes, class_of = i % classes;
         float dot = 0, xx = 0, ww = 0;
         for (unsigned col = threadIdx.x; col < cols; col += WARP) {
-            const float a = load_one(x, row, col), b = w[class_of * cols + col];
+            const float a = x.at(row, col), b = w[class_of * cols + col];
             dot = fmaf(a, b, dot);
             xx = fmaf(a, a, xx);
             ww = fmaf(b, b, ww);
@@ -47,7 +47,7 @@ __global__ void cosines(any_cells x, const float *w, any_cells to, size_t rows, 
         xx = fmaxf(sqrtf(warp_sum(xx)), 1e-12f);
         ww = fmaxf(sqrtf(warp_sum(ww)), 1e-12f);
         if (threadIdx.x == 0)
-            store_one(to, row, class_of, dot / xx / ww);
+            to.put(row, class_of, dot / xx / ww);
     }
 }
 
@@ -62,8 +62,8 @@ cudaError_t cuda_channel_l2(const struct cuda_call *call)
     if (cols % n == 0 && is_aligned(x, n))
         return with_type(x->type, [&](auto cell) {
             using T = decltype(cell);
-            return launch(lengths<cells<T>, WIDEST / sizeof(T)>, grid, block, call->stream,
-                          cells_of<T>(x), any_of(&call->out), rows, cols);
+            return launch(lengths<typed_cells<T>, WIDEST / sizeof(T)>, grid, block, call->stream,
+                          typed_cells_of<T>(x), any_of(&call->out), rows, cols);
         });
     return launch(lengths<any_cells, 1>, grid, block, call->stream, any_of(x), any_of(&call->out),
                   rows, cols);

@@ -63,7 +63,7 @@ struct scaled_rows {
     size_t rows_each;
     __device__ inline float of(float x, float y, size_t row) const
     {
-        return by.data == nullptr ? x : x * load_one(by, rows_each == 1 ? row : row / rows_each, 0);
+        return by.data == nullptr ? x : x * by.at(rows_each == 1 ? row : row / rows_each, 0);
     }
 };
 
@@ -113,16 +113,17 @@ template <class F> cudaError_t run_mixed(cudaStream_t stream, const operands &o,
 template <class F, class T> cudaError_t run_typed(cudaStream_t stream, const operands &o, F f)
 {
     constexpr unsigned N = WIDEST / sizeof(T);
-    const cells<T> a = cells_of<T>(&o.a), b = cells_of<T>(&o.b), to = cells_of<T>(&o.to);
+    const typed_cells<T> a = typed_cells_of<T>(&o.a), b = typed_cells_of<T>(&o.b),
+                         to = typed_cells_of<T>(&o.to);
     if (o.cols % N == 0 && is_aligned(&o.a, N) && is_aligned(&o.b, N) && is_aligned(&o.to, N)) {
         const launch_shape s = shape_over(o.rows, o.cols / N, 1);
-        return launch(pointwise<F, cells<T>, N, 1>, s.grid, s.block, stream, a, b, to, o.rows,
+        return launch(pointwise<F, typed_cells<T>, N, 1>, s.grid, s.block, stream, a, b, to, o.rows,
                       o.cols, f);
     }
     if constexpr (F::PAIR) { /* slices, whose rows begin anywhere */
         const launch_shape s = shape_over(o.rows, o.cols, SCALAR_ROWS);
-        return launch(pointwise<F, cells<T>, 1, SCALAR_ROWS>, s.grid, s.block, stream, a, b, to,
-                      o.rows, o.cols, f);
+        return launch(pointwise<F, typed_cells<T>, 1, SCALAR_ROWS>, s.grid, s.block, stream, a, b,
+                      to, o.rows, o.cols, f);
     }
     return run_mixed(stream, o, f);
 }

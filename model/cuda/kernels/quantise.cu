@@ -35,9 +35,9 @@ __device__ inline int owner(const owners &o, int key)
 __device__ inline int largest(const any_cells &scores, size_t row, int n)
 {
     int best = 0;
-    float most = load_one(scores, row, 0);
+    float most = scores.at(row, 0);
     for (int i = 1; i < n; i++) {
-        const float x = load_one(scores, row, (size_t)i);
+        const float x = scores.at(row, (size_t)i);
         best = x > most ? i : best;
         most = x > most ? x : most;
     }
@@ -62,7 +62,7 @@ __global__ void nearest(any_cells x, any_cells scores, const float *codebook, an
 #pragma unroll
         for (unsigned i = 0; i < LANE_CELLS; i++) {
             const unsigned col = i * WARP + threadIdx.x;
-            v[i] = col < s.cols ? load_one(x, row, col) : 0;
+            v[i] = col < s.cols ? x.at(row, col) : 0;
         }
         float least = INFINITY;
         int best = 0; /* also where all is NaN */
@@ -78,7 +78,7 @@ __global__ void nearest(any_cells x, any_cells scores, const float *codebook, an
                 sum = fmaf(d, d, sum);
             }
             for (unsigned col = LANE_CELLS * WARP + threadIdx.x; col < s.cols; col += WARP) {
-                const float d = load_one(x, row, col) - k[col];
+                const float d = x.at(row, col) - k[col];
                 sum = fmaf(d, d, sum);
             }
             sum = warp_sum(sum);
@@ -86,7 +86,7 @@ __global__ void nearest(any_cells x, any_cells scores, const float *codebook, an
             least = sum < least ? sum : least;
         }
         if (threadIdx.x == 0)
-            store_one(to, row, 0, (float)best);
+            to.put(row, 0, (float)best);
     }
 }
 
@@ -96,11 +96,11 @@ __global__ void lookup(any_cells indices, const float *codebook, any_cells to, s
 {
     for (size_t row = (size_t)blockIdx.y * blockDim.y + threadIdx.y; row < rows;
          row += (size_t)gridDim.y * blockDim.y) {
-        const float index = load_one(indices, row, 0);
+        const float index = indices.at(row, 0);
         const size_t key = !(index > 0) ? 0 : index < (float)keys ? (size_t)index : keys - 1;
         for (size_t col = (size_t)blockIdx.x * blockDim.x + threadIdx.x; col < cols;
              col += (size_t)gridDim.x * blockDim.x)
-            store_one(to, row, col, codebook[key * cols + col]);
+            to.put(row, col, codebook[key * cols + col]);
     }
 }
 

@@ -35,13 +35,13 @@ __global__ void resize(any_cells x, any_cells to, struct tensor_shape in, struct
         const neighbours z = neighbours_of((int)(row % w), in.w, out.w);
         const size_t upper = (image * (size_t)in.h + (size_t)y.first) * (size_t)in.w;
         const size_t lower = (image * (size_t)in.h + (size_t)y.second) * (size_t)in.w;
-        const float a = load_one(x, upper + (size_t)z.first, channel);
-        const float b = load_one(x, upper + (size_t)z.second, channel);
-        const float d = load_one(x, lower + (size_t)z.first, channel);
-        const float e = load_one(x, lower + (size_t)z.second, channel);
-        store_one(to, row, channel,
-                  (1 - y.weight) * ((1 - z.weight) * a + z.weight * b) +
-                      y.weight * ((1 - z.weight) * d + z.weight * e));
+        const float a = x.at(upper + (size_t)z.first, channel);
+        const float b = x.at(upper + (size_t)z.second, channel);
+        const float d = x.at(lower + (size_t)z.first, channel);
+        const float e = x.at(lower + (size_t)z.second, channel);
+        to.put(row, channel,
+               (1 - y.weight) * ((1 - z.weight) * a + z.weight * b) +
+                   y.weight * ((1 - z.weight) * d + z.weight * e));
     }
 }
 

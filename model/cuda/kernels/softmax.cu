@@ -17,7 +17,7 @@ __global__ void softmax(C x, D to, float scale, size_t rows, size_t cols)
 #pragma unroll
         for (unsigned i = 0; i < CELLS; i++) {
             const unsigned col = i * WARP + threadIdx.x;
-            v[i] = col < cols ? scale * load_one(x, row, col) : -INFINITY;
+            v[i] = col < cols ? scale * x.at(row, col) : -INFINITY;
             largest = fmaxf(largest, v[i]);
         }
         largest = warp_max(largest);
@@ -30,7 +30,7 @@ __global__ void softmax(C x, D to, float scale, size_t rows, size_t cols)
 #pragma unroll
         for (unsigned i = 0; i < CELLS; i++)
             if (i * WARP + threadIdx.x < cols)
-                store_one(to, row, i * WARP + threadIdx.x, v[i] * inverse);
+                to.put(row, i * WARP + threadIdx.x, v[i] * inverse);
     }
 }
 
@@ -41,13 +41,13 @@ __global__ void softmax_any(any_cells x, any_cells to, float scale, size_t rows,
          row += (size_t)gridDim.x * WARPS) {
         float largest = -INFINITY, sum = 0;
         for (size_t col = threadIdx.x; col < cols; col += WARP)
-            largest = fmaxf(largest, scale * load_one(x, row, col));
+            largest = fmaxf(largest, scale * x.at(row, col));
         largest = warp_max(largest);
         for (size_t col = threadIdx.x; col < cols; col += WARP)
-            sum += expf(scale * load_one(x, row, col) - largest);
+            sum += expf(scale * x.at(row, col) - largest);
         const float inverse = 1 / warp_sum(sum);
         for (size_t col = threadIdx.x; col < cols; col += WARP)
-            store_one(to, row, col, expf(scale * load_one(x, row, col) - largest) * inverse);
+            to.put(row, col, expf(scale * x.at(row, col) - largest) * inverse);
     }
 }
 
@@ -60,15 +60,15 @@ __global__ void softmax_grad(C y, C g, D to, float scale, size_t rows, size_t co
 #pragma unroll
         for (unsigned i = 0; i < CELLS; i++) {
             const unsigned col = i * WARP + threadIdx.x;
-            a[i] = col < cols ? load_one(y, row, col) : 0;
-            b[i] = col < cols ? load_one(g, row, col) : 0;
+            a[i] = col < cols ? y.at(row, col) : 0;
+            b[i] = col < cols ? g.at(row, col) : 0;
             sum = fmaf(a[i], b[i], sum);
         }
         sum = warp_sum(sum);
 #pragma unroll
         for (unsigned i = 0; i < CELLS; i++)
             if (i * WARP + threadIdx.x < cols)
-                store_one(to, row, i * WARP + threadIdx.x, scale * a[i] * (b[i] - sum));
+                to.put(row, i * WARP + threadIdx.x, scale * a[i] * (b[i] - sum));
     }
 }
 
@@ -79,10 +79,10 @@ __global__ void softmax_grad_any(any_cells y, any_cells g, any_cells to, float s
          row += (size_t)gridDim.x * WARPS) {
         float sum = 0;
         for (size_t col = threadIdx.x; col < cols; col += WARP)
-            sum = fmaf(load_one(y, row, col), load_one(g, row, col), sum);
+            sum = fmaf(y.at(row, col), g.at(row, col), sum);
         sum = warp_sum(sum);
         for (size_t col = threadIdx.x; col < cols; col += WARP)
-            store_one(to, row, col, scale * load_one(y, row, col) * (load_one(g, row, col) - sum));
+            to.put(row, col, scale * y.at(row, col) * (g.at(row, col) - sum));
     }
 }
 
@@ -99,20 +99,20 @@ struct rows_of {
 template <class T, class U>
 cudaError_t run_softmax(const rows_of &r, const any_cells &x, const any_cells &to)
 {
-    const cells<T> from = {(T *)x.data, r.cols};
-    const cells<U> into = {(U *)to.data, r.cols};
-    return launch(r.cols <= SHORT * WARP ? softmax<cells<T>, cells<U>, SHORT>
-                                         : softmax<cells<T>, cells<U>, LONG>,
+    const typed_cells<T> from = {(T *)x.data, r.cols};
+    const typed_cells<U> into = {(U *)to.data, r.cols};
+    return launch(r.cols <= SHORT * WARP ? softmax<typed_cells<T>, typed_cells<U>, SHORT>
+                                         : softmax<typed_cells<T>, typed_cells<U>, LONG>,
                   r.grid, r.block, r.stream, from, into, r.scale, r.rows, r.cols);
 }
 
 template <class T, class U>
 cudaError_t run_grad(const rows_of &r, const any_cells &y, const any_cells &g, const any_cells &to)
 {
-    const cells<T> a = {(T *)y.data, r.cols}, b = {(T *)g.data, r.cols};
-    const cells<U> into = {(U *)to.data, r.cols};
-    return launch(r.cols <= SHORT * WARP ? softmax_grad<cells<T>, cells<U>, SHORT>
-                                         : softmax_grad<cells<T>, cells<U>, LONG>,
+    const typed_cells<T> a = {(T *)y.data, r.cols}, b = {(T *)g.data, r.cols};
+    const typed_cells<U> into = {(U *)to.data, r.cols};
+    return launch(r.cols <= SHORT * WARP ? softmax_grad<typed_cells<T>, typed_cells<U>, SHORT>
+                                         : softmax_grad<typed_cells<T>, typed_cells<U>, LONG>,
                   r.grid, r.block, r.stream, a, b, into, r.scale, r.rows, r.cols);
 }
 

@@ -59,7 +59,7 @@ __global__ void sum_chunks(C x, any_cells to, const float *center, sums_shape s,
         float total = 0;
         for (unsigned y = 0; y < LANES; y++)
             total += partial[y][i * WARP + threadIdx.x];
-        store_one(to, which, col + i, total / divisor);
+        to.put(which, col + i, total / divisor);
     }
 }
 
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(WARP *FINISH_LANES)
     for (unsigned y = 0; y < blockDim.y; y++)
         total += partial[y][threadIdx.x];
     total /= divisor;
-    store_one(to, group, col, then_gelu ? gelu(total) : total);
+    to.put(group, col, then_gelu ? gelu(total) : total);
 }
 
 template <class C, unsigned N>
@@ -131,8 +131,8 @@ cudaError_t sums_over_rows(cudaStream_t stream, const any_cells &to, const any_c
     if (shape.cols % n == 0 && is_aligned(x.data, x.type, x.stride, n))
         code = with_type(x.type, [&](auto cell) {
             using T = decltype(cell);
-            return run_chunks<cells<T>, WIDEST / sizeof(T)>(stream, cells<T>{(T *)x.data, x.stride},
-                                                            first, center, shape, times);
+            return run_chunks<typed_cells<T>, WIDEST / sizeof(T)>(
+                stream, typed_cells<T>{(T *)x.data, x.stride}, first, center, shape, times);
         });
     else
         code = run_chunks<any_cells, 1>(stream, x, first, center, shape, times);

@@ -17,8 +17,8 @@ __global__ void tokens(any_cells x, const float *cls, const float *positions, an
         const size_t image = row / t, token = row % t;
         for (size_t col = (size_t)blockIdx.x * blockDim.x + threadIdx.x; col < c;
              col += (size_t)gridDim.x * blockDim.x) {
-            const float v = token == 0 ? cls[col] : load_one(x, row - image - 1, col);
-            store_one(to, row, col, v + positions[token * c + col]);
+            const float v = token == 0 ? cls[col] : x.at(row - image - 1, col);
+            to.put(row, col, v + positions[token * c + col]);
         }
     }
 }
@@ -31,7 +31,7 @@ __global__ void grid_of(any_cells x, any_cells to, size_t rows, size_t area, uns
         const size_t from = row + row / area + 1;
         for (size_t col = (size_t)blockIdx.x * blockDim.x + threadIdx.x; col < c;
              col += (size_t)gridDim.x * blockDim.x)
-            store_one(to, row, col, load_one(x, from, col));
+            to.put(row, col, x.at(from, col));
     }
 }
 
@@ -43,8 +43,8 @@ __global__ void attention_map(any_cells x, any_cells to, size_t rows, size_t are
         const size_t image = i / area, cell = i % area;
         float sum = 0;
         for (unsigned h = 0; h < heads; h++)
-            sum += load_one(x, image * heads + h, 1 + cell);
-        store_one(to, i, 0, sum / (float)heads);
+            sum += x.at(image * heads + h, 1 + cell);
+        to.put(i, 0, sum / (float)heads);
     }
 }
 

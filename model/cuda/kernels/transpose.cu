@@ -17,11 +17,11 @@ __global__ void transpose(any_cells from, any_cells to, size_t b, size_t c, size
         const size_t row = t / across % down * WARP, col = t % across * WARP;
         for (unsigned i = threadIdx.y; i < WARP; i += LANES)
             if (row + i < b && col + threadIdx.x < c)
-                tile[i][threadIdx.x] = load_one(from, matrix * b + row + i, col + threadIdx.x);
+                tile[i][threadIdx.x] = from.at(matrix * b + row + i, col + threadIdx.x);
         __syncthreads();
         for (unsigned i = threadIdx.y; i < WARP; i += LANES)
             if (col + i < c && row + threadIdx.x < b)
-                store_one(to, matrix * c + col + i, row + threadIdx.x, tile[threadIdx.x][i]);
+                to.put(matrix * c + col + i, row + threadIdx.x, tile[threadIdx.x][i]);
         __syncthreads();
     }
 }
