@@ -2,9 +2,11 @@
 #include "base/memory.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void *memory_zeroed(size_t count, size_t size)
 {
@@ -30,4 +32,15 @@ void *memory_large(size_t bytes)
     madvise(p, bytes, MADV_HUGEPAGE); /* before the first touch; without it pages are small */
     memset(p, 0, bytes);
     return p;
+}
+
+size_t memory_resident(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    int n = fscanf(f, "%lu %lu", &total, &resident);
+    fclose(f);
+    return n == 2 ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }

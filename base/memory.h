@@ -15,6 +15,9 @@ void *memory_zeroed(size_t count, size_t size);
  * them to who asks. */
 void *memory_large(size_t bytes);
 
+/* Bytes of this process that are in memory now; 0 where /proc does not tell. */
+size_t memory_resident(void);
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -2,7 +2,6 @@
  * `focald bench network` and `focald bench train`. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "daemon/bench_run.h"
@@ -15,17 +14,6 @@ static const double goal_train_share = 0.6, goal_train_memory = 1.3;
 static const double mb = 1e6;
 
 static const char default_model[] = "focalnet-base";
-
-static double resident_mb(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
-        return 0;
-    int n = fscanf(f, "%lu %lu", &total, &resident);
-    fclose(f);
-    return n == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) / mb : 0;
-}
 
 /* What is common to both parts; on a GPU also its name. */
 static int begin(const struct bench_run *b, double seconds, struct bench_config *ret, bool *ret_gpu,
@@ -274,7 +262,7 @@ int bench_run_network(struct bench_run *b, struct error *error)
     struct bench_config config;
     char device[256] = "";
     bool gpu;
-    const double before_mb = resident_mb();
+    const double before_mb = (double)memory_resident() / mb;
     int r = begin(b, 10, &config, &gpu, device, sizeof device, error);
     if (r == 0)
         r = interpreter_parse(b->config.interpreter, &interpreter, error);

@@ -2,23 +2,11 @@
  * How the daemon does: sources, losses, latency, memory. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/memory.h"
 #include "daemon/daemon.h"
 #include "daemon/timeline.h"
 #include "base/utf8.h"
-
-static uint64_t resident_bytes(void)
-{
-    unsigned long size = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
-        return 0;
-    if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
 
 static void judge(struct health_message *h, const struct source_status *source,
                   const char *pipeline_problem)
@@ -59,7 +47,7 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .latency_ms_p99 = report.latency_ms_p99,
         .network_ms_p50 = report.network_ms_p50,
         .uptime_s = (uint64_t)((monotonic_ns() - d->start_ns) / 1000000000),
-        .resident_bytes = resident_bytes(),
+        .resident_bytes = memory_resident(),
     };
     utf8_clean(source.text, ret->source_text, sizeof ret->source_text);
     judge(ret, &source, report.problem);

@@ -2,8 +2,8 @@
 #include "model/bench.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
+#include "base/memory.h"
 #include "model/bench_internal.h"
 
 enum { MIN_ROUNDS = 5, MAX_BATCH = 64 };
@@ -13,17 +13,6 @@ struct running {
     int batch;
     struct runner_result results[MAX_BATCH];
 };
-
-static size_t resident_bytes(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
-        return 0;
-    int n = fscanf(f, "%lu %lu", &total, &resident);
-    fclose(f);
-    return n == 2 ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
-}
 
 static int run(void *user, struct error *error)
 {
@@ -43,7 +32,7 @@ static int measure(const struct model *model, struct running *running,
     int r = run(running, error);
     if (r < 0)
         return r;
-    const size_t resident = resident_bytes();
+    const size_t resident = memory_resident();
     const struct bench_turns turns = {run, running, *choice, seconds, MIN_ROUNDS};
     r = bench_measure(&turns, &measured, error);
     if (r < 0)

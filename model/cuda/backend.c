@@ -77,7 +77,6 @@ static int pack_published(struct cuda_step *s, const float *const *weights, void
 static int kernel_create(struct cuda_step *s, const struct cuda_step *like, struct error *error)
 {
     (void)like;
-    s->own = NULL;
     if (cuda_kernel_of(s->spec.node->op) == NULL)
         return error_set(error, ENOSYS, "the GPU's backend has no such operator");
     s->step.scratch_bytes = cuda_kernel_scratch(&s->call);

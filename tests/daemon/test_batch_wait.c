@@ -14,10 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/pipeline.h"
 #include "daemon/ring.h"
 #include "daemon/timeline.h"
-#include "ipc/libfocal/focal.h"
+#include "tests/daemon/live_pipeline.h"
 
 /* Hops of 22 frames: 255.75 ms. Each stream's block of a hop comes at once, as its window does. */
 enum {
@@ -32,79 +31,15 @@ enum {
 static const char *const names[STREAMS] = {"first", "second"};
 static const int64_t hop_ns = (int64_t)HOP * 1000000000 / RATE, ms_ns = 1000000;
 
-struct bench {
-    char dir[64], data[96];
-    struct model *model;
-    struct publisher *publisher;
-    struct ring *rings[STREAMS];
-    struct pipeline *pipeline;
-    struct focal *focal;
-};
-
-static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+static void start(struct live_pipeline *b, double batch_wait_s)
 {
-    (void)user, (void)request, (void)ret_reply;
-    return error_set(error, 22, "not here");
-}
-
-static void start(struct bench *b, double batch_wait_s)
-{
-    const struct config_live live = {.batch_wait_s = batch_wait_s,
-                                     .quantile = 0.9,
-                                     .hop_frames = HOP_FRAMES,
-                                     .silence_gate_db = -60,
-                                     .top_k = 3,
-                                     .event_on = 0.6,
-                                     .event_off = 0.4};
-    struct error error = {""};
-    char model[512];
-    memset(b, 0, sizeof *b);
-    snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
-    assert_non_null(mkdtemp(b->dir));
-    snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
-    snprintf(model, sizeof model, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
-    if (model_open(&b->model, model, &error) < 0)
-        fail_msg("%s", error.text);
-    struct publisher_config publisher = {.ipc_dir = b->dir,
-                                         .send_hwm = 100000,
-                                         .streams = names,
-                                         .n_streams = STREAMS,
-                                         .request = no_request};
-    if (publisher_create(&b->publisher, &publisher, &error) < 0)
-        fail_msg("%s", error.text);
-    struct pipeline_stream streams[STREAMS];
-    for (int i = 0; i < STREAMS; i++) {
-        assert_int_equal(ring_create(&b->rings[i], 1 << 20, &error), 0);
-        streams[i] = (struct pipeline_stream){names[i], b->rings[i], false};
-    }
-    struct pipeline_config config = {.model = b->model,
-                                     .backend = "cpu",
-                                     .threads = 1,
-                                     .publisher = b->publisher,
-                                     .live = &live,
-                                     .audio_delay_s = -1,
-                                     .quality = RESAMPLER_FAST,
-                                     .streams = streams,
-                                     .n_streams = STREAMS};
-    if (pipeline_create(&b->pipeline, &config, &error) < 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(pipeline_start(b->pipeline, &error), 0);
-    struct focal_options options = {.data = b->data, .receive_hwm = 100000};
-    assert_int_equal(focal_open(&b->focal, &options), 0);
-    assert_int_equal(focal_subscribe(b->focal, "label"), 0);
-    while (!publisher_wants(b->publisher, STREAMS - 1, TOPIC_LABEL))
-        usleep(1000);
-}
-
-static void stop(struct bench *b)
-{
-    focal_close(b->focal);
-    pipeline_destroy(b->pipeline);
-    publisher_destroy(b->publisher);
-    for (int i = 0; i < STREAMS; i++)
-        ring_destroy(b->rings[i]);
-    model_close(b->model);
-    rmdir(b->dir);
+    struct config_live live = live_parameters;
+    live.batch_wait_s = batch_wait_s;
+    live.hop_frames = HOP_FRAMES;
+    const struct pipeline_stream streams[STREAMS] = {{.name = names[0]}, {.name = names[1]}};
+    const struct pipeline_config config = {
+        .backend = "cpu", .live = &live, .streams = streams, .n_streams = STREAMS};
+    live_start(b, &config, "label", TOPIC_LABEL);
 }
 
 static void sleep_until(int64_t t_ns)
@@ -124,7 +59,7 @@ static void write_samples(struct ring *ring, uint32_t n)
 }
 
 /* The first windows, then HOPS hops of both streams; the second's come offset_ns later. */
-static void play(struct bench *b, int64_t offset_ns)
+static void play(struct live_pipeline *b, int64_t offset_ns)
 {
     int64_t begin = monotonic_ns() + 10 * ms_ns;
     for (int k = 0; k <= HOPS; k++)
@@ -145,7 +80,8 @@ static void play(struct bench *b, int64_t offset_ns)
 }
 
 /* How long windows of a stream waited, without the first, whose wait is for its stream. */
-static void read_waits(struct bench *b, const char *stream, double *ret_least, double *ret_most)
+static void read_waits(struct live_pipeline *b, const char *stream, double *ret_least,
+                       double *ret_most)
 {
     struct focal_message m;
     *ret_least = INFINITY;
@@ -168,30 +104,30 @@ static void streams_that_are_due_together_share_a_run(void **state)
     bool shared = false;
     (void)state;
     for (int i = 0; i < TRIES && !shared; i++) {
-        struct bench b;
+        struct live_pipeline b;
         start(&b, 0.06);
         play(&b, 20 * ms_ns);
         const int windows = 2 * (HOPS + 1), batches = (int)pipeline_batches(b.pipeline);
         print_message("%d windows in %d runs\n", windows, batches);
         shared = batches <= HOPS + 1 + 4;
-        stop(&b);
+        live_stop(&b);
     }
     assert_true(shared);
 }
 
 static void without_batch_wait_each_runs_when_it_comes(void **state)
 {
-    struct bench b;
+    struct live_pipeline b;
     (void)state;
     start(&b, 0);
     play(&b, 40 * ms_ns);
     assert_in_range(pipeline_batches(b.pipeline), 2 * HOPS - 2, 2 * (HOPS + 1));
-    stop(&b);
+    live_stop(&b);
 }
 
 static void what_is_not_due_within_it_is_not_waited_for(void **state)
 {
-    struct bench b;
+    struct live_pipeline b;
     (void)state;
     start(&b, 0.03);
     play(&b, 128 * ms_ns);
@@ -200,11 +136,11 @@ static void what_is_not_due_within_it_is_not_waited_for(void **state)
     read_waits(&b, names[0], &least, &most);
     print_message("waited %.1f to %.1f ms\n", least, most);
     assert_true(least < 15); /* and not 30 */
-    stop(&b);
+    live_stop(&b);
 }
 
 /* One of two that were due together stays away. Returns how long the other waited for it. */
-static double wait_in_vain(struct bench *b)
+static double wait_in_vain(struct live_pipeline *b)
 {
     int64_t begin = monotonic_ns() + 10 * ms_ns;
     sleep_until(begin);
@@ -232,12 +168,12 @@ static void nobody_waits_longer_than_batch_wait(void **state)
     bool waited = false, in_time = false;
     (void)state;
     for (int i = 0; i < TRIES && !(waited && in_time); i++) {
-        struct bench b;
+        struct live_pipeline b;
         start(&b, 0.1);
         const double ms = wait_in_vain(&b);
         waited = waited || ms >= 50;
         in_time = in_time || (ms >= 50 && ms <= 150);
-        stop(&b);
+        live_stop(&b);
     }
     assert_true(waited);
     assert_true(in_time);

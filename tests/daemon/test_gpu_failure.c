@@ -13,38 +13,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/pipeline.h"
 #include "daemon/ring.h"
 #include "daemon/timeline.h"
-#include "ipc/libfocal/focal.h"
 #include "tests/cuda_module/broken.h"
+#include "tests/daemon/live_pipeline.h"
 
 enum { RATE = 16000, WINDOW = 80000, HOP = 43 * 186, BLOCK = 800, WAIT_MS = 20000 };
 
 struct bench {
-    char dir[64], data[96];
-    struct model *model;
-    struct publisher *publisher;
-    struct ring *ring;
-    struct pipeline *pipeline;
-    struct focal *focal;
+    struct live_pipeline live;
     uint64_t written, windows, next_label, skipped;
 };
 
 static struct broken *card;
-static const char *const names[] = {"heard"};
-static const struct config_live live = {.quantile = 0.9,
-                                        .hop_frames = 43,
-                                        .silence_gate_db = -60,
-                                        .top_k = 3,
-                                        .event_on = 0.6,
-                                        .event_off = 0.4};
-
-static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
-{
-    (void)user, (void)request, (void)ret_reply;
-    return error_set(error, 22, "not here");
-}
 
 static void load_card(void)
 {
@@ -59,57 +40,24 @@ static void load_card(void)
 static void start(struct bench *b, const char *backend, bool fallback, double forget_s,
                   double retry_s)
 {
-    struct error error = {""};
-    char model[512];
     memset(b, 0, sizeof *b);
-    snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
-    assert_non_null(mkdtemp(b->dir));
-    snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
-    snprintf(model, sizeof model, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
-    if (model_open(&b->model, model, &error) < 0)
-        fail_msg("%s", error.text);
-    struct publisher_config publisher = {.ipc_dir = b->dir,
-                                         .send_hwm = 100000,
-                                         .streams = names,
-                                         .n_streams = 1,
-                                         .request = no_request};
-    if (publisher_create(&b->publisher, &publisher, &error) < 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(ring_create(&b->ring, 1 << 20, &error), 0);
-    struct pipeline_stream stream = {names[0], b->ring, true};
-    struct pipeline_config config = {.model = b->model,
-                                     .backend = backend,
-                                     .precision = PRECISION_AUTO,
-                                     .fallback = fallback,
-                                     .threads = 1,
-                                     .publisher = b->publisher,
-                                     .live = &live,
-                                     .audio_delay_s = -1,
-                                     .quality = RESAMPLER_FAST,
-                                     .streams = &stream,
-                                     .n_streams = 1,
-                                     .forget_s = forget_s,
-                                     .retry_s = retry_s};
-    if (pipeline_create(&b->pipeline, &config, &error) < 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(pipeline_start(b->pipeline, &error), 0);
-    struct focal_options options = {.data = b->data, .receive_hwm = 100000};
-    assert_int_equal(focal_open(&b->focal, &options), 0);
-    assert_int_equal(focal_subscribe(b->focal, "label"), 0);
-    while (!publisher_wants(b->publisher, 0, TOPIC_LABEL))
-        usleep(1000);
+    const struct pipeline_stream stream = {.name = "heard", .lossless = true};
+    const struct pipeline_config config = {.backend = backend,
+                                           .precision = PRECISION_AUTO,
+                                           .fallback = fallback,
+                                           .live = &live_parameters,
+                                           .streams = &stream,
+                                           .n_streams = 1,
+                                           .forget_s = forget_s,
+                                           .retry_s = retry_s};
+    live_start(&b->live, &config, "label", TOPIC_LABEL);
 }
 
 static void stop(struct bench *b)
 {
     atomic_store(&card->fail_runs, 0);
     atomic_store(&card->fail_opens, 0);
-    focal_close(b->focal);
-    pipeline_destroy(b->pipeline);
-    publisher_destroy(b->publisher);
-    ring_destroy(b->ring);
-    model_close(b->model);
-    rmdir(b->dir);
+    live_stop(&b->live);
     assert_int_equal(atomic_load(&card->opened), atomic_load(&card->closed));
 }
 
@@ -120,18 +68,18 @@ static void hear(struct bench *b, int windows)
     const uint64_t end = WINDOW + (b->windows - 1) * HOP;
     while (b->written < end) {
         uint64_t n = end - b->written < BLOCK ? end - b->written : BLOCK;
-        while (ring_writable(b->ring) < BLOCK * sizeof(float))
+        while (ring_writable(b->live.rings[0]) < BLOCK * sizeof(float))
             usleep(500);
-        float *x = ring_reserve(b->ring, (uint32_t)n, 1);
+        float *x = ring_reserve(b->live.rings[0], (uint32_t)n, 1);
         assert_non_null(x);
         for (uint64_t i = 0; i < n; i++)
             x[i] = 0.3f * sinf(0.17f * (float)(b->written + i));
-        ring_commit(b->ring, (uint32_t)n, RATE, 0, 0);
+        ring_commit(b->live.rings[0], (uint32_t)n, RATE, 0, 0);
         b->written += n;
     }
     for (int ms = 0; ms < WAIT_MS; ms++) {
         struct pipeline_report report;
-        pipeline_report(b->pipeline, 0, &report);
+        pipeline_report(b->live.pipeline, 0, &report);
         if (report.windows + report.skipped == b->windows)
             return;
         usleep(1000);
@@ -143,8 +91,8 @@ static void expect(struct bench *b, const char *backend, uint64_t failures, cons
 {
     struct pipeline_report report;
     struct pipeline_compute compute;
-    pipeline_report(b->pipeline, 0, &report);
-    pipeline_compute(b->pipeline, &compute);
+    pipeline_report(b->live.pipeline, 0, &report);
+    pipeline_compute(b->live.pipeline, &compute);
     assert_string_equal(compute.backend, backend);
     assert_int_equal(compute.precision,
                      strcmp(backend, "cpu") == 0 ? PRECISION_FLOAT32 : PRECISION_TF32);
@@ -159,9 +107,9 @@ static void expect(struct bench *b, const char *backend, uint64_t failures, cons
 static void read_labels(struct bench *b)
 {
     struct focal_message m;
-    while (focal_next(b->focal, &m, 300) == 1) {
+    while (focal_next(b->live.focal, &m, 300) == 1) {
         double skipped = 0;
-        assert_int_equal(focal_number(b->focal, "skipped", &skipped), 0);
+        assert_int_equal(focal_number(b->live.focal, "skipped", &skipped), 0);
         assert_int_equal(m.first, b->next_label + (uint64_t)skipped * HOP);
         b->next_label = m.first + HOP;
         b->skipped += (uint64_t)skipped;
@@ -229,16 +177,16 @@ static void without_a_fallback_windows_fail_and_say_why_until_the_gpu_is_back(vo
     atomic_store(&card->fail_runs, 1);
     atomic_store(&card->fail_opens, 1);
     hear(&b, 3);
-    pipeline_report(b.pipeline, 0, &report);
+    pipeline_report(b.live.pipeline, 0, &report);
     assert_true(report.failed);
     assert_int_equal(report.windows, 1);
     assert_int_equal(report.skipped, 3);
     expect(&b, "cuda", 1, "the GPU failed ([model] fallback = no): ");
-    assert_false(pipeline_idle(b.pipeline)); /* the watchdog starts focald anew */
+    assert_false(pipeline_idle(b.live.pipeline)); /* the watchdog starts focald anew */
     usleep(1100 * 1000);
     hear(&b, 2);
     expect(&b, "cuda", 1, "");
-    pipeline_report(b.pipeline, 0, &report);
+    pipeline_report(b.live.pipeline, 0, &report);
     assert_false(report.failed);
     assert_int_equal(report.windows, 3);
     assert_int_equal(report.skipped, 3);

@@ -14,96 +14,29 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/pipeline.h"
 #include "daemon/ring.h"
-#include "ipc/libfocal/focal.h"
+#include "tests/daemon/live_pipeline.h"
 
 enum { RATE = 16000, WINDOW = 80000, HOP = 43 * 186, SECONDS = 12, STREAMS = 2, BLOCK = 1600 };
 
 static const char *const names[STREAMS] = {"waits", "hurries"};
 
-struct bench {
-    char dir[64], data[96];
-    struct model *model;
-    struct publisher *publisher;
-    struct ring *rings[STREAMS];
-    struct pipeline *pipeline;
-    struct focal *focal;
-};
-
-static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
-{
-    (void)user, (void)request, (void)ret_reply;
-    return error_set(error, 22, "not here");
-}
-
-static const struct config_live live = {.quantile = 0.9,
-                                        .hop_frames = 43,
-                                        .silence_gate_db = -60,
-                                        .top_k = 3,
-                                        .event_on = 0.6,
-                                        .event_off = 0.4};
-
-static void start_pipeline(struct bench *b)
-{
-    struct error error = {""};
-    struct pipeline_stream streams[STREAMS] = {{names[0], b->rings[0], true},
-                                               {names[1], b->rings[1], false}};
-    struct pipeline_config config = {.model = b->model,
-                                     .backend = "cpu",
-                                     .threads = 1,
-                                     .publisher = b->publisher,
-                                     .live = &live,
-                                     .audio_delay_s = -1,
-                                     .quality = RESAMPLER_FAST,
-                                     .streams = streams,
-                                     .n_streams = STREAMS};
-    if (pipeline_create(&b->pipeline, &config, &error) < 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(pipeline_start(b->pipeline, &error), 0);
-}
-
 static int setup(void **state)
 {
-    struct bench *b = calloc(1, sizeof *b);
-    struct error error = {""};
-    char model[512];
-    snprintf(b->dir, sizeof b->dir, "/tmp/focald-test-XXXXXX");
-    assert_non_null(mkdtemp(b->dir));
-    snprintf(b->data, sizeof b->data, "ipc://%s/data", b->dir);
-    snprintf(model, sizeof model, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
-    if (model_open(&b->model, model, &error) < 0)
-        fail_msg("%s", error.text);
-    struct publisher_config config = {.ipc_dir = b->dir,
-                                      .send_hwm = 100000,
-                                      .streams = names,
-                                      .n_streams = STREAMS,
-                                      .request = no_request};
-    if (publisher_create(&b->publisher, &config, &error) < 0)
-        fail_msg("%s", error.text);
-    for (int i = 0; i < STREAMS; i++)
-        assert_int_equal(ring_create(&b->rings[i], 1 << 20, &error), 0);
-    start_pipeline(b);
-    struct focal_options options = {.data = b->data, .receive_hwm = 100000};
-    assert_int_equal(focal_open(&b->focal, &options), 0);
-    assert_int_equal(focal_subscribe(b->focal, ""), 0);
-    while (!publisher_wants(b->publisher, STREAMS - 1, TOPIC_AUDIO))
-        usleep(1000);
+    struct live_pipeline *b = calloc(1, sizeof *b);
+    const struct pipeline_stream streams[STREAMS] = {{.name = names[0], .lossless = true},
+                                                     {.name = names[1]}};
+    const struct pipeline_config config = {
+        .backend = "cpu", .live = &live_parameters, .streams = streams, .n_streams = STREAMS};
+    live_start(b, &config, "", TOPIC_AUDIO);
     *state = b;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct bench *b = *state;
-    focal_close(b->focal);
-    pipeline_destroy(b->pipeline);
-    publisher_destroy(b->publisher);
-    for (int i = 0; i < STREAMS; i++)
-        ring_destroy(b->rings[i]);
-    model_close(b->model);
-    rmdir(b->dir);
-    free(b);
+    live_stop(*state);
+    free(*state);
     return 0;
 }
 
@@ -138,7 +71,7 @@ static void *write_sound(void *arg)
     return NULL;
 }
 
-static void start_writers(struct bench *b, struct writer *writers)
+static void start_writers(struct live_pipeline *b, struct writer *writers)
 {
     for (int i = 0; i < STREAMS; i++) {
         writers[i].ring = b->rings[i];
@@ -148,7 +81,7 @@ static void start_writers(struct bench *b, struct writer *writers)
     }
 }
 
-static bool all_ended(struct bench *b)
+static bool all_ended(struct live_pipeline *b)
 {
     for (int i = 0; i < STREAMS; i++) {
         struct pipeline_report report;
@@ -169,7 +102,7 @@ static void join_writers(struct writer *writers)
 
 static void a_stream_that_waits_publishes_every_window_and_sample(void **state)
 {
-    struct bench *b = *state;
+    struct live_pipeline *b = *state;
     struct writer writers[STREAMS];
     struct focal_message m;
     uint64_t labels = 0, next_label = 0, input_end = 0, audio_end = 0;
@@ -203,14 +136,14 @@ static void a_stream_that_waits_publishes_every_window_and_sample(void **state)
 
 static void values_and_model_change_while_it_runs(void **state)
 {
-    struct bench *b = *state;
+    struct live_pipeline *b = *state;
     struct writer writers[STREAMS];
     struct error error = {""};
     char path[512];
     snprintf(path, sizeof path, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
     start_writers(b, writers);
     for (int i = 0; !all_ended(b); i++) {
-        struct config_live changed = live, got;
+        struct config_live changed = live_parameters, got;
         changed.quantile = 0.5 + 0.01 * (i % 40);
         pipeline_set_live(b->pipeline, &changed);
         pipeline_get_live(b->pipeline, &got);
@@ -234,7 +167,7 @@ static void values_and_model_change_while_it_runs(void **state)
 
 static void it_stops_in_the_middle_of_everything(void **state)
 {
-    struct bench *b = *state;
+    struct live_pipeline *b = *state;
     struct writer writers[STREAMS];
     start_writers(b, writers);
     while (pipeline_windows(b->pipeline) < 2)
