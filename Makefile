@@ -17,7 +17,7 @@ FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
 
 # make -j: one apt-get at a time; ninja uses all cores by itself
 .NOTPARALLEL:
-.PHONY: help run test test-page bench clean build packages test-packages fuzz-packages
+.PHONY: help run test test-page bench clean build configure packages test-packages fuzz-packages
 
 help:
 	@echo 'make run    build focald and start it, with what shows it (PORT=8080; Ctrl-C ends it)'
@@ -47,13 +47,23 @@ test-packages: packages
 fuzz-packages: packages
 	$(call install,$(FUZZ_PACKAGES))
 
-build: packages
+configure: packages
 	@if [ ! -f $(BUILD)/build.ninja ]; then meson setup $(BUILD) $(FLAGS); \
 	elif [ -n "$(strip $(FLAGS))" ]; then meson configure $(BUILD) $(FLAGS); fi
+
+build: configure
 	@ninja -C $(BUILD)
 	@echo "the backend for GPUs: $$(cat $(BUILD)/model/cuda/built)"
 
-run: build
+# The programs alone: the tests take longer to build than all of them, and so do the kernels of the
+# GPU's module, for which nobody has a use without NVIDIA's driver.
+PROGRAMS = daemon/focald ipc/focalctl viewers/record/focal-record viewers/term/focal-term viewers/web/focal-web
+run: configure
+	@module=; \
+	if [ -e /dev/nvidiactl ] && grep -q 'built for' $(BUILD)/model/cuda/built; then \
+		module=model/cuda/libfocald-cuda.so; \
+	fi; \
+	ninja -C $(BUILD) $(PROGRAMS) $$module
 	@PORT="$(PORT)" STATE="$(STATE)" viewers/run.sh $(BUILD) --source auto --fallback file:daemon/demo --loop
 
 test: test-packages build
