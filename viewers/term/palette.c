@@ -3,12 +3,7 @@
 
 #include <math.h>
 
-enum { STEPS = 10 };
-
-/* Every tenth of matplotlib's magma (CC0), joined by straight lines. */
-static const uint32_t magma[STEPS + 1] = {0x000004, 0x140e36, 0x3b0f70, 0x641a80,
-                                          0x8c2981, 0xb73779, 0xde4968, 0xf7705c,
-                                          0xfe9f6d, 0xfecf92, 0xfcfdbf};
+#include "base/colormap.h"
 
 static double channel(uint32_t rgb, int c)
 {
@@ -17,18 +12,15 @@ static double channel(uint32_t rgb, int c)
 
 uint32_t palette_rgb(double level, double glow)
 {
-    double at = (level > 0 ? fmin(level, 1) : 0) * STEPS;
-    int i = at < STEPS ? (int)at : STEPS - 1;
-    double rgb[3], luma = 0;
+    float rgb[3];
+    double luma = 0;
     static const double weight[3] = {0.2126, 0.7152, 0.0722}, cold[3] = {0.55, 0.68, 0.85};
-    for (int c = 0; c < 3; c++) {
-        rgb[c] =
-            channel(magma[i], c) + (channel(magma[i + 1], c) - channel(magma[i], c)) * (at - i);
-        luma += weight[c] * rgb[c];
-    }
+    colormap_rgb(COLORMAP_MAGMA, (float)level, rgb);
+    for (int c = 0; c < 3; c++)
+        luma += weight[c] * (double)rgb[c];
     uint32_t pixel = 0;
     for (int c = 0; c < 3; c++) {
-        double v = rgb[c] * glow + 0.6 * luma * cold[c] * (1 - glow);
+        double v = (double)rgb[c] * glow + 0.6 * luma * cold[c] * (1 - glow);
         pixel = pixel << 8 | (uint32_t)lrint(fmin(v, 1) * 255);
     }
     return pixel;
