@@ -23,7 +23,7 @@ export function showEvent(packet, isNew) {
       r.remove();
       rows.delete(k);
     }
-    if (isNew) announce(packet);
+    announce(packet, row, isNew);
   }
   const [, , , length, p, time] = row.children;
   const ms = packet.t_onset_ns / 1e6;
@@ -39,12 +39,14 @@ export function setSeveral(several) {
   byId('events').classList.toggle('several', several);
 }
 
+/** What begins is said, and what was there when the page came and still goes on; what was over by then is not. */
 let waiting = [];
-function announce(packet) {
-  waiting.push(severalStreams ? `${packet.stream}: ${pretty(packet.label)}` : pretty(packet.label));
+function announce(packet, row, isNew) {
+  waiting.push({ text: severalStreams ? `${packet.stream}: ${pretty(packet.label)}` : pretty(packet.label), row, isNew });
   if (waiting.length > 1) return;
   setTimeout(() => {
-    byId('announce').textContent = waiting.slice(-4).join(', ');
+    const said = waiting.filter((w) => w.isNew || w.row.classList.contains('going-on'));
+    if (said.length > 0) byId('announce').textContent = said.slice(-4).map((w) => w.text).join(', ');
     waiting = [];
   }, 700);
 }
