@@ -205,7 +205,7 @@ static int writeable(struct exchange *x)
 {
     struct http_job *job = x->job;
     if (job == NULL)
-        return respond_more(x);
+        return respond_waits_for_piece(x) ? http_job_piece(web_of(x->wsi), x) : respond_more(x);
     if (!http_job_is_done(job))
         return 0;
     x->job = NULL;

@@ -19,11 +19,13 @@ struct exchange {
     char form[FORM_BYTES]; /* of a POST */
     size_t form_bytes;
 
-    /* what is still to be sent */
-    const unsigned char *memory; /* at its next byte, or NULL */
+    /* what is still to be sent: from memory, and of a file a piece at a time through memory */
+    int64_t left;
+    const unsigned char *memory; /* at its next byte */
+    size_t memory_bytes;         /* from there on */
     unsigned char *owned;        /* to be freed */
-    int fd;                      /* -1: none */
-    int64_t offset, left;
+    int fd;                      /* -1: none, or at work in job */
+    int64_t offset;              /* of the file's next piece */
 };
 
 /* The callback of the first protocol. */

@@ -11,7 +11,8 @@
 #include "viewers/web/archive.h"
 #include "viewers/web/respond.h"
 
-enum kind { EVENTS, EVENT, COUNTS, LISTENING, FILE_OF_EVENT, LOGIN };
+enum kind { EVENTS, EVENT, COUNTS, LISTENING, FILE_OF_EVENT, PIECE, LOGIN };
+enum { PIECE_BYTES = 256 * 1024 };
 
 struct http_job {
     struct job job;
@@ -29,16 +30,36 @@ struct http_job {
     char *text;
     int fd;
     int64_t size;
+    unsigned char *piece;
+    int64_t offset; /* of piece in the file */
+    size_t piece_bytes;
     struct error error;
 };
 
 static void destroy(struct http_job *j)
 {
     free(j->text);
+    free(j->piece);
     if (j->fd >= 0)
         close(j->fd);
     sodium_memzero(j->password, sizeof j->password);
     free(j);
+}
+
+/* All of it or an error: the length that was promised does not come. */
+static int read_piece(struct http_job *j)
+{
+    j->piece = malloc(j->piece_bytes);
+    if (j->piece == NULL)
+        return -ENOMEM;
+    for (size_t n = 0; n < j->piece_bytes;) {
+        ssize_t got =
+            pread(j->fd, j->piece + n, j->piece_bytes - n, (off_t)(j->offset + (int64_t)n));
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return -EIO;
+        n += got > 0 ? (size_t)got : 0;
+    }
+    return 0;
 }
 
 static void work(struct job *job, void *tools)
@@ -60,6 +81,9 @@ static void work(struct job *job, void *tools)
         return;
     case FILE_OF_EVENT:
         j->code = archive_open_file(archive, j->id, j->which, &j->fd, &j->size, &j->error);
+        return;
+    case PIECE:
+        j->code = read_piece(j);
         return;
     case LOGIN:
         j->code = password_matches(j->password_wanted, j->password) ? 0 : -EACCES;
@@ -181,6 +205,31 @@ int http_job_login(struct web *web, struct exchange *x, const char *password)
     return give(web, x, j);
 }
 
+int http_job_piece(struct web *web, struct exchange *x)
+{
+    struct http_job *j = create(x, PIECE);
+    if (j == NULL)
+        return -1;
+    j->fd = x->fd; /* goes with the job, which may outlive the connection */
+    x->fd = -1;
+    j->offset = x->offset;
+    j->piece_bytes = x->left < PIECE_BYTES ? (size_t)x->left : PIECE_BYTES;
+    x->job = j;
+    worker_continue(web->reader, &j->job);
+    return 0;
+}
+
+static int respond_piece_read(struct http_job *j, struct exchange *x)
+{
+    unsigned char *piece = j->piece;
+    if (j->code != 0)
+        return -1;
+    x->fd = j->fd;
+    j->fd = -1;
+    j->piece = NULL;
+    return respond_piece(x, piece, j->piece_bytes);
+}
+
 static int respond_login(const struct http_job *j, struct exchange *x)
 {
     char session[SESSION_TEXT_BYTES], cookie[256];
@@ -215,7 +264,9 @@ static int respond_found(struct http_job *j, struct exchange *x)
 int http_job_respond(struct http_job *job, struct exchange *x)
 {
     int code;
-    if (job->kind == LOGIN)
+    if (job->kind == PIECE)
+        code = respond_piece_read(job, x);
+    else if (job->kind == LOGIN)
         code = respond_login(job, x);
     else if (job->code == 0)
         code = respond_found(job, x);

@@ -10,6 +10,8 @@
  * callback returns. */
 int http_job_history(struct web *web, struct exchange *x, const char *query);
 int http_job_login(struct web *web, struct exchange *x, const char *password);
+/* The next piece of the file that x sends. */
+int http_job_piece(struct web *web, struct exchange *x);
 
 bool http_job_is_done(const struct http_job *job);
 /* Answers with what was found, and frees the job. */

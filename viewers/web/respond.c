@@ -8,7 +8,7 @@
 
 #include "viewers/web/range.h"
 
-enum { HEADER_BYTES = 4096, PIECE_BYTES = 32768 };
+enum { HEADER_BYTES = 4096, WRITE_BYTES = 32768 };
 
 static const struct {
     const char *name, *value;
@@ -83,6 +83,7 @@ int respond_memory(struct exchange *x, const struct response *response, const vo
 {
     respond_finish(x);
     x->memory = body;
+    x->memory_bytes = bytes;
     x->owned = owned ? (unsigned char *)body : NULL;
     return begin(x, response, (int64_t)bytes);
 }
@@ -133,23 +134,34 @@ int respond_error(struct exchange *x, unsigned status, const char *line)
     return text != NULL ? respond_memory(x, &r, text, strlen(text), true) : -1;
 }
 
+bool respond_waits_for_piece(const struct exchange *x)
+{
+    return x->left > 0 && x->memory_bytes == 0;
+}
+
+int respond_piece(struct exchange *x, unsigned char *piece, size_t bytes)
+{
+    free(x->owned);
+    x->owned = piece;
+    x->memory = piece;
+    x->memory_bytes = bytes;
+    x->offset += (int64_t)bytes;
+    return respond_more(x);
+}
+
 int respond_more(struct exchange *x)
 {
-    unsigned char buffer[LWS_PRE + PIECE_BYTES], *piece = buffer + LWS_PRE;
+    unsigned char buffer[LWS_PRE + WRITE_BYTES], *start = buffer + LWS_PRE;
     if (x->left == 0)
         return 0;
-    size_t n = x->left < PIECE_BYTES ? (size_t)x->left : PIECE_BYTES;
-    if (x->memory != NULL)
-        memcpy(piece, x->memory, n);
-    else if (pread(x->fd, piece, n, x->offset) != (ssize_t)n)
-        return -1; /* cut: the length that was promised does not come */
+    size_t n = x->memory_bytes < WRITE_BYTES ? x->memory_bytes : WRITE_BYTES;
+    memcpy(start, x->memory, n);
     bool last = (int64_t)n == x->left;
-    if (lws_write(x->wsi, piece, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)n)
+    if (lws_write(x->wsi, start, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)n)
         return -1;
     x->left -= (int64_t)n;
-    x->offset += (int64_t)n;
-    if (x->memory != NULL)
-        x->memory += n;
+    x->memory += n;
+    x->memory_bytes -= n;
     if (!last) {
         lws_callback_on_writable(x->wsi);
         return 0;
@@ -165,6 +177,7 @@ void respond_finish(struct exchange *x)
         close(x->fd);
     x->owned = NULL;
     x->memory = NULL;
+    x->memory_bytes = 0;
     x->fd = -1;
     x->left = x->offset = 0;
 }

@@ -2,6 +2,7 @@
 #include "viewers/web/worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,15 +106,25 @@ void worker_destroy(struct worker *worker)
     free(worker);
 }
 
-bool worker_give(struct worker *worker, struct job *job)
+static bool give(struct worker *worker, struct job *job, int most)
 {
     pthread_mutex_lock(&worker->lock);
-    bool room = worker->waiting.n < MOST_WAITING;
+    bool room = worker->waiting.n < most;
     if (room)
         append(&worker->waiting, job);
     pthread_cond_signal(&worker->more);
     pthread_mutex_unlock(&worker->lock);
     return room;
+}
+
+bool worker_give(struct worker *worker, struct job *job)
+{
+    return give(worker, job, MOST_WAITING);
+}
+
+void worker_continue(struct worker *worker, struct job *job)
+{
+    give(worker, job, INT_MAX);
 }
 
 void worker_collect(struct worker *worker)

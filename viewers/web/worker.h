@@ -27,6 +27,8 @@ int worker_create(struct worker **ret, void *tools, void (*wake)(void *user), vo
 void worker_destroy(struct worker *worker);
 /* False, and the job stays the caller's, when too many wait. */
 bool worker_give(struct worker *worker, struct job *job);
+/* However many wait: for the rest of what was begun, of which there is one a connection. */
+void worker_continue(struct worker *worker, struct job *job);
 /* Calls `done` of what is finished. Takes NULL. */
 void worker_collect(struct worker *worker);
 

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""focal-web's history from a slow disk: files come whole, and nobody waits for another's.
+usage: test_web_history.py FOCAL_WEB FOCAL_RECORD SLOW_DISK"""
+import os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+
+from client import Promises, Web, check, request, wait_until
+
+BYTES = 700_001  # three large reads
+
+
+def make_history(record, directory, sound):
+    """The recorder's own database, with one row more."""
+    process = subprocess.Popen([record, "--config", "/dev/null", "--dir", directory, "run"],
+                               env={**os.environ, "FOCALD_DATA": f"ipc://{directory}/nobody"}, stderr=subprocess.DEVNULL)
+    path = f"{directory}/history.db"
+
+    def has_tables():
+        if not os.path.exists(path):
+            return False
+        with sqlite3.connect(path) as db:
+            return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'model'").fetchall())
+
+    wait_until(has_tables, "a database")
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    os.makedirs(f"{directory}/clips", exist_ok=True)
+    with open(f"{directory}/clips/one.flac", "wb") as f:
+        f.write(sound)
+    now = time.time_ns()
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO event (kind, stream, run, event, label, label_index, p_peak, t_onset_ns, onset, t_first_ns,"
+                   " first, count, cut, input_file, bytes, lost) VALUES ('event', 'yard', 1, 0, 'rooster', 1, 0.9, ?, 0, ?,"
+                   " 0, 80000, 0, 'clips/one.flac', ?, 0)", (now, now, len(sound)))
+
+
+def a_file_comes_whole_and_in_ranges(web, sound):
+    status, headers, body = request(web, "/history/1/input.flac")
+    check(status == 200 and headers["content-type"] == "audio/flac" and body == sound, f"{status}, {len(body)} bytes")
+    for text, part in (("bytes=0-99", sound[:100]), ("bytes=262143-262145", sound[262143:262146]),
+                       ("bytes=100000-600000", sound[100000:600001]), ("bytes=-5", sound[-5:])):
+        status, headers, body = request(web, "/history/1/input.flac", Range=text)
+        check(status == 206 and body == part, f"{text}: {status}, {len(body)} bytes")
+    status, headers, body = request(web, "/history/1/input.flac", "HEAD")
+    check(status == 200 and headers["content-length"] == str(len(sound)), f"HEAD: {headers}")
+
+
+def who_asks_for_other_things_does_not_wait(web, sound):
+    found = []
+    readers = [threading.Thread(target=lambda: found.append(request(web, "/history/1/input.flac")[2])) for _ in range(2)]
+    began = time.monotonic()
+    for r in readers:
+        r.start()
+    longest, n = 0.0, 0
+    while any(r.is_alive() for r in readers):
+        t = time.monotonic()
+        check(request(web, "/style.css")[0] == 200, "the page")
+        longest, n = max(longest, time.monotonic() - t), n + 1
+        time.sleep(0.02)
+    took = time.monotonic() - began
+    check(took >= 3, f"the disk was not slow: {took:.1f} s for six large reads")
+    # in the loop, each large read would hold everybody for half a second
+    check(longest < 0.4, f"an answer took {longest:.2f} s, of {n}")
+    check(found == [sound, sound], "the files")
+
+
+def who_leaves_during_a_read_is_forgotten(web, sound):
+    for _ in range(4):
+        s = web.connect()
+        s.sendall(f"GET /history/1/input.flac HTTP/1.1\r\nHost: {web.host()}\r\n\r\n".encode())
+        s.recv(100)
+        s.close()
+    check(request(web, "/history/1/input.flac")[2] == sound, "the next one's file")
+    wait_until(lambda: open_clips(web) == 0, f"{open_clips(web)} files stay open")
+
+
+def open_clips(web):
+    fds = f"/proc/{web.process.pid}/fd"
+    n = 0
+    for fd in os.listdir(fds):
+        try:
+            n += os.readlink(f"{fds}/{fd}").endswith(".flac")
+        except FileNotFoundError:
+            pass
+    return n
+
+
+def a_file_that_was_cut_ends_the_connection(web, directory, sound):
+    with open(f"{directory}/clips/one.flac", "r+b") as f:
+        answer = exchange_slowly(web, lambda: f.truncate(1000))
+    check(len(answer) < len(sound), "more came than was there")
+    check(request(web, "/healthz")[0] == 200, "it goes on")
+
+
+def exchange_slowly(web, meanwhile):
+    """Reads the headers, does something while the first large read waits for the disk, and reads the rest."""
+    with web.connect() as s:
+        s.sendall(f"GET /history/1/input.flac HTTP/1.1\r\nHost: {web.host()}\r\n\r\n".encode())
+        data = s.recv(4096)
+        meanwhile()
+        while piece := s.recv(65536):
+            data += piece
+    return data
+
+
+def main():
+    program, record, slow_disk = sys.argv[1:4]
+    directory = tempfile.mkdtemp(prefix="focal-web-history-")
+    promises = Promises()
+    try:
+        sound = random.Random(1).randbytes(BYTES)
+        make_history(record, directory, sound)
+        os.environ["LD_PRELOAD"] = os.path.abspath(slow_disk)
+        web = Web(program, directory, "--history", directory)
+        promises.run(a_file_comes_whole_and_in_ranges, web, sound)
+        promises.run(who_asks_for_other_things_does_not_wait, web, sound)
+        promises.run(who_leaves_during_a_read_is_forgotten, web, sound)
+        promises.run(a_file_that_was_cut_ends_the_connection, web, directory, sound)
+        promises.run(web.stop)
+    finally:
+        shutil.rmtree(directory)
+    sys.exit(1 if promises.failed else 0)
+
+
+main()
