@@ -441,7 +441,8 @@ static int check(struct daemon *d, struct error *error)
             error_prefix(error, r, "stream %s", s->name);
     }
     if (r == 0)
-        printf("configuration and model %s are good\n", model_info(d->model)->name);
+        printf("configuration and model %s are good\nsockets in %s\n", model_info(d->model)->name,
+               dir);
     return r;
 }
 

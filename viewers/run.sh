@@ -54,11 +54,9 @@ until_ready() {
 
 page_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port"); }
 
-if [ "$(id -u)" = 0 ]; then
-    sockets=/run/focald
-else
-    sockets=${XDG_RUNTIME_DIR:-/nowhere}/focald # without it focald says what is wrong
-fi
+# Where its configuration puts them; if something is wrong with that, focald has said what.
+checked=$("$build/daemon/focald" run --check --name focald "$@") || exit $?
+sockets=${checked##*sockets in }
 export FOCALD_DATA=ipc://$sockets/data FOCALD_CONTROL=ipc://$sockets/control
 
 focald_answers() { "$build/ipc/focalctl" --timeout 1 get; }

@@ -112,6 +112,18 @@ without_viewers_the_daemon_runs_alone() {
     kill -TERM "$run"
     until_true gone
 }
+sockets_are_where_the_configuration_puts_them() {
+    mkdir -p "$XDG_CONFIG_HOME/focald" "$dir/own place"
+    chmod 700 "$dir/own place"
+    printf '[ipc]\ndir = %s\n' "$dir/own place" >"$XDG_CONFIG_HOME/focald/focald.conf"
+    begin
+    until_true has 'look at' "$dir/out" || { rm -r "$XDG_CONFIG_HOME"; return 1; }
+    rm -r "$XDG_CONFIG_HOME"
+    has "ipc://$dir/own place/data" "$STATE/web.told"
+    kill -TERM "$run"
+    until_true gone
+    [ ! -e "$dir/own place/control" ]
+}
 a_second_one_is_told_in_one_line() {
     begin
     until_true has 'look at' "$dir/out"
@@ -167,9 +179,9 @@ killed_it_leaves_nothing_behind() {
 }
 
 for p in one_line_tells_where_to_look_and_interrupt_ends_all without_viewers_the_daemon_runs_alone \
-    a_second_one_is_told_in_one_line a_taken_port_is_told_in_one_line \
-    a_viewer_that_ends_says_why_and_ends_all a_daemon_that_cannot_start_says_why \
-    killed_it_leaves_nothing_behind; do
+    sockets_are_where_the_configuration_puts_them a_second_one_is_told_in_one_line \
+    a_taken_port_is_told_in_one_line a_viewer_that_ends_says_why_and_ends_all \
+    a_daemon_that_cannot_start_says_why killed_it_leaves_nothing_behind; do
     promise $p
 done
 [ $failures = 0 ]
