@@ -160,6 +160,8 @@ class Socket:
             opcode, last, body = self.frame()
             if opcode == 8:
                 raise EOFError(int.from_bytes(body[:2], "big"))
+            if opcode == 9:
+                self.send(body, opcode=10)
             if opcode >= 8:
                 continue
             whole += body
