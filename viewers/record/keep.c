@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "viewers/record/blob.h"
 #include "viewers/record/flac.h"
@@ -63,23 +62,8 @@ static int write_files(struct keep *k, const struct snippet *s, struct set *set,
 /* Rows and the log take room beside the files. */
 enum { ROW_BYTES = 64 << 10 };
 
-static int write_one(struct keep *k, const struct snippet *s, struct set *set, struct error *error)
-{
-    int code = encode(k, s, set, error);
-    if (code == 0)
-        code = retention_make_room(k->retention, set->bytes + ROW_BYTES, error);
-    if (code == 0)
-        code = write_files(k, s, set, error);
-    for (int i = 0; i < FILES; i++) {
-        free(set->blobs[i].data); /* its size stays, and says that there is a file */
-        set->blobs[i].data = NULL;
-    }
-    if (code == 0)
-        k->retention->size_bytes += set->bytes;
-    return code;
-}
-
-static int flush_one(struct keep *k, struct set *set, int code, struct error *error)
+/* Written all before the first is flushed: the disk is asked once. code: of what came before. */
+static int flush_files(struct keep *k, struct set *set, int code, struct error *error)
 {
     for (int i = 0; i < FILES; i++) {
         struct error later;
@@ -91,7 +75,7 @@ static int flush_one(struct keep *k, struct set *set, int code, struct error *er
     return code;
 }
 
-static int move_one(struct keep *k, const struct set *set, struct error *error)
+static int move_files(struct keep *k, const struct set *set, struct error *error)
 {
     int code = 0, any = -1;
     for (int i = 0; i < FILES && code == 0; i++) {
@@ -103,13 +87,11 @@ static int move_one(struct keep *k, const struct set *set, struct error *error)
     return code == 0 && any >= 0 ? place_settle(k->place, set->names[any], error) : code;
 }
 
-static void remove_one(struct keep *k, struct set *set)
+static void remove_files(struct keep *k, const struct set *set)
 {
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < FILES; i++)
         if (set->names[i][0] != '\0')
             place_remove(k->place, set->names[i]);
-        set->names[i][0] = '\0';
-    }
 }
 
 static const char *name_of(const struct set *set, int i)
@@ -136,16 +118,13 @@ static int add_row(struct keep *k, const struct snippet *s, const struct set *se
     return code == 0 && !s->continuous ? store_tally(k->store, &tally, error) : code;
 }
 
-static int commit_rows(struct keep *k, const struct snippet *const *snippets,
-                       const struct set *sets, size_t n, const struct keep_result *results,
-                       struct error *error)
+static int commit_row(struct keep *k, const struct snippet *s, const struct set *set,
+                      struct error *error)
 {
     int code = store_begin(k->store, error);
     if (code < 0)
         return code;
-    for (size_t i = 0; i < n && code == 0; i++)
-        if (results[i].code == 0)
-            code = add_row(k, snippets[i], &sets[i], error);
+    code = add_row(k, s, set, error);
     if (code == 0)
         return store_end(k->store, error);
     store_undo(k->store);
@@ -153,65 +132,40 @@ static int commit_rows(struct keep *k, const struct snippet *const *snippets,
 }
 
 /* Moved and told of at once, for whoever compares files and rows. */
-static void move_and_commit(struct keep *k, const struct snippet *const *snippets, struct set *sets,
-                            size_t n, struct keep_result *results)
+static int move_and_commit(struct keep *k, const struct snippet *s, const struct set *set,
+                           struct error *error)
 {
-    struct error error;
-    int code = place_commit_begin(k->place, 1, &error);
-    for (size_t i = 0; i < n && code == 0; i++)
-        if (results[i].code == 0)
-            results[i].code = move_one(k, &sets[i], &results[i].error);
+    int code = place_commit_begin(k->place, 1, error);
+    if (code < 0)
+        return code;
+    code = move_files(k, set, error);
     if (code == 0)
-        code = commit_rows(k, snippets, sets, n, results, &error);
-    for (size_t i = 0; i < n; i++) {
-        if (code < 0 && results[i].code == 0)
-            results[i] = (struct keep_result){code, error};
-        if (results[i].code < 0)
-            remove_one(k, &sets[i]);
-    }
+        code = commit_row(k, s, set, error);
+    if (code < 0)
+        remove_files(k, set);
     place_commit_end(k->place);
+    return code;
 }
 
-static int64_t now_ms(void)
+int keep_snippet(struct keep *k, const struct snippet *s, struct error *error)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* What waits for the disk together; a kill loses it. */
-enum { MOMENT_MS = 200 };
-
-size_t keep_snippets(struct keep *k, const struct snippet *const *snippets, size_t n,
-                     struct keep_result *results)
-{
-    struct set *sets = calloc(n, sizeof *sets);
-    for (size_t i = 0; i < n; i++) {
-        results[i].code =
-            sets == NULL ? error_set(&results[i].error, ENOMEM, "history: out of memory") : 0;
-        for (int f = 0; f < FILES && sets != NULL; f++)
-            sets[i].fds[f] = -1;
+    struct set set = {.fds = {-1, -1, -1, -1}};
+    int code = encode(k, s, &set, error);
+    if (code == 0)
+        code = retention_make_room(k->retention, set.bytes + ROW_BYTES, error);
+    if (code == 0)
+        code = write_files(k, s, &set, error);
+    for (int i = 0; i < FILES; i++) {
+        free(set.blobs[i].data); /* its size stays, and says that there is a file */
+        set.blobs[i].data = NULL;
     }
-    if (sets == NULL)
-        return n;
-    int64_t begin = now_ms();
-    size_t written = 0;
-    do {
-        struct set *set = &sets[written];
-        struct keep_result *result = &results[written];
-        result->code = write_one(k, snippets[written], set, &result->error);
-        if (result->code == -ENOSPC && written > 0) {
-            /* those before it are no rows yet, which might go for it: it comes again after them */
-            flush_one(k, set, result->code, &result->error);
-            remove_one(k, set);
-            break;
-        }
-        written++;
-    } while (written < n && now_ms() - begin < MOMENT_MS);
-    n = written;
-    for (size_t i = 0; i < n; i++)
-        results[i].code = flush_one(k, &sets[i], results[i].code, &results[i].error);
-    move_and_commit(k, snippets, sets, n, results);
-    free(sets);
-    return n;
+    code = flush_files(k, &set, code, error);
+    if (code < 0) {
+        remove_files(k, &set);
+        return code;
+    }
+    code = move_and_commit(k, s, &set, error);
+    if (code == 0)
+        k->retention->size_bytes += set.bytes;
+    return code;
 }

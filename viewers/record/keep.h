@@ -15,18 +15,9 @@ struct keep {
     struct retention *retention;
 };
 
-enum { KEEP_MOST = 16 };
-
-struct keep_result {
-    int code; /* 0: it is kept */
-    struct error error;
-};
-
-/* The first of n snippets, n <= KEEP_MOST: those that are encoded within a moment and for which
- * there is room beside each other, at least one; the disk is flushed once for all. Each is kept
- * with all its files and counted, or leaves nothing. Returns how many. */
-size_t keep_snippets(struct keep *keep, const struct snippet *const *snippets, size_t n,
-                     struct keep_result *ret);
+/* Keeps it with all its files and counts it, or leaves nothing. One after the other, so that a kill
+ * costs what waits and the one in progress, and none that was through. */
+int keep_snippet(struct keep *keep, const struct snippet *snippet, struct error *error);
 
 /* The count of an event of the snippet's. */
 struct store_tally keep_tally(const struct snippet *snippet, enum store_outcome outcome);

@@ -175,8 +175,6 @@ static int is_free(const struct place *p, const char *stem)
         snprintf(file, sizeof file, "%s%s", stem, endings[i]);
         if (path_of(p, file, path) < 0 || access(path, F_OK) == 0)
             return 0;
-        if (incoming_of(p, file, path) < 0 || access(path, F_OK) == 0)
-            return 0; /* of one that is written together with this */
     }
     return 1;
 }

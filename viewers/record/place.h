@@ -31,7 +31,8 @@ int place_stem(struct place *place, int64_t t_first_ns, const char *stream, cons
                uint64_t number, char ret[PLACE_FILE_BYTES], struct error *error);
 
 /* Writes incoming/NAME of file (a path below the directory). Returns its descriptor, for
- * place_flush: where many files are written before the first is flushed, the disk is asked once. */
+ * place_flush: where all of a snippet are written before the first is flushed, the disk is asked
+ * once. */
 int place_write(struct place *place, const char *file, const void *data, size_t size,
                 struct error *error);
 /* Flushes what was written to the disk, and closes it. */

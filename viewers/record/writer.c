@@ -189,27 +189,19 @@ static void tell_problem(struct writer *w, const struct error *error)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* list: snippets, KEEP_MOST at most. */
-static void keep_all(struct writer *w, struct work *list)
+static void keep(struct writer *w, const struct snippet *s)
 {
-    const struct snippet *snippets[KEEP_MOST];
-    struct keep_result results[KEEP_MOST];
     struct keep keep = {w->settings, &w->place, w->store, &w->retention};
-    size_t n = 0, done = 0;
-    for (struct work *at = list; at != NULL; at = at->next)
-        snippets[n++] = at->snippet;
-    while (done < n)
-        done += keep_snippets(&keep, snippets + done, n - done, results + done);
-    for (size_t i = 0; i < n; i++) {
-        tell_problem(w, results[i].code < 0 ? &results[i].error : NULL);
-        if (results[i].code < 0) {
-            drop_snippet(w, snippets[i]);
-            continue;
-        }
-        pthread_mutex_lock(&w->lock);
-        w->state.kept++;
-        pthread_mutex_unlock(&w->lock);
+    struct error error;
+    int code = keep_snippet(&keep, s, &error);
+    tell_problem(w, code < 0 ? &error : NULL);
+    if (code < 0) {
+        drop_snippet(w, s);
+        return;
     }
+    pthread_mutex_lock(&w->lock);
+    w->state.kept++;
+    pthread_mutex_unlock(&w->lock);
 }
 
 static int do_small(struct writer *w, const struct work *work, struct error *error)
@@ -275,30 +267,34 @@ static void do_chores(struct writer *w)
         tell_problem(w, &error);
 }
 
-/* From the queue: work of the kind that is first there (snippets or other), `most` at most. */
-static struct work *take_list(struct writer *w, bool snippets, size_t most)
+static void unqueue(struct writer *w, struct work **end)
 {
-    struct work *list = NULL, **at = &list;
-    for (size_t n = 0; n < most && w->first != NULL && (w->first->kind == WORK_SNIPPET) == snippets;
-         n++) {
-        *at = w->first;
-        w->first = w->first->next;
-        (*at)->next = NULL;
-        if (snippets) {
-            w->n_snippets--;
-            w->waiting_bytes -= (*at)->snippet->size_bytes;
-        } else {
-            w->n_small--;
-        }
-        at = &(*at)->next;
-    }
+    struct work *work = w->first;
+    w->first = work->next;
     if (w->first == NULL)
         w->last = &w->first;
-    return list;
+    work->next = NULL;
+    *end = work;
 }
 
-/* Takes the small work before the first snippets, or those. False: nothing is left to do. */
-static bool take_work(struct writer *w, struct work **ret_small, struct work **ret_snippets,
+/* All small work before the first snippet, or where there is none that snippet. */
+static void take_first(struct writer *w, struct work **ret_small, struct work **ret_snippet)
+{
+    struct work **end = ret_small;
+    *ret_small = *ret_snippet = NULL;
+    for (; w->first != NULL && w->first->kind != WORK_SNIPPET; end = &(*end)->next) {
+        unqueue(w, end);
+        w->n_small--;
+    }
+    if (*ret_small != NULL || w->first == NULL)
+        return;
+    unqueue(w, ret_snippet);
+    w->n_snippets--;
+    w->waiting_bytes -= (*ret_snippet)->snippet->size_bytes;
+}
+
+/* False: nothing is left to do. */
+static bool take_work(struct writer *w, struct work **ret_small, struct work **ret_snippet,
                       struct store_tally *tallies, size_t *ret_n)
 {
     struct timespec until;
@@ -307,12 +303,11 @@ static bool take_work(struct writer *w, struct work **ret_small, struct work **r
     pthread_mutex_lock(&w->lock);
     if (w->first == NULL && !w->ended)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
-    *ret_small = take_list(w, false, QUEUE_SMALL);
-    *ret_snippets = *ret_small == NULL ? take_list(w, true, KEEP_MOST) : NULL;
+    take_first(w, ret_small, ret_snippet);
     *ret_n = w->n_tallies;
     memcpy(tallies, w->tallies, w->n_tallies * sizeof *tallies);
     w->n_tallies = 0;
-    bool more = *ret_small != NULL || *ret_snippets != NULL || !w->ended;
+    bool more = *ret_small != NULL || *ret_snippet != NULL || !w->ended;
     pthread_mutex_unlock(&w->lock);
     return more;
 }
@@ -324,7 +319,7 @@ static void *write_all(void *user)
     time_t chores = 0;
     bool more = tallies != NULL;
     while (more) {
-        struct work *small, *snippets;
+        struct work *small, *snippet;
         size_t n;
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -332,11 +327,12 @@ static void *write_all(void *user)
             do_chores(w);
             chores = now.tv_sec;
         }
-        more = take_work(w, &small, &snippets, tallies, &n);
+        more = take_work(w, &small, &snippet, tallies, &n);
         do_all_small(w, small, tallies, n);
-        keep_all(w, snippets);
+        if (snippet != NULL)
+            keep(w, snippet->snippet);
         free_list(small);
-        free_list(snippets);
+        free_list(snippet);
     }
     free(tallies);
     return NULL;

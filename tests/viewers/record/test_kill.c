@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The recorder is killed two hundred times at random points, while it records three streams and
- * deletes what is old. After each kill: every row has whole files; and after the next start: every
- * file has a row. No row that was there is lost, and of what was recorded in between only the last
- * is: events are numbered, and no number is missing before the newest that was kept. */
+ * deletes what is old. After each kill: every row has whole files; files of one snippet at most are
+ * on their way; and after the next start: every file has a row. No row that was there is lost.
+ * Events are numbered: where sounds come one after the other, one number at most is missing, and
+ * where more comes than can be written, none is missing before the newest that was kept. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -126,6 +128,46 @@ static void no_number_may_be_missing(const struct recorder *r, const uint64_t fr
     }
 }
 
+/* A snippet's files have all their names but the ending in common. */
+static void one_snippet_at_most_is_on_its_way(const struct recorder *r, int kill_number)
+{
+    char path[300], stem[256] = "";
+    snprintf(path, sizeof path, "%s/incoming", r->history);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        size_t n = strlen(e->d_name) - strlen(strchr(e->d_name, 'Z'));
+        n += strcspn(e->d_name + n, ".");
+        if (stem[0] == '\0')
+            snprintf(stem, sizeof stem, "%.*s", (int)n, e->d_name);
+        else if (strlen(stem) != n || memcmp(stem, e->d_name, n) != 0)
+            fail_msg("kill %d: %s... and %s were written at once", kill_number, stem, e->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+static int64_t newest_of(const struct recorder *r, int stream)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "SELECT coalesce(max(event), 0) FROM event WHERE stream = 's%d'",
+             stream);
+    return recorder_number(r, sql);
+}
+
+/* Of what was said since `from` of each stream, the number of events without a row. */
+static int64_t said_and_not_kept(const struct pretender *p, const struct recorder *r,
+                                 const uint64_t from[STREAMS])
+{
+    int64_t n = 0;
+    for (int i = 0; i < STREAMS; i++) {
+        int64_t kept = newest_of(r, i), before = (int64_t)from[i];
+        n += (int64_t)p->streams[i].event - (kept > before ? kept : before);
+    }
+    return n;
+}
+
 static void say(struct pretender *p, int stream)
 {
     pretender_quiet(p, stream, 2);
@@ -155,6 +197,47 @@ static void say_until(struct pretender *p, const struct recorder *r, int64_t new
     }
 }
 
+/* The next sound comes when the one before is kept, until so many more are, and one more. */
+static void say_one_by_one(struct pretender *p, const struct recorder *r, int more, double moment_s)
+{
+    for (int i = 0; i < more; i++) {
+        double give_up = seconds() + 60;
+        say(p, i % STREAMS);
+        while (newest_of(r, i % STREAMS) < (int64_t)p->streams[i % STREAMS].event) {
+            usleep(1000);
+            if (seconds() > give_up) {
+                recorder_print_log(r);
+                fail_msg("nothing is kept any more");
+            }
+        }
+    }
+    say(p, more % STREAMS);
+    usleep((useconds_t)(moment_s * 1e6));
+}
+
+/* Starts it, sees that it has mended what the kill before left, and kills it while it records. */
+static void record_and_kill(struct pretender *p, struct recorder *r, int kill_number)
+{
+    uint64_t from[STREAMS];
+    bool one_by_one = kill_number % 2 == 0;
+    int64_t newest = recorder_number(r, NEWEST);
+    double moment_s = (double)(rand() % 60) / 1000;
+    pretender_wait(p);
+    for (int i = 0; i < STREAMS; i++)
+        from[i] = p->streams[i].event;
+    must_agree(r, true);
+    if (one_by_one)
+        say_one_by_one(p, r, rand() % 4, moment_s);
+    else
+        say_until(p, r, newest > 0 ? newest : 0, rand() % 4, moment_s);
+    recorder_kill(r);
+    must_agree(r, false);
+    one_snippet_at_most_is_on_its_way(r, kill_number);
+    no_number_may_be_missing(r, from, kill_number);
+    if (one_by_one && said_and_not_kept(p, r, from) > 1)
+        fail_msg("kill %d: more than the snippet in progress is lost", kill_number);
+}
+
 static void nothing_but_the_snippet_in_progress_is_lost(void **state)
 {
     char dir[] = "/tmp/pretender-XXXXXX";
@@ -170,7 +253,6 @@ static void nothing_but_the_snippet_in_progress_is_lost(void **state)
     pretender_start(&p, dir, STREAMS);
     recorder_prepare(&r, NULL, &p, NULL, config);
     for (int k = 0; k < KILLS; k++) {
-        uint64_t from[STREAMS];
         pretender_drain(&p);
         recorder_start(&r, 0);
         if (k % 10 == 9) { /* some die before they have begun */
@@ -178,14 +260,7 @@ static void nothing_but_the_snippet_in_progress_is_lost(void **state)
             recorder_kill(&r);
             continue;
         }
-        pretender_wait(&p);
-        for (int i = 0; i < STREAMS; i++)
-            from[i] = p.streams[i].event;
-        must_agree(&r, true); /* it has mended what the kill before left */
-        say_until(&p, &r, newest, rand() % 4, (double)(rand() % 60) / 1000);
-        recorder_kill(&r);
-        must_agree(&r, false);
-        no_number_may_be_missing(&r, from, k);
+        record_and_kill(&p, &r, k);
         int64_t now = recorder_number(&r, NEWEST);
         assert_true(now >= newest);
         kept += now - newest;
