@@ -153,13 +153,22 @@ static void run_listing(struct listing *l, struct pw_core *core)
     pw_proxy_destroy((struct pw_proxy *)registry);
 }
 
+/* The library tells of itself where it was asked to. What keeps us from hearing we say ourselves,
+ * once: it would say it at every try, for as long as there is no server. */
+static void start_library(void)
+{
+    pw_init(NULL, NULL);
+    if (getenv("PIPEWIRE_DEBUG") == NULL)
+        pw_log_set_level(SPA_LOG_LEVEL_NONE);
+}
+
 /* All audio sources and sinks, within a second. Returns true when a server answered. */
 static bool list_nodes(struct listing *l, const atomic_bool *stopping)
 {
     memset(l, 0, sizeof *l);
     l->stopping = stopping;
     l->until_ns = monotonic_ns() + list_ns;
-    pw_init(NULL, NULL);
+    start_library();
     l->loop = pw_main_loop_new(NULL);
     struct pw_context *context =
         l->loop != NULL ? pw_context_new(pw_main_loop_get_loop(l->loop), NULL, 0) : NULL;
@@ -525,7 +534,7 @@ static int pipewire_start(struct source **ret, const struct source_config *confi
     struct pipewire_source *p = calloc(1, sizeof *p);
     if (p == NULL)
         return error_set(error, ENOMEM, "source pipewire: out of memory");
-    pw_init(NULL, NULL);
+    start_library();
     int r = source_common_init(&p->common, &source_pipewire, config, error);
     snprintf(p->name, sizeof p->name, "focald-%s", config->name);
     size_t n = strlen(config->spec), tail = sizeof suffix - 1;
