@@ -235,10 +235,12 @@ static int take_label(struct hearing *h, const struct focal_message *m, const js
         rows * cols * sizeof(float) != m->payload_bytes)
         return error_set(error, EPROTO, "label/%s: %zu bytes are not 3 scores of 1 to %d classes",
                          h->name, m->payload_bytes, CLASSES_MAX);
-    struct window_message w = {
-        m->first,   m->count, m->lost, m->t_ns, json_is_true(json_object_get(header, "silence")),
-        m->payload, 3 * cols};
-    bool private = !w.silence && heard_private(h, m->payload, cols);
+    bool silence = json_is_true(json_object_get(header, "silence"));
+    bool unknown = json_is_true(json_object_get(header, "unknown"));
+    struct window_message w = {m->first,           m->count,   m->lost, m->t_ns,
+                               silence || unknown, m->payload, 3 * cols};
+    /* what has no name may still be it */
+    bool private = !silence && heard_private(h, m->payload, cols);
     if (windows_add(&h->windows, &w, private) < 0)
         return error_set(error, ENOMEM, "label/%s: out of memory", h->name);
     return 0;

@@ -35,7 +35,7 @@ struct windows {
     struct {
         uint64_t first, count;
         int64_t t_ns;
-        bool silence;
+        bool nameless;
     } * list;
     float *scores; /* [capacity][n_scores] */
     uint64_t newest_first, newest_end;
@@ -107,15 +107,15 @@ void windows_clear(struct windows *windows);
 struct window_message {
     uint64_t first, count, lost;
     int64_t t_ns;
-    bool silence;
+    bool nameless;       /* silence, or unknown: what scored best is not what was heard */
     const float *scores; /* [n_scores] */
     size_t n_scores;
 };
 
 /* private: a private class was heard in it. -ENOMEM. */
 int windows_add(struct windows *windows, const struct window_message *window, bool private);
-/* Of the windows that end in (onset, until] the one in which `index` was most probable; NULL: none
- * is known. */
+/* Of the windows that end in (onset, until] and have a name the one in which `index` was most
+ * probable; NULL: none is known. */
 const float *windows_best(const struct windows *windows, int index, uint64_t onset, uint64_t until,
                           int64_t *ret_t_ns);
 /* The next span of [from, to) that must not be kept. False: none is left. */

@@ -63,7 +63,7 @@ int windows_add(struct windows *w, const struct window_message *m, bool private)
     w->list[w->next].first = m->first;
     w->list[w->next].count = m->count;
     w->list[w->next].t_ns = m->t_ns;
-    w->list[w->next].silence = m->silence;
+    w->list[w->next].nameless = m->nameless;
     memcpy(w->scores + w->next * w->n_scores, m->scores, w->n_scores * sizeof(float));
     w->next = (w->next + 1) % w->capacity;
     w->n = w->n < w->capacity ? w->n + 1 : w->n;
@@ -82,7 +82,7 @@ const float *windows_best(const struct windows *w, int index, uint64_t onset, ui
     for (size_t i = 0; i < w->n; i++) {
         uint64_t window_end = w->list[i].first + w->list[i].count;
         const float *scores = w->scores + i * w->n_scores;
-        if (w->list[i].silence || window_end <= onset || window_end > until ||
+        if (w->list[i].nameless || window_end <= onset || window_end > until ||
             (best != NULL && !(scores[index] > best[index])))
             continue;
         best = scores;

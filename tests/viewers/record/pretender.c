@@ -147,8 +147,8 @@ static void say_label(struct pretender *p, int stream, uint64_t first, const flo
         scores[PRETENDER_CLASSES + i] = probabilities[i] / 2;
         scores[2 * PRETENDER_CLASSES + i] = probabilities[i] - 0.5f;
     }
-    json_t *fields =
-        json_pack("{s:b,s:[i,i],s:s}", "silence", 0, "shape", 3, PRETENDER_CLASSES, "dtype", "f32");
+    json_t *fields = json_pack("{s:b,s:b,s:[i,i],s:s}", "silence", 0, "unknown", (int)p->unknown,
+                               "shape", 3, PRETENDER_CLASSES, "dtype", "f32");
     pretender_say(p, stream, "label", first, PRETENDER_WINDOW, fields, scores, sizeof scores);
 }
 

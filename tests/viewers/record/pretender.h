@@ -34,6 +34,7 @@ struct pretender {
     int64_t run, t0_ns; /* time of sample 0 */
     struct pretender_stream streams[PRETENDER_STREAMS];
     int n_streams;
+    bool unknown; /* the windows to come have no name */
 };
 
 /* Binds DIR/data; streams are called s0, s1, … */

@@ -100,6 +100,54 @@ static void an_event_becomes_sound_picture_and_row(void **state)
     finish(&s);
 }
 
+/* An unknown sound ends an event, and its scores are published as ever: they are not the event's.
+ */
+static void scores_are_of_a_window_that_has_a_name(void **state)
+{
+    static const float named[PRETENDER_CLASSES] = {0, 0.7f}, nameless[PRETENDER_CLASSES] = {0, 1};
+    struct stage s;
+    begin(&s, 1, "");
+    pretender_quiet(&s.p, 0, 10);
+    pretender_onset(&s.p, 0, DOG, 0.7);
+    for (int i = 0; i < 4; i++)
+        pretender_hop(&s.p, 0, named);
+    pretender_end(&s.p, 0, DOG, 0.7);
+    s.p.unknown = true;
+    pretender_hop(&s.p, 0, nameless);
+    s.p.unknown = false;
+    pretender_quiet(&s.p, 0, 20);
+    recorder_wait(&s.r, "SELECT count(*) FROM event WHERE scores IS NOT NULL", 1);
+    char *shown = recorder_run(&s.r, NULL, "show 1 --json");
+    json_t *json = json_loads(shown, 0, NULL);
+    assert_non_null(json);
+    double p =
+        json_real_value(json_object_get(json_array_get(json_object_get(json, "scores"), 0), "p"));
+    if (!(fabs(p - 0.7) <= 1e-6))
+        fail_msg("the best score is %g, of a window without a name", p);
+    json_decref(json);
+    free(shown);
+    finish(&s);
+}
+
+/* Nobody can say that it was not. */
+static void private_sound_without_a_name_is_withheld_too(void **state)
+{
+    static const float speech[PRETENDER_CLASSES] = {0, 0, 0.5f, 0};
+    struct stage s;
+    begin(&s, 1, "[record]\nlead = 0.3 s\ntail = 0\n[label speech]\nprivate = yes\n");
+    pretender_quiet(&s.p, 0, 30);
+    s.p.unknown = true;
+    pretender_onset(&s.p, 0, DOG, 0.9);
+    for (int i = 0; i < 4; i++)
+        pretender_hop(&s.p, 0, speech);
+    pretender_end(&s.p, 0, DOG, 0.9);
+    s.p.unknown = false;
+    pretender_quiet(&s.p, 0, 30);
+    recorder_wait(&s.r, "SELECT private FROM tally WHERE label = 'dog'", 1);
+    assert_int_equal(recorder_number(&s.r, "SELECT count(*) FROM event"), 0);
+    finish(&s);
+}
+
 static void twenty_four_bits_are_exact(void **state)
 {
     struct stage s;
@@ -392,6 +440,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_becomes_sound_picture_and_row),
+        cmocka_unit_test(scores_are_of_a_window_that_has_a_name),
+        cmocka_unit_test(private_sound_without_a_name_is_withheld_too),
         cmocka_unit_test(twenty_four_bits_are_exact),
         cmocka_unit_test(a_lost_message_is_a_gap_and_silence),
         cmocka_unit_test(samples_that_the_source_never_had_are_told),
