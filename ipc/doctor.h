@@ -25,6 +25,10 @@ struct doctor {
     struct finding findings[DOCTOR_FINDINGS];
     int n;
     json_t *status; /* the daemon's, NULL: it does not answer */
+    /* The daemon's user where that is not who asks, such as a service's; "": it is, or none is
+     * there. What such a daemon may and where it keeps things is not told by what this user may and
+     * has. */
+    char owner[64];
 };
 
 /* mend: "" or NULL with DOCTOR_OK. */

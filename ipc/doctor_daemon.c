@@ -100,10 +100,32 @@ static void check_socket(struct doctor *d, const char *endpoint, const char *wha
     }
 }
 
+static bool somebody_listens(const struct doctor *d)
+{
+    for (int i = 0; i < d->n; i++)
+        if (d->findings[i].verdict == DOCTOR_FAIL && strcmp(d->findings[i].check, "sockets") == 0)
+            return false;
+    return true;
+}
+
+static void note_owner(struct doctor *d, const char *path)
+{
+    struct stat st;
+    if (path == NULL || stat(path, &st) != 0 || st.st_uid == geteuid())
+        return;
+    const struct passwd *user = getpwuid(st.st_uid);
+    if (user != NULL)
+        snprintf(d->owner, sizeof d->owner, "%s", user->pw_name);
+    else
+        snprintf(d->owner, sizeof d->owner, "%lu", (unsigned long)st.st_uid);
+}
+
 void doctor_check_sockets(struct doctor *d)
 {
     check_socket(d, d->ctl->data, "data");
     check_socket(d, d->ctl->control, "control");
+    if (somebody_listens(d))
+        note_owner(d, path_of(d->ctl->data));
 }
 
 /* The member of the daemon's reply, NULL with no answer or an error. */
@@ -130,14 +152,6 @@ static double number_of(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
-static bool somebody_listens(const struct doctor *d)
-{
-    for (int i = 0; i < d->n; i++)
-        if (d->findings[i].verdict == DOCTOR_FAIL && strcmp(d->findings[i].check, "sockets") == 0)
-            return false;
-    return true;
-}
-
 /* The other socket: messages must really come. */
 static void check_publishing(struct doctor *d)
 {
@@ -158,7 +172,7 @@ static void check_publishing(struct doctor *d)
 void doctor_check_daemon(struct doctor *d)
 {
     if (!somebody_listens(d)) {
-        doctor_find(d, DOCTOR_FAIL, "daemon", start_it, "no focald to ask");
+        doctor_find(d, DOCTOR_FAIL, "daemon", "mend the sockets above", "no focald to ask");
         return;
     }
     d->status = ask(d, "{\"cmd\":\"status\"}", "status");

@@ -132,6 +132,13 @@ void doctor_check_servers(struct doctor *d)
 void doctor_check_configuration(struct doctor *d)
 {
     static char out[DOCTOR_OUTPUT_BYTES], err[DOCTOR_OUTPUT_BYTES];
+    if (d->owner[0] != '\0' && geteuid() != 0) {
+        doctor_find(d, DOCTOR_OK, "configuration", "",
+                    "user %s's focald runs with its own; sudo focald run --check tells of the "
+                    "machine's",
+                    d->owner);
+        return;
+    }
     int status = run_focald("--check", out, err);
     char *rest = status == 0 ? out : err, *line = doctor_line(&rest);
     if (line == NULL)
@@ -155,13 +162,14 @@ static void nearest(char *path)
         *slash = '\0';
 }
 
-static void check_place(struct doctor *d, const char *what, const char *wanted)
+/* ours: this user must be able to write there. */
+static void check_place(struct doctor *d, const char *what, const char *wanted, bool ours)
 {
     char path[PATH_BYTES], mend[DOCTOR_TEXT_BYTES];
     struct statvfs fs;
     snprintf(path, sizeof path, "%s", wanted);
     nearest(path);
-    if (access(path, R_OK | W_OK | X_OK) != 0 || statvfs(path, &fs) != 0) {
+    if ((ours && access(path, R_OK | W_OK | X_OK) != 0) || statvfs(path, &fs) != 0) {
         int code = errno;
         snprintf(mend, sizeof mend, "give it to this user: sudo chown -R $(id -un) %.300s", path);
         doctor_find(d, DOCTOR_FAIL, "disk", mend, "%s %s: %s", what, path, strerror(code));
@@ -193,12 +201,17 @@ static bool place_of(const char *variable, const char *below_home, char *ret, si
 void doctor_check_disk(struct doctor *d)
 {
     char path[PATH_BYTES];
+    if (d->owner[0] != '\0') { /* a service: where its units keep things */
+        check_place(d, "cache", "/var/cache/focald", false);
+        check_place(d, "recordings", "/var/lib/focald/record", false);
+        return;
+    }
     if (place_of("XDG_CACHE_HOME", ".cache", path, sizeof path))
-        check_place(d, "cache", path);
+        check_place(d, "cache", path, true);
     if (geteuid() == 0) /* where focal-record keeps its history */
-        check_place(d, "recordings", "/var/lib/focald/record");
+        check_place(d, "recordings", "/var/lib/focald/record", true);
     else if (place_of("XDG_DATA_HOME", ".local/share", path, sizeof path - strlen("/record")))
-        check_place(d, "recordings", strcat(path, "/record"));
+        check_place(d, "recordings", strcat(path, "/record"), true);
     else
         doctor_find(d, DOCTOR_WARN, "disk", "set HOME", "no place for recordings: no HOME");
 }
@@ -261,6 +274,13 @@ static void check_limits(struct doctor *d)
 
 void doctor_check_permissions(struct doctor *d)
 {
+    if (d->owner[0] != '\0') {
+        doctor_find(d, DOCTOR_OK, "permissions", "",
+                    "user %s's focald lets this user in; what it may itself is its unit's: "
+                    "systemctl cat focald",
+                    d->owner);
+        return;
+    }
     check_runtime(d);
     if (!in_group("audio"))
         doctor_find(d, DOCTOR_WARN, "permissions",
