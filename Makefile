@@ -33,6 +33,9 @@ install = @missing=$$(for p in $(1); do \
 	if [ -n "$$missing" ]; then \
 		echo "installing the Debian packages that are missing:" $$missing; \
 		root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+		if [ -n "$$root" ] && ! command -v sudo >/dev/null; then \
+			echo "there is no sudo: become root, apt-get install these, and try again"; exit 1; \
+		fi; \
 		$$root apt-get update -q && \
 		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 			$$missing; \
