@@ -10,7 +10,7 @@ BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libc
 	libsystemd-dev libwebsockets-dev libzip-dev libzmq3-dev
 # The page's tests: npm is a package of its own, or comes with other packages of Node.js.
 NODE_PACKAGES = $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
-TEST_PACKAGES = $(NODE_PACKAGES) chromium dbus jackd2 mandoc openmpi-bin openssl pipewire pipewire-bin \
+TEST_PACKAGES = $(NODE_PACKAGES) chromium dbus jackd2 mandoc openmpi-bin openssl pipewire pipewire-bin procps \
 	python3-zmq tmux wireplumber
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 FLAGS = $(MESON_FLAGS) $(if $(WERROR),-Dwerror=true)
