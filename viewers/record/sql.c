@@ -125,6 +125,12 @@ int sql_open(sqlite3 **ret, const char *path, int flags, int *ret_empty, struct 
     if (code == -ENOENT)
         error_set(error, ENOENT,
                   "%s: no history there; was focal-record ever run, or has it another dir?", path);
+    if (code == -EACCES || code == -EPERM)
+        error_set(
+            error, -code,
+            "%s: this user may not read it; be in the group that owns it (of the system's: sudo "
+            "usermod -aG focald USER, and log in anew)",
+            path);
     if (code == 0) {
         sqlite3_extended_result_codes(db, 1);
         sqlite3_busy_timeout(db, SCHEMA_BUSY_MS);

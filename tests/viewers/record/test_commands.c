@@ -127,6 +127,27 @@ static void mistakes_are_named(void **state)
     }
 }
 
+/* Root may read everything, so that the test becomes somebody else. */
+static void a_history_that_may_not_be_read_says_who_may(void **state)
+{
+    char command[1500], text[500] = "";
+    snprintf(command, sizeof command,
+             "chmod 0 %s; %s %s --dir %s query 2>&1; s=$?; chmod 750 %s; exit $s", r.history,
+             geteuid() == 0 ? "env HOME=/ setpriv --reuid 65534 --clear-groups" : "",
+             getenv("FOCAL_RECORD"), r.history, r.history);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    text[fread(text, 1, sizeof text - 1, pipe)] = '\0';
+    int status = pclose(pipe);
+    if (WEXITSTATUS(status) > 125) {
+        print_message("skipped: only root may run %s\n", getenv("FOCAL_RECORD"));
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 1);
+    if (strstr(text, "history.db: this user may not read it; be in the group") == NULL)
+        fail_msg("%s", text);
+}
+
 static void mistakes_in_the_configuration_name_line_and_mend(void **state)
 {
     static const struct {
@@ -375,6 +396,7 @@ int main(void)
         cmocka_unit_test(query_finds_by_label_time_stream_and_probability),
         cmocka_unit_test(query_prints_what_programs_read),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(a_history_that_may_not_be_read_says_who_may),
         cmocka_unit_test(mistakes_in_the_configuration_name_line_and_mend),
         cmocka_unit_test(export_writes_clips_pictures_and_a_table),
         cmocka_unit_test(the_label_track_fits_the_clip),
