@@ -297,22 +297,40 @@ void servers_kill_jack(struct servers *s)
 
 /* PipeWire */
 
+/* The machine's own devices stay out: what a test hears is what it plays. And the part for
+ * Bluetooth ends WirePlumber where there is no logind, as in a container. */
+static const struct {
+    const char *dir, *file, *text;
+} pipewire_files[] = {
+    {"config", NULL, NULL},
+    {"config/pipewire", NULL, NULL},
+    {"config/pipewire/pipewire.conf.d", "test.conf", pipewire_conf},
+    {"config/wireplumber", NULL, NULL},
+    {"config/wireplumber/bluetooth.lua.d", "51-test.lua", "bluez_monitor.enabled = false\n"},
+    {"config/wireplumber/main.lua.d", "51-test.lua",
+     "alsa_monitor.enabled = false\nlibcamera_monitor.enabled = false\n"
+     "v4l2_monitor.enabled = false\n"},
+};
+
 static bool write_config(const struct servers *s)
 {
     char path[256];
-    const char *const dirs[] = {"", "/config", "/config/pipewire",
-                                "/config/pipewire/pipewire.conf.d"};
-    for (int i = 1; i < 4; i++) {
-        snprintf(path, sizeof path, "%s%s", s->dir, dirs[i]);
+    for (size_t i = 0; i < sizeof pipewire_files / sizeof pipewire_files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->dir, pipewire_files[i].dir);
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
             return false;
+        if (pipewire_files[i].file == NULL)
+            continue;
+        snprintf(path, sizeof path, "%s/%s/%s", s->dir, pipewire_files[i].dir,
+                 pipewire_files[i].file);
+        FILE *file = fopen(path, "w");
+        if (file == NULL)
+            return false;
+        bool ok = fputs(pipewire_files[i].text, file) >= 0;
+        if (fclose(file) != 0 || !ok)
+            return false;
     }
-    snprintf(path, sizeof path, "%s%s/test.conf", s->dir, dirs[3]);
-    FILE *file = fopen(path, "w");
-    if (file == NULL)
-        return false;
-    bool ok = fputs(pipewire_conf, file) >= 0;
-    return fclose(file) == 0 && ok;
+    return true;
 }
 
 static bool pipewire_answers(const struct servers *s)
