@@ -163,9 +163,11 @@ static sqlite3_stmt *ask(const struct recorder *r, sqlite3 **ret_db, const char 
         return NULL;
     }
     sqlite3_busy_timeout(*ret_db, 10000);
-    if (sqlite3_prepare_v2(*ret_db, sql, -1, &q, NULL) == SQLITE_OK &&
-        sqlite3_step(q) == SQLITE_ROW)
-        return q;
+    if (sqlite3_prepare_v2(*ret_db, sql, -1, &q, NULL) == SQLITE_OK) {
+        if (sqlite3_step(q) == SQLITE_ROW)
+            return q;
+        sqlite3_finalize(q);
+    }
     sqlite3_close(*ret_db);
     return NULL;
 }
