@@ -4,7 +4,8 @@
 
 BUILD ?= build
 MESON_FLAGS ?=
-BUILD_PACKAGES = gcc g++ meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
+# dpkg-dev: meson asks it where libraries belong.
+BUILD_PACKAGES = gcc g++ dpkg-dev meson ninja-build pkg-config python3 libcairo2-dev libcmocka-dev libdnnl-dev \
 	libfftw3-dev libinih-dev libjack-jackd2-dev libjansson-dev libncurses-dev libopenmpi-dev \
 	libpipewire-0.3-dev libsamplerate0-dev libsndfile1-dev libsodium-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libwebsockets-dev libzip-dev libzmq3-dev
