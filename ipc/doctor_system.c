@@ -117,11 +117,16 @@ void doctor_check_servers(struct doctor *d)
     }
     for (int i = 0; i < 2; i++)
         served[i] = is_served(d, kinds[i], out, err, why[i]);
-    if (d->status == NULL && !served[0] && !served[1]) {
-        doctor_find(d, DOCTOR_WARN, "server",
-                    "systemctl --user start pipewire wireplumber, or jackd -d alsa; or name a file "
-                    "or a pipe as source",
-                    "neither PipeWire nor JACK answers");
+    bool waited_for = server_is_needed(d, "auto");
+    if (!served[0] && !served[1] && (d->status == NULL || waited_for)) {
+        doctor_find(
+            d, waited_for ? DOCTOR_FAIL : DOCTOR_WARN, "server",
+            d->owner[0] != '\0'
+                ? "a service wants a JACK server of its own user, or another source in "
+                  "/etc/focald/focald.conf.d; beside a desktop start the user's unit"
+                : "systemctl --user start pipewire wireplumber, or jackd -d alsa; or name a "
+                  "file or a pipe as source",
+            "neither PipeWire nor JACK answers");
         return;
     }
     for (int i = 0; i < 2; i++)

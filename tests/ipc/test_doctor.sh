@@ -159,6 +159,13 @@ a_source_that_waits_fails_with_its_problem() {
     says '^fail +source +stream main: .*mend: '
     says '^fail +server +jack does not answer.*mend: jackd'
 }
+a_source_that_takes_any_server_needs_one() {
+    start --source auto
+    sleep 4
+    doctor 1
+    says '^fail +server +neither PipeWire nor JACK answers; mend: '
+    says_not 'nothing here needs it'
+}
 a_daemon_that_does_not_answer_fails() {
     start --source "file:$demo/dog.ogg" --loop
     kill -STOP $pid
@@ -175,6 +182,7 @@ for name in without_a_daemon_it_says_how_to_start_one json_says_the_same \
 done
 # these start a daemon, which ends with the subshell's promise
 for name in with_a_daemon_all_is_well a_source_that_waits_fails_with_its_problem \
+    a_source_that_takes_any_server_needs_one \
     a_daemon_that_does_not_answer_fails; do
     eval "${name}_and_ends() { trap 'kill -CONT \$pid; kill -TERM \$pid; wait \$pid' EXIT; $name; }"
     promise ${name}_and_ends
