@@ -187,7 +187,7 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
     } else if (node->op == GRAPH_LINEAR || node->op == GRAPH_CONV ||
                node->op == GRAPH_LINEAR_GRAD) {
         r = create_primitive(b, s, like_step, error);
-    } else if (node->op == GRAPH_ATTENTION) {
+    } else if (node->op == GRAPH_ATTENTION || node->op == GRAPH_ATTENTION_GRAD) {
         r = cpu_attention_create(&s->attention, b->onednn, spec, error);
         s->step.scratch_bytes = r == 0 ? cpu_attention_scratch(s->attention) : 0;
     } else if (node->op == GRAPH_CONV_TRANSPOSED_GRAD) {
@@ -290,8 +290,10 @@ static int cpu_step_bind(struct step *step, const struct step_memory *m, struct 
         cpu_transposed_bind(s->transposed, m);
         return 0;
     }
-    if (s->attention != NULL)
-        return cpu_attention_bind(s->attention, m, error);
+    if (s->attention != NULL) {
+        cpu_attention_bind(s->attention, m);
+        return 0;
+    }
     if (s->weights_grad != NULL) {
         cpu_weights_grad_bind(s->weights_grad, m);
         return 0;
@@ -404,6 +406,7 @@ static int cpu_step_run(struct step *step, struct error *error)
     case GRAPH_LINEAR_GRAD:
         return run_primitive(s, error);
     case GRAPH_ATTENTION:
+    case GRAPH_ATTENTION_GRAD:
         return cpu_attention_run(s->attention, error);
     case GRAPH_BATCH_NORM:
         loop_batch_norm(m->in[0], spec->in_stride[0], rows, c, s->weights[2], s->weights[0],

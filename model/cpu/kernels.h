@@ -50,6 +50,14 @@ struct grad_kernels {
      * += the row's part, or both NULL. */
     void (*norm)(const struct norm_row *row, size_t n, const float *scale, float eps, float *y,
                  float *d_scale, float *d_shift);
+    /* p: [n] a softmax, d: [n] its gradient, becomes scale times that of what it is of */
+    void (*softmax)(const float *p, size_t n, float scale, float *d);
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* y: [n] += by * x */
+    void (*add_scaled)(const float *x, size_t n, float by, float *y);
+    /* sum: [n] += rows of a * rows of b */
+    void (*add_products)(const float *a, size_t a_stride, const float *b, size_t b_stride,
+                         size_t rows, size_t n, float *sum);
     /* Channels [channel, channel + FOCAL_BLOCK) of one image. scratch: see loops_grad.c, planes
      * zero. dx: [h*w][2c + levels + 1] gets the block's channels of ctx, or NULL; gates:
      * [h*w][levels + 1] the block's part, or NULL; kernels: all levels' [k*k][FOCAL_BLOCK] += the

@@ -102,6 +102,47 @@ static void norm_grad(const struct norm_row *row, size_t n, const float *scale, 
     }
 }
 
+/* Four sums at a time, as sum_of. */
+static float dot(const float *a, const float *b, size_t n)
+{
+    vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        s0 += load(a + i) * load(b + i);
+        s1 += load(a + i + LANES) * load(b + i + LANES);
+        s2 += load(a + i + 2 * LANES) * load(b + i + 2 * LANES);
+        s3 += load(a + i + 3 * LANES) * load(b + i + 3 * LANES);
+    }
+    for (; i + LANES <= n; i += LANES)
+        s0 += load(a + i) * load(b + i);
+    float sum = lanes_sum(s0 + s1 + (s2 + s3));
+    for (; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void softmax_grad(const float *p, size_t n, float scale, float *d)
+{
+    const float mean = dot(p, d, n);
+#pragma GCC ivdep
+    for (size_t i = 0; i < n; i++)
+        d[i] = scale * p[i] * (d[i] - mean);
+}
+
+static void add_scaled(const float *restrict x, size_t n, float by, float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += by * x[i];
+}
+
+static void add_products(const float *restrict a, size_t a_stride, const float *restrict b,
+                         size_t b_stride, size_t rows, size_t n, float *restrict sum)
+{
+    for (size_t r = 0; r < rows; r++, a += a_stride, b += b_stride)
+        for (size_t i = 0; i < n; i++)
+            sum[i] += a[i] * b[i];
+}
+
 /* Focal context. A: cells of an image. */
 
 struct back {
@@ -356,5 +397,9 @@ const struct grad_kernels NAME(grad_kernels_, KERNELS) = {
     .gelu = gelu_grad,
     .add_rows = add_rows,
     .norm = norm_grad,
+    .softmax = softmax_grad,
+    .dot = dot,
+    .add_scaled = add_scaled,
+    .add_products = add_products,
     .focal = focal_grad,
 };

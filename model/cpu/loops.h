@@ -65,6 +65,8 @@ void loop_gather(const struct loop_gather *spec, const float *x, int first_row, 
 
 void loop_gelu_grad(const float *g, size_t g_stride, const float *x, size_t x_stride, size_t rows,
                     size_t c, float *y);
+/* p: [rows][c] softmaxes, d: their gradients, become `scale` times those of what they are of. */
+void loop_softmax_grad(const float *p, size_t rows, size_t c, float scale, float *d);
 /* y: [rows][c] the gradient of x, added to before: [rows][c] (which y may be) unless NULL.
  * d_weights: [2][c] of scale and shift. Either may be NULL. scratch: loop_sums_scratch(2 * c)
  * bytes. */
@@ -79,6 +81,9 @@ void loop_layer_norm_grad(const struct loop_norm_grad *spec, const float *g, con
 void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, void *scratch,
                       float *y);
 size_t loop_sums_scratch(size_t c);
+/* y: [c] the sum of rows of g times those of x; scratch likewise. */
+void loop_column_products(const float *g, size_t g_stride, const float *x, size_t x_stride,
+                          size_t rows, size_t c, void *scratch, float *y);
 
 /* y: [cells][kh][kw][in_c]: what the windows of a convolution see of x: [n][in_h][in_w][x_stride],
  * zero beyond it; windows are counted over [n][out_h][out_w], and these begin with window `first`.

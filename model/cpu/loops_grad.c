@@ -15,6 +15,12 @@ void loop_gelu_grad(const float *g, size_t g_stride, const float *x, size_t x_st
     FOR_ROWS(r, rows, c, k->gelu(g + r * g_stride, x + r * x_stride, c, y + r * c));
 }
 
+void loop_softmax_grad(const float *p, size_t rows, size_t c, float scale, float *d)
+{
+    const struct grad_kernels *k = grad_kernels_now();
+    FOR_ROWS(r, rows, c, k->softmax(p + r * c, c, scale, d + r * c));
+}
+
 /* Rows [*ret_from, *ret_to) of part i. */
 static void part(size_t rows, size_t i, size_t *ret_from, size_t *ret_to)
 {
@@ -69,6 +75,22 @@ void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, vo
         size_t from, to;
         part(rows, i, &from, &to);
         k->add_rows(g + from * g_stride, g_stride, to - from, c, parts + i * c);
+    }
+    add_parts(parts, c, y);
+}
+
+void loop_column_products(const float *g, size_t g_stride, const float *x, size_t x_stride,
+                          size_t rows, size_t c, void *scratch, float *y)
+{
+    const struct grad_kernels *k = grad_kernels_now();
+    float *parts = scratch;
+    memset(parts, 0, loop_sums_scratch(c));
+#pragma omp parallel for
+    for (size_t i = 0; i < PARTS; i++) {
+        size_t from, to;
+        part(rows, i, &from, &to);
+        k->add_products(g + from * g_stride, g_stride, x + from * x_stride, x_stride, to - from, c,
+                        parts + i * c);
     }
     add_parts(parts, c, y);
 }

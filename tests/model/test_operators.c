@@ -47,8 +47,8 @@ static void fill_hostile(float *x, struct tensor_shape s, uint64_t state)
 static const struct backend_ops *tested_ops = &backend_cpu;
 /* A few roundings of float32, as an interpolation has. */
 static const double device_tolerance = 1e-6;
-/* A device's scores are float32: half a unit in the last place of a score of 2^11, which these
- * inputs have, is 2^-14 of its exponential. */
+/* Scores are float32: half a unit in the last place of a score of 2^11, which these inputs have, is
+ * 2^-14 of its exponential. */
 static const double score_tolerance = 0x1p-13;
 
 /* Running */
@@ -181,9 +181,7 @@ static void check_gradients(const struct operator_case *c, bool isolate)
     start(&tested, c, tested_ops, isolate, true);
     run_once(&ref);
     run_once(&tested);
-    double limit = 2e-5;
-    if (c->program == P_ATTENTION && tested_ops->device != NULL)
-        limit = score_tolerance;
+    const double limit = c->program == P_ATTENTION ? score_tolerance : 2e-5;
     int value, n = 0;
     for (; (value = gradient_at(&ref, n)) >= 0; n++) {
         const float *a = plan_value(ref.plan, value, &shape);
