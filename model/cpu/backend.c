@@ -13,8 +13,8 @@
 #include "model/cpu/batch.h"
 #include "model/cpu/loops.h"
 #include "model/cpu/onednn.h"
+#include "model/cpu/operators.h"
 #include "model/cpu/transposed.h"
-#include "model/ref/ref.h"
 
 struct backend {
     struct onednn *onednn;
@@ -33,7 +33,8 @@ struct cpu_step {
     struct cpu_patches_product *patches_product;
     const float *weights[GRAPH_MAX_NODE_WEIGHTS];
     struct loop_focal focal;
-    struct ref_memory ref; /* what is left to the reference */
+    ref_forward run;       /* an operator by its spec, of ours or else the reference's … */
+    struct ref_memory ref; /* … and its operands */
 };
 
 static void cpu_enter(struct backend *backend)
@@ -129,12 +130,12 @@ static bool is_focal(enum graph_op op)
     return op == GRAPH_FOCAL_CONTEXT || op == GRAPH_FOCAL_GRAD || op == GRAPH_FOCAL_GRAD_WEIGHTS;
 }
 
-/* By the batch's own statistics. */
+/* Those of batch norms that batch.h has. */
 static bool is_batch(const struct graph_node *node)
 {
-    return node->op == GRAPH_BATCH_STATISTICS ||
-           (node->train && (node->op == GRAPH_BATCH_NORM || node->op == GRAPH_BATCH_NORM_GRAD ||
-                            node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS));
+    return node->op == GRAPH_BATCH_STATISTICS || node->op == GRAPH_BATCH_NORM_GRAD ||
+           node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS ||
+           (node->op == GRAPH_BATCH_NORM && node->train);
 }
 
 static void create_focal(struct backend *b, struct cpu_step *s)
@@ -178,8 +179,7 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
     const struct graph_node *node = spec->node;
     const struct cpu_step *like_step = (const struct cpu_step *)like;
     int r = 0;
-    if (node->op == GRAPH_CONV_TRANSPOSED ||
-        (node->op == GRAPH_CONV_GRAD && !node->sum_inputs)) { /* which is one */
+    if (node->op == GRAPH_CONV_TRANSPOSED || node->op == GRAPH_CONV_GRAD) { /* which is one */
         r = cpu_transposed_create(&s->transposed, b->onednn, spec,
                                   like_step != NULL ? like_step->transposed : NULL, error);
         s->step.packed_bytes = r == 0 ? cpu_transposed_packed(s->transposed) : 0;
@@ -204,10 +204,17 @@ static int cpu_step_create(struct backend *b, const struct step_spec *spec, cons
         s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
     } else {
         s->step.packed_bytes = ref_weights_bytes(spec);
-        s->step.scratch_bytes = is_batch(node) ? loop_batch_scratch((size_t)spec->in[0].c)
-                                : node->op == GRAPH_LAYER_NORM_GRAD
-                                    ? loop_sums_scratch(2 * (size_t)spec->in[0].c)
-                                    : ref_scratch(spec) * sizeof(float);
+        s->run = cpu_operator(node);
+        if (is_batch(node))
+            s->step.scratch_bytes = loop_batch_scratch((size_t)spec->in[0].c);
+        else if (node->op == GRAPH_LAYER_NORM_GRAD)
+            s->step.scratch_bytes = loop_sums_scratch(2 * (size_t)spec->in[0].c);
+        else if (s->run != NULL)
+            s->step.scratch_bytes = cpu_operator_scratch(spec);
+        else
+            s->step.scratch_bytes = ref_scratch(spec) * sizeof(float);
+        if (s->run == NULL)
+            s->run = ref_operator(node->op);
     }
     if (r < 0) {
         cpu_step_destroy(&s->step);
@@ -231,19 +238,34 @@ static float *summed_kernel(const struct step_spec *spec, const float *w)
     return sum;
 }
 
-static int pack_primitive(struct cpu_step *s, const float *const *weights, void *packed,
-                          struct error *error)
+/* kernel: as published, or summed */
+static int pack_primitive(struct cpu_step *s, const float *kernel, const float *const *weights,
+                          void *packed, struct error *error)
 {
+    int r = onednn_pack(s->primitive, kernel, packed, error);
+    if (s->spec.node->op != GRAPH_LINEAR_GRAD)
+        memcpy((char *)packed + s->bias_offset, weights[1], (size_t)s->spec.out.c * sizeof(float));
+    return r;
+}
+
+/* Of convolutions and linear layers. */
+static int pack_kernel(struct cpu_step *s, const float *const *weights, void *packed,
+                       struct error *error)
+{
+    const enum graph_op op = s->spec.node->op;
     float *sum = NULL;
     if (s->spec.node->sum_inputs) {
         sum = summed_kernel(&s->spec, weights[0]);
         if (sum == NULL)
             return error_set(error, ENOMEM, "out of memory");
     }
-    int r = onednn_pack(s->primitive, sum != NULL ? sum : weights[0], packed, error);
+    const float *kernel = sum != NULL ? sum : weights[0];
+    int r =
+        s->primitive != NULL
+            ? pack_primitive(s, kernel, weights, packed, error)
+            : cpu_transposed_pack(s->transposed, kernel,
+                                  op == GRAPH_CONV_TRANSPOSED ? weights[1] : NULL, packed, error);
     free(sum);
-    if (s->spec.node->op != GRAPH_LINEAR_GRAD)
-        memcpy((char *)packed + s->bias_offset, weights[1], (size_t)s->spec.out.c * sizeof(float));
     return r;
 }
 
@@ -263,14 +285,10 @@ static int cpu_step_pack(struct step *step, const float *const *weights, void *p
     struct cpu_step *s = (struct cpu_step *)step;
     if (s->step.packed_bytes == 0) /* it gives the gradients of its weights, and needs none */
         return 0;
-    if (s->primitive != NULL)
-        return pack_primitive(s, weights, packed, error);
+    if (s->primitive != NULL || s->transposed != NULL)
+        return pack_kernel(s, weights, packed, error);
     if (s->patches_product != NULL)
         return cpu_patches_product_pack(s->patches_product, weights[0], packed, error);
-    if (s->transposed != NULL)
-        return cpu_transposed_pack(s->transposed, weights[0],
-                                   s->spec.node->op == GRAPH_CONV_TRANSPOSED ? weights[1] : NULL,
-                                   packed, error);
     if (s->spec.node->op == GRAPH_BATCH_NORM && !s->spec.node->train)
         pack_batch_norm(&s->spec, weights, packed);
     else if (!is_focal(s->spec.node->op))
@@ -342,6 +360,7 @@ static void run_batch(const struct cpu_step *s)
     const struct step_spec *spec = &s->spec;
     const bool back = spec->node->op == GRAPH_BATCH_NORM_GRAD ||
                       spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS; /* in: g, x */
+    const bool running = back && !spec->node->train;
     const struct loop_batch batch = {.x = m->in[back ? 1 : 0],
                                      .x_stride = spec->in_stride[back ? 1 : 0],
                                      .g = m->in[0],
@@ -349,13 +368,15 @@ static void run_batch(const struct cpu_step *s)
                                      .rows = positions(spec->in[0]),
                                      .c = (size_t)spec->in[0].c,
                                      .eps = spec->node->eps,
+                                     .mean = running ? s->weights[2] : NULL,
+                                     .variance = running ? s->weights[3] : NULL,
                                      .scratch = m->scratch};
     if (spec->node->op == GRAPH_BATCH_NORM)
         loop_batch_norm_train(&batch, s->weights[0], s->weights[1], m->out);
     else if (spec->node->op == GRAPH_BATCH_NORM_GRAD)
-        loop_batch_norm_train_grad(&batch, s->weights[0], m->out);
+        loop_batch_norm_grad(&batch, s->weights[0], m->out);
     else if (spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS)
-        loop_batch_norm_train_grad_weights(&batch, m->out);
+        loop_batch_norm_grad_weights(&batch, m->out);
     else
         loop_batch_statistics(&batch, m->out);
 }
@@ -396,9 +417,6 @@ static int cpu_step_run(struct step *step, struct error *error)
         return 0;
     switch (spec->node->op) {
     case GRAPH_CONV_GRAD:
-        if (s->transposed == NULL)
-            break;
-        return cpu_transposed_run(s->transposed, error);
     case GRAPH_CONV_TRANSPOSED:
         return cpu_transposed_run(s->transposed, error);
     case GRAPH_CONV:
@@ -464,7 +482,7 @@ static int cpu_step_run(struct step *step, struct error *error)
     default:
         break;
     }
-    ref_operator(spec->node->op)(spec, s->weights, &s->ref);
+    s->run(spec, s->weights, &s->ref);
     return 0;
 }
 

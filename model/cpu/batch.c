@@ -91,11 +91,17 @@ static const double *sum_rows(const struct loop_batch *b, enum sum what, const f
     return all;
 }
 
-/* Fills mean and, of the biased variance, inverse; variances: [c] or NULL. */
+/* Fills mean and, of the biased variance, inverse; variances: [c] x's own, or NULL. */
 static struct channels moments(const struct loop_batch *b, float *variances)
 {
     const double n = (double)b->rows;
     struct channels ch = channels_of(b);
+    if (b->mean != NULL) {
+        memcpy(ch.mean, b->mean, b->c * sizeof *ch.mean);
+        for (size_t i = 0; i < b->c; i++)
+            ch.inverse[i] = (float)(1 / sqrt((double)b->variance[i] + (double)b->eps));
+        return ch;
+    }
     const double *sums = sum_rows(b, SUM, NULL);
     for (size_t i = 0; i < b->c; i++)
         ch.mean[i] = (float)(sums[i] / n);
@@ -119,8 +125,22 @@ void loop_batch_norm_train(const struct loop_batch *b, const float *scale, const
              k->affine(b->x + r * b->x_stride, b->c, ch.mean, ch.a, shift, y + r * b->c));
 }
 
-void loop_batch_norm_train_grad(const struct loop_batch *b, const float *scale, float *y)
+/* Running statistics do not move with x. */
+static void grad_by_running(const struct loop_batch *b, const float *scale, float *y)
 {
+    const struct loop_kernels *k = kernels_now();
+    const struct channels ch = moments(b, NULL);
+    for (size_t i = 0; i < b->c; i++)
+        ch.a[i] = ch.inverse[i] * scale[i];
+    FOR_ROWS(r, b->rows, b->c, k->mul(b->g + r * b->g_stride, ch.a, b->c, y + r * b->c));
+}
+
+void loop_batch_norm_grad(const struct loop_batch *b, const float *scale, float *y)
+{
+    if (b->mean != NULL) {
+        grad_by_running(b, scale, y);
+        return;
+    }
     const struct batch_kernels *k = kernels();
     const struct channels ch = moments(b, NULL);
     const double *sums = sum_rows(b, SUM_PRODUCTS, ch.mean), n = (double)b->rows;
@@ -135,7 +155,7 @@ void loop_batch_norm_train_grad(const struct loop_batch *b, const float *scale, 
                      ch.slope, y + r * b->c));
 }
 
-void loop_batch_norm_train_grad_weights(const struct loop_batch *b, float *y)
+void loop_batch_norm_grad_weights(const struct loop_batch *b, float *y)
 {
     const struct channels ch = moments(b, NULL);
     const double *sums = sum_rows(b, SUM_PRODUCTS, ch.mean);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Batch norms in training, and the operators beside them in PIQ that go cell by cell. x, g: [rows]
- * [stride] of which c are read; g is the gradient of the value. Sums over rows are of 64 rows in
- * float, in double beyond, and go by a fixed number of parts: they do not depend on the number of
- * threads. */
+ * Batch norms in training, their gradients, and the operators beside them in PIQ that go cell by
+ * cell. x, g: [rows] [stride] of which c are read; g is the gradient of the value. Sums over rows
+ * are of 64 rows in float, in double beyond, and go by a fixed number of parts: they do not depend
+ * on the number of threads. */
 #ifndef FOCALD_MODEL_CPU_BATCH_H
 #define FOCALD_MODEL_CPU_BATCH_H
 
@@ -12,17 +12,18 @@ struct loop_batch {
     const float *x, *g; /* g: of the backward pass only */
     size_t x_stride, g_stride, rows, c;
     float eps;
-    void *scratch; /* loop_batch_scratch() bytes */
+    const float *mean, *variance; /* [c] running ones; NULL: x's own */
+    void *scratch;                /* loop_batch_scratch() bytes */
 };
 
 size_t loop_batch_scratch(size_t c);
-/* y: [rows][c] = (x - mean) / sqrt(variance + eps) * scale + shift, by x's own; may be x. */
+/* y: [rows][c] = (x - mean) / sqrt(variance + eps) * scale + shift; may be x. */
 void loop_batch_norm_train(const struct loop_batch *batch, const float *scale, const float *shift,
                            float *y);
-void loop_batch_norm_train_grad(const struct loop_batch *batch, const float *scale, float *y);
+void loop_batch_norm_grad(const struct loop_batch *batch, const float *scale, float *y);
 /* y: [2][c] of scale and shift. */
-void loop_batch_norm_train_grad_weights(const struct loop_batch *batch, float *y);
-/* y: [2][c] mean and biased variance. */
+void loop_batch_norm_grad_weights(const struct loop_batch *batch, float *y);
+/* y: [2][c] x's mean and biased variance. */
 void loop_batch_statistics(const struct loop_batch *batch, float *y);
 
 /* y: [rows][c]; may be x, or g. of: the value that the operator gave. */

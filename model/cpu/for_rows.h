@@ -12,7 +12,7 @@ static const size_t parallel_floats = 1 << 14;
  * team of one. */
 #define FOR_ROWS(r, rows, c, statement)                                                            \
     do {                                                                                           \
-        if ((rows) * (c) > parallel_floats) {                                                      \
+        if ((rows) > 1 && (rows) * (c) > parallel_floats) {                                        \
             _Pragma("omp parallel for") for (size_t r = 0; r < (rows); r++) statement;             \
         } else {                                                                                   \
             for (size_t r = 0; r < (rows); r++)                                                    \

@@ -79,19 +79,23 @@ void loop_column_sums(const float *g, size_t g_stride, size_t rows, size_t c, vo
     add_parts(parts, c, y);
 }
 
+/* sum: [c] += part i's rows of g times those of x */
+static void multiply_part(const float *g, size_t g_stride, const float *x, size_t x_stride,
+                          size_t rows, size_t c, size_t i, float *sum)
+{
+    size_t from, to;
+    part(rows, i, &from, &to);
+    grad_kernels_now()->add_products(g + from * g_stride, g_stride, x + from * x_stride, x_stride,
+                                     to - from, c, sum);
+}
+
 void loop_column_products(const float *g, size_t g_stride, const float *x, size_t x_stride,
                           size_t rows, size_t c, void *scratch, float *y)
 {
-    const struct grad_kernels *k = grad_kernels_now();
     float *parts = scratch;
     memset(parts, 0, loop_sums_scratch(c));
-#pragma omp parallel for
-    for (size_t i = 0; i < PARTS; i++) {
-        size_t from, to;
-        part(rows, i, &from, &to);
-        k->add_products(g + from * g_stride, g_stride, x + from * x_stride, x_stride, to - from, c,
-                        parts + i * c);
-    }
+    FOR_ROWS(i, (size_t)PARTS, rows * c / PARTS,
+             multiply_part(g, g_stride, x, x_stride, rows, c, i, parts + i * c));
     add_parts(parts, c, y);
 }
 

@@ -30,6 +30,12 @@ static double uniform(uint64_t *state) /* [-1, 1) */
     return (double)(*state >> 11) * 0x1p-52 - 1;
 }
 
+static void fill(float *x, struct tensor_shape s, uint64_t state)
+{
+    for (size_t i = 0; i < tensor_cells(s); i++)
+        x[i] = (float)uniform(&state);
+}
+
 /* Rows of different sizes: ordinary, tiny, large, constant, zero. */
 static void fill_hostile(float *x, struct tensor_shape s, uint64_t state)
 {
@@ -93,13 +99,13 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
         struct tensor_shape s;
         float *x = plan_value(r->plan, inputs[i], &s);
         fill_hostile(x, s, seed_value + (uint64_t)i);
+        if (backward && c->program == P_CHANNEL_L2) /* where a length is zero it has no gradient */
+            fill(x, s, seed_value);
     }
     if (backward) {
         struct tensor_shape s;
         float *x = plan_value(r->plan, r->seed, &s);
-        uint64_t state = seed_value + 7;
-        for (size_t i = 0; i < tensor_cells(s); i++)
-            x[i] = (float)uniform(&state);
+        fill(x, s, seed_value + 7);
     }
 }
 
@@ -233,52 +239,68 @@ static void gradients_agree_as_well(void **state)
 {
     with_simd(*state);
     for (size_t i = 0; i < (size_t)n_operator_cases; i++) {
-        /* what chooses a key has no gradient; of a long row of zeros the length has none */
-        if (operator_cases[i].program == P_QUANTISE || operator_cases[i].program == P_CHANNEL_L2)
-            continue;
         check_gradients(&operator_cases[i], true);
         check_gradients(&operator_cases[i], false);
     }
     loop_force(NULL);
 }
 
-/* Shapes nobody thought of. */
+/* Shapes nobody thought of; false: one that cannot be. */
+static bool random_case(int i, uint64_t *s, struct operator_case *ret)
+{
+    struct operator_case c = {.program = (enum program)(i % PROGRAMS)};
+    c.in.n = 1 + (int)(1.5 + 1.5 * uniform(s));
+    c.in.h = 1 + (int)(6 + 6 * uniform(s));
+    c.in.w = 1 + (int)(6 + 6 * uniform(s));
+    c.in.c = 3 + (int)(40 + 40 * uniform(s));
+    c.out = 1 + (int)(30 + 30 * uniform(s));
+    c.kernel = 1 + (int)(2.5 + 2.5 * uniform(s));
+    c.stride = 1 + (int)(1.5 + 1.5 * uniform(s));
+    c.pad = c.kernel / 2;
+    c.slice = i % 3 == 2;
+    if (c.program == P_CONV_PLANE)
+        c.in.c = 1;
+    if (c.program == P_FOCAL || c.program == P_FOCAL_NORMALIZED) {
+        c.out = 1 + c.out % 4;
+        c.kernel |= 1;
+    }
+    bool attends = c.program == P_ATTENTION || c.program == P_CLS_ATTENTION;
+    if (attends || c.program == P_ATTENTION_MAP) {
+        c.in.h = 1;
+        c.in.w++;
+        c.in.c *= c.kernel;
+    }
+    if (c.program == P_QUANTISE)
+        c.out += OPERATOR_CLASSES + OPERATOR_SHARED;
+    if (c.program == P_TRANSPOSED || c.program == P_TRANSPOSED_RELU)
+        c.pad = c.kernel > 3; /* something is left of a single cell */
+    if (c.program == P_MEAN || c.program == P_COSINE || c.program == P_BATCH_NORM)
+        c.in.h = c.in.w = 1;
+    *ret = c;
+    return c.in.h + 2 * c.pad >= c.kernel && c.in.w + 2 * c.pad >= c.kernel;
+}
+
 static void random_shapes_agree_with_the_reference(void **state)
 {
     (void)state;
     uint64_t s = seed_value;
     print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
     for (int i = 0; i < 310; i++) {
-        struct operator_case c = {.program = (enum program)(i % PROGRAMS)};
-        c.in.n = 1 + (int)(1.5 + 1.5 * uniform(&s));
-        c.in.h = 1 + (int)(6 + 6 * uniform(&s));
-        c.in.w = 1 + (int)(6 + 6 * uniform(&s));
-        c.in.c = 3 + (int)(40 + 40 * uniform(&s));
-        c.out = 1 + (int)(30 + 30 * uniform(&s));
-        c.kernel = 1 + (int)(2.5 + 2.5 * uniform(&s));
-        c.stride = 1 + (int)(1.5 + 1.5 * uniform(&s));
-        c.pad = c.kernel / 2;
-        c.slice = i % 3 == 2;
-        if (c.program == P_CONV_PLANE)
-            c.in.c = 1;
-        if (c.program == P_FOCAL || c.program == P_FOCAL_NORMALIZED) {
-            c.out = 1 + c.out % 4;
-            c.kernel |= 1;
-        }
-        bool attends = c.program == P_ATTENTION || c.program == P_CLS_ATTENTION;
-        if (attends || c.program == P_ATTENTION_MAP) {
-            c.in.h = 1;
-            c.in.w++;
-            c.in.c *= c.kernel;
-        }
-        if (c.program == P_QUANTISE)
-            c.out += OPERATOR_CLASSES + OPERATOR_SHARED;
-        if (c.program == P_TRANSPOSED || c.program == P_TRANSPOSED_RELU)
-            c.pad = c.kernel > 3; /* something is left of a single cell */
-        if (c.program == P_MEAN || c.program == P_COSINE || c.program == P_BATCH_NORM)
-            c.in.h = c.in.w = 1;
-        if (c.in.h + 2 * c.pad >= c.kernel && c.in.w + 2 * c.pad >= c.kernel)
+        struct operator_case c;
+        if (random_case(i, &s, &c))
             check_case(&c);
+    }
+}
+
+static void random_shapes_gradients_agree_as_well(void **state)
+{
+    (void)state;
+    uint64_t s = seed_value + 1;
+    print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
+    for (int i = 0; i < 5 * PROGRAMS; i++) {
+        struct operator_case c;
+        if (random_case(i, &s, &c))
+            check_gradients(&c, false);
     }
 }
 
@@ -291,12 +313,12 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The fastest of the runs of about 50 ms. */
-static double time_us(const struct operator_case *c, const struct backend_ops *ops)
+/* The fastest of the runs of about 50 ms; backward: of both passes together. */
+static double time_us(const struct operator_case *c, const struct backend_ops *ops, bool backward)
 {
     struct run r;
     double best = INFINITY, end = now_s() + 0.05;
-    start(&r, c, ops, false, false);
+    start(&r, c, ops, false, backward);
     do {
         double begin = now_s();
         run_once(&r);
@@ -306,17 +328,22 @@ static double time_us(const struct operator_case *c, const struct backend_ops *o
     return 1e6 * best;
 }
 
+static void bench_case(const struct operator_case *c, bool backward)
+{
+    char shape[64];
+    double ref = time_us(c, &backend_ref, backward), cpu = time_us(c, &backend_cpu, backward);
+    snprintf(shape, sizeof shape, "[%d, %d, %d, %d]", c->in.n, c->in.h, c->in.w, c->in.c);
+    printf("%-34s %-22s %5d %-8s %12.1f %12.1f %8.1f\n", operator_programs[c->program].name, shape,
+           c->out, backward ? "and back" : "", ref, cpu, ref / cpu);
+}
+
 static int bench(void)
 {
-    printf("%-34s %-22s %5s %12s %12s %8s\n", "operator", "input", "out", "ref us", "cpu us",
-           "ratio");
+    printf("%-34s %-22s %5s %-8s %12s %12s %8s\n", "operator", "input", "out", "", "ref us",
+           "cpu us", "ratio");
     for (size_t i = 0; i < (size_t)n_operator_cases; i++) {
-        const struct operator_case *c = &operator_cases[i];
-        char shape[64];
-        double ref = time_us(c, &backend_ref), cpu = time_us(c, &backend_cpu);
-        snprintf(shape, sizeof shape, "[%d, %d, %d, %d]", c->in.n, c->in.h, c->in.w, c->in.c);
-        printf("%-34s %-22s %5d %12.1f %12.1f %8.1f\n", operator_programs[c->program].name, shape,
-               c->out, ref, cpu, ref / cpu);
+        bench_case(&operator_cases[i], false);
+        bench_case(&operator_cases[i], true);
     }
     return 0;
 }
@@ -333,6 +360,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx512),
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_avx2),
         cmocka_unit_test_prestate(gradients_agree_as_well, simd_generic),
+        cmocka_unit_test(random_shapes_gradients_agree_as_well),
     };
     const struct CMUnitTest of_a_device[] = {
         cmocka_unit_test(every_case_agrees_with_the_reference),
