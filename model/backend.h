@@ -165,7 +165,7 @@ void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
 
 /* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
  * built for another `abi`. Changes with every change of this file or of graph.h. */
-enum { BACKEND_ABI = 1 };
+enum { BACKEND_ABI = 2 };
 typedef const struct backend_ops *backend_module(int abi);
 
 #endif

@@ -66,8 +66,8 @@ enum graph_op {
     GRAPH_CHANNEL_SCALE_GRAD_WEIGHTS,   /* g, x */
     GRAPH_MEAN_GRAD,                    /* g */
     GRAPH_CHANNEL_L2_GRAD,              /* g, x, y */
-    GRAPH_BATCH_NORM_GRAD,              /* g, x */
-    GRAPH_BATCH_NORM_GRAD_WEIGHTS,      /* g, x: of scale and shift */
+    GRAPH_BATCH_NORM_GRAD,              /* g, x; shared: statistics, sums */
+    GRAPH_BATCH_NORM_GRAD_WEIGHTS,      /* g, x; shared: statistics: of scale and shift */
     GRAPH_BATCH_STATISTICS,             /* x: mean and biased variance over n, h, w: [2][c] */
     GRAPH_COSINE_GRAD,                  /* g, x */
     GRAPH_COSINE_GRAD_WEIGHTS,          /* g, x */
@@ -110,6 +110,8 @@ struct graph_node {
     int shared;                    /* NEAREST: keys that belong to every class … */
     bool use_shared;               /* … and may be chosen */
     bool train;                    /* BATCH_NORM: by the batch's own statistics */
+    int ranks;                     /* BATCH_NORM in training: processes that share the batch; see
+                                      graph_batch_norm_shared */
     /* The backward pass may compute a value anew instead of having it kept (graph_grad.h). */
     int again_of; /* 1 + the node whose value this one gives again, or 0 */
     bool again;   /* there is such a node */
@@ -161,6 +163,11 @@ int graph_channel_l2(struct graph *graph, int x);
 int graph_batch_norm(struct graph *graph, int x, const int weights[4], float eps);
 /* The same with the batch's own mean and biased variance, as in training. */
 int graph_batch_norm_train(struct graph *graph, int x, const int weights[4], float eps);
+/* The same where x is one of `ranks` equal parts of the batch. Its statistics are a value before it
+ * (BATCH_STATISTICS), and in the backward pass the sums over g are one (…_GRAD_WEIGHTS): inputs
+ * behind g and x. Who runs the graph puts into each what it is over the whole batch, after the
+ * node's run. */
+int graph_batch_norm_shared(struct graph *graph, int x, const int weights[4], float eps, int ranks);
 int graph_cosine(struct graph *graph, int x, int weight);
 int graph_relu(struct graph *graph, int x);
 int graph_sigmoid(struct graph *graph, int x);

@@ -117,30 +117,30 @@ static void contribute(struct build *b, int value, int gradient)
         *sum = *sum < 0 ? gradient : graph_add(b->g, *sum, gradient);
 }
 
-/* The node that gives the gradients of node i's weights. */
-static void add_weights(struct build *b, enum graph_op op, int i, int n, const int *in)
+/* The node that gives the gradients of node i's weights, or -1. */
+static int add_weights(struct build *b, enum graph_op op, int i, int n, const int *in)
 {
     if (b->g->code < 0 || !has_trained_weights(b, &b->g->nodes[i]))
-        return;
+        return -1;
     size_t cells = 0;
     const struct graph_node node = b->g->nodes[i];
     for (int k = 0; k < n_trainable(&node); k++)
         cells += graph_weight_cells(&b->g->weights[node.weights[k]]);
     int value = add(b, op, i, (struct tensor_shape){1, 1, 1, (int)cells}, n, in);
     if (value < 0)
-        return;
+        return -1;
     size_t from = 0;
     for (int k = 0; k < n_trainable(&node); k++) {
         int w = node.weights[k];
         if (b->ret->weights[w].value >= 0) {
             graph_mistake(b->g, "graph: weight %s of two operators", b->g->weights[w].name);
-            return;
+            return -1;
         }
         if (is_trained(b, w))
             b->ret->weights[w] = (struct graph_gradient){value, from};
         from += graph_weight_cells(&b->g->weights[w]);
     }
-    graph_output(b->g, value);
+    return graph_output(b->g, value);
 }
 
 /* The gradient of the only input, from g and what `in` has behind it; and the weights'. */
@@ -171,9 +171,25 @@ static void add_attention(struct build *b, int i, int g)
             contribute(b, node.in[k], graph_slice(b->g, joined, k * c, c));
 }
 
+/* Shared: the weights' gradients are sums that the input's needs too. */
+static void add_batch_norm_shared(struct build *b, int i, int g, int x)
+{
+    const struct graph_node node = b->g->nodes[i];
+    const struct tensor_shape sums = {1, 1, 1, 2 * node.shape.c};
+    int in[] = {g, x, node.in[1], -1};
+    in[3] = add_weights(b, GRAPH_BATCH_NORM_GRAD_WEIGHTS, i, 3, in);
+    if (in[3] < 0)
+        in[3] = graph_output(b->g, add(b, GRAPH_BATCH_NORM_GRAD_WEIGHTS, i, sums, 3, in));
+    add_unary(b, GRAPH_BATCH_NORM_GRAD, i, 4, in);
+}
+
 static void add_batch_norm(struct build *b, int i, int g, int x)
 {
     const int in[] = {g, x};
+    if (b->g->nodes[i].ranks > 0) {
+        add_batch_norm_shared(b, i, g, x);
+        return;
+    }
     add_unary(b, GRAPH_BATCH_NORM_GRAD, i, 2, in);
     add_weights(b, GRAPH_BATCH_NORM_GRAD_WEIGHTS, i, 2, in);
 }
@@ -285,9 +301,11 @@ static void add_statistics(struct build *b)
         if (node.op != GRAPH_BATCH_NORM || !node.train)
             continue;
         b->again[node.in[0]] = node.in[0]; /* they are taken at the end of the forward pass */
-        int value =
-            graph_output(b->g, add(b, GRAPH_BATCH_STATISTICS, i,
-                                   (struct tensor_shape){1, 1, 1, 2 * node.shape.c}, 1, node.in));
+        int value = node.in[1];            /* shared */
+        if (node.ranks == 0)
+            value = graph_output(b->g,
+                                 add(b, GRAPH_BATCH_STATISTICS, i,
+                                     (struct tensor_shape){1, 1, 1, 2 * node.shape.c}, 1, node.in));
         for (int k = 0; k < 2 && value >= 0; k++)
             b->ret->weights[node.weights[2 + k]] =
                 (struct graph_gradient){value, (size_t)(k * node.shape.c)};

@@ -227,6 +227,22 @@ int graph_batch_norm_train(struct graph *graph, int x, const int weights[4], flo
     return y;
 }
 
+int graph_batch_norm_shared(struct graph *graph, int x, const int weights[4], float eps, int ranks)
+{
+    struct tensor_shape s = graph_shape_of(graph, x);
+    struct graph_node node =
+        node_of(GRAPH_BATCH_STATISTICS, x, (struct tensor_shape){1, 1, 1, 2 * s.c});
+    node.ranks = ranks;
+    int statistics = graph_output(graph, graph_add_node(graph, &node));
+    int y = graph_batch_norm_train(graph, x, weights, eps);
+    if (y >= 0) {
+        graph->nodes[y].ranks = ranks;
+        graph->nodes[y].in[1] = statistics;
+        graph->nodes[y].n_in = 2;
+    }
+    return y;
+}
+
 int graph_cosine(struct graph *graph, int x, int weight)
 {
     struct tensor_shape s = graph_shape_of(graph, x);

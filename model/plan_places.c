@@ -13,11 +13,12 @@ static int add_storage(struct plan *p, size_t bytes, int first, int last)
     return p->n_storages++;
 }
 
+/* A value that lies where it was asked for has no storage of ours. */
 static void use(struct plan *p, int value, int step)
 {
-    struct storage *s = &p->storages[p->values[value].storage];
-    if (step > s->last)
-        s->last = step;
+    const int storage = p->values[value].storage;
+    if (storage >= 0 && step > p->storages[storage].last)
+        p->storages[storage].last = step;
 }
 
 bool plan_is_view(const struct plan *p, int value)

@@ -360,16 +360,26 @@ static void run_batch(const struct cpu_step *s)
     const struct step_spec *spec = &s->spec;
     const bool back = spec->node->op == GRAPH_BATCH_NORM_GRAD ||
                       spec->node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS; /* in: g, x */
-    const bool running = back && !spec->node->train;
+    const size_t c = (size_t)spec->in[0].c;
+    const float *mean = NULL, *variance = NULL;
+    if (back && !spec->node->train) {
+        mean = s->weights[2];
+        variance = s->weights[3];
+    } else if (spec->node->ranks > 0 && spec->node->op != GRAPH_BATCH_STATISTICS) {
+        mean = m->in[back ? 2 : 1];
+        variance = mean + c;
+    }
     const struct loop_batch batch = {.x = m->in[back ? 1 : 0],
                                      .x_stride = spec->in_stride[back ? 1 : 0],
                                      .g = m->in[0],
                                      .g_stride = spec->in_stride[0],
                                      .rows = positions(spec->in[0]),
-                                     .c = (size_t)spec->in[0].c,
+                                     .c = c,
                                      .eps = spec->node->eps,
-                                     .mean = running ? s->weights[2] : NULL,
-                                     .variance = running ? s->weights[3] : NULL,
+                                     .mean = mean,
+                                     .variance = variance,
+                                     .sums = m->in[3],
+                                     .ranks = spec->node->ranks,
                                      .scratch = m->scratch};
     if (spec->node->op == GRAPH_BATCH_NORM)
         loop_batch_norm_train(&batch, s->weights[0], s->weights[1], m->out);

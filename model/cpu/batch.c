@@ -125,8 +125,8 @@ void loop_batch_norm_train(const struct loop_batch *b, const float *scale, const
              k->affine(b->x + r * b->x_stride, b->c, ch.mean, ch.a, shift, y + r * b->c));
 }
 
-/* Running statistics do not move with x. */
-static void grad_by_running(const struct loop_batch *b, const float *scale, float *y)
+/* Moments that do not move with x. */
+static void grad_alone(const struct loop_batch *b, const float *scale, float *y)
 {
     const struct loop_kernels *k = kernels_now();
     const struct channels ch = moments(b, NULL);
@@ -135,21 +135,39 @@ static void grad_by_running(const struct loop_batch *b, const float *scale, floa
     FOR_ROWS(r, b->rows, b->c, k->mul(b->g + r * b->g_stride, ch.a, b->c, y + r * b->c));
 }
 
+static void slopes_of_rows(const struct loop_batch *b, const struct channels *ch)
+{
+    const double *sums = sum_rows(b, SUM_PRODUCTS, ch->mean), n = (double)b->rows;
+    for (size_t i = 0; i < b->c; i++) {
+        const double inverse = (double)ch->inverse[i];
+        ch->b[i] = (float)(sums[i] / n);
+        ch->slope[i] = (float)(sums[b->c + i] / n * inverse * inverse);
+    }
+}
+
+static void slopes_of_sums(const struct loop_batch *b, const struct channels *ch)
+{
+    const double n = (double)b->rows * b->ranks;
+    for (size_t i = 0; i < b->c; i++) {
+        ch->b[i] = (float)((double)b->sums[b->c + i] / n);
+        ch->slope[i] = (float)((double)b->sums[i] / n * (double)ch->inverse[i]);
+    }
+}
+
 void loop_batch_norm_grad(const struct loop_batch *b, const float *scale, float *y)
 {
-    if (b->mean != NULL) {
-        grad_by_running(b, scale, y);
+    if (b->mean != NULL && b->sums == NULL) {
+        grad_alone(b, scale, y);
         return;
     }
     const struct batch_kernels *k = kernels();
     const struct channels ch = moments(b, NULL);
-    const double *sums = sum_rows(b, SUM_PRODUCTS, ch.mean), n = (double)b->rows;
-    for (size_t i = 0; i < b->c; i++) {
-        const double inverse = (double)ch.inverse[i];
+    for (size_t i = 0; i < b->c; i++)
         ch.a[i] = ch.inverse[i] * scale[i];
-        ch.b[i] = (float)(sums[i] / n);
-        ch.slope[i] = (float)(sums[b->c + i] / n * inverse * inverse);
-    }
+    if (b->sums != NULL)
+        slopes_of_sums(b, &ch);
+    else
+        slopes_of_rows(b, &ch);
     FOR_ROWS(r, b->rows, b->c,
              k->back(b->g + r * b->g_stride, b->x + r * b->x_stride, b->c, ch.mean, ch.a, ch.b,
                      ch.slope, y + r * b->c));

@@ -12,8 +12,11 @@ struct loop_batch {
     const float *x, *g; /* g: of the backward pass only */
     size_t x_stride, g_stride, rows, c;
     float eps;
-    const float *mean, *variance; /* [c] running ones; NULL: x's own */
-    void *scratch;                /* loop_batch_scratch() bytes */
+    const float *mean, *variance; /* [c] given; NULL: x's own */
+    const float *sums; /* [2][c] of a batch of `ranks` such parts what …_grad_weights gives; NULL:
+                          given moments do not move with x, its own do */
+    int ranks;
+    void *scratch; /* loop_batch_scratch() bytes */
 };
 
 size_t loop_batch_scratch(size_t c);

@@ -12,6 +12,7 @@ struct build {
     const char *prefix;
     int64_t c; /* channels everywhere but in the mask */
     bool train;
+    int ranks;
 };
 
 static int weight4(struct build *b, const char *name, int64_t first, int64_t second, int kh, int kw)
@@ -37,6 +38,8 @@ static int norm(struct build *b, const char *name, int x)
     int weights[4];
     for (int i = 0; i < 4; i++)
         weights[i] = graph_weight(b->g, 1, &b->c, "%s%s.%s", b->prefix, name, names[i]);
+    if (b->ranks > 1)
+        return graph_batch_norm_shared(b->g, x, weights, 1e-5f, b->ranks);
     return (b->train ? graph_batch_norm_train : graph_batch_norm)(b->g, x, weights, 1e-5f);
 }
 
@@ -73,7 +76,7 @@ int piq_build(const struct piq_config *config, const char *prefix, int features,
               bool details, struct graph *g, struct piq_values *ret, struct error *error)
 {
     static const int twice[] = {2, 2};
-    struct build b = {g, prefix, graph_channels(g, features), config->train};
+    struct build b = {g, prefix, graph_channels(g, features), config->train, config->ranks};
     int codebook = graph_weight(g, 2, (const int64_t[]){config->keys, b.c},
                                 "%scodebook.embedding.weight", prefix);
     int x = ret->features = graph_resize(g, features, PIQ_GRID, PIQ_GRID);

@@ -20,6 +20,7 @@ struct piq_config {
     bool reduce; /* the adapter halves the grid before quantising */
     bool train;  /* batch norms by the batch's own statistics, no shared keys, and the gradient of
                     what was quantised goes straight through */
+    int ranks;   /* then: processes that share a batch (graph_batch_norm_shared); 0, 1: none */
 };
 
 struct piq_values {

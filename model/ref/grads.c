@@ -299,31 +299,41 @@ REF_FORWARD(ref_layer_norm_grad_weights)
     }
 }
 
-/* Of channel i: the batch's own in training, else the running ones. */
+/* Of channel i: the batch's own in training, which an input tells where it is shared, else the
+ * running ones. */
 static struct norm batch_norm_of(const struct step_spec *spec, const real *const *w,
                                  const struct ref_memory *m, int input, size_t i)
 {
     double eps = (double)spec->node->eps;
     if (!spec->node->train)
         return (struct norm){(double)w[2][i], 1 / sqrt((double)w[3][i] + eps)};
+    if (spec->node->ranks > 0)
+        return (struct norm){(double)m->in[2][i],
+                             1 / sqrt((double)m->in[2][(size_t)spec->in[input].c + i] + eps)};
     return norm_of(m->in[input] + i, positions(spec->in[input]), spec->in_stride[input], eps);
 }
 
 REF_FORWARD(ref_batch_norm_grad)
 {
     const size_t c = (size_t)spec->out.c, count = positions(spec->out);
+    const bool shared = spec->node->ranks > 0;
+    const size_t all = shared ? count * (size_t)spec->node->ranks : count;
     for (size_t i = 0; i < c; i++) {
         struct norm n = batch_norm_of(spec, w, m, 1, i);
         double sum = 0, product = 0;
-        for (size_t p = 0; p < count && spec->node->train; p++) {
+        for (size_t p = 0; p < count && spec->node->train && !shared; p++) {
             sum += (double)row(spec, m, 0, p)[i];
             product += (double)row(spec, m, 0, p)[i] * ((double)row(spec, m, 1, p)[i] - n.mean) *
                        n.inverse;
         }
+        if (shared) {
+            product = (double)m->in[3][i];
+            sum = (double)m->in[3][c + i];
+        }
         for (size_t p = 0; p < count; p++) {
             double unit = ((double)row(spec, m, 1, p)[i] - n.mean) * n.inverse;
-            double g = (double)row(spec, m, 0, p)[i] - sum / (double)count -
-                       unit * product / (double)count;
+            double g =
+                (double)row(spec, m, 0, p)[i] - sum / (double)all - unit * product / (double)all;
             m->out[p * c + i] = (real)(n.inverse * (double)w[0][i] * g);
         }
     }

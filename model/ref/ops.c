@@ -244,6 +244,9 @@ static void batch_norm(const struct step_spec *spec, const real *const *w,
         if (!spec->node->train) {
             mean = (double)w[2][i];
             variance = (double)w[3][i];
+        } else if (spec->node->ranks > 0) {
+            mean = (double)m->in[1][i];
+            variance = (double)m->in[1][c + i];
         }
         double scale = 1 / sqrt(variance + (double)spec->node->eps) * (double)w[0][i];
         for (size_t p = 0; p < count; p++)

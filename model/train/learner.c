@@ -23,6 +23,8 @@ struct learner {
     struct weights *weights;      /* of them */
     struct plan *plan;
     void *arena;
+    const struct trainer_ranks *ranks; /* or NULL */
+    float *shared;                     /* [ranks][…] the largest value that they share */
 };
 
 /* The plan takes the graph over; ours keeps what is asked for later. */
@@ -137,6 +139,31 @@ static int open_store(struct learner *l, const struct learner_config *config, st
     return r;
 }
 
+/* Statistics, or sums over g, of this process's part of a batch. */
+static bool is_shared(const struct graph_node *node)
+{
+    return node->ranks > 0 &&
+           (node->op == GRAPH_BATCH_STATISTICS || node->op == GRAPH_BATCH_NORM_GRAD_WEIGHTS);
+}
+
+static int make_shared(struct learner *l, const struct learner_config *config, struct error *error)
+{
+    size_t largest = 0;
+    for (int i = 0; i < l->graph.n_nodes; i++)
+        if (is_shared(&l->graph.nodes[i]) && tensor_cells(l->graph.nodes[i].shape) > largest)
+            largest = tensor_cells(l->graph.nodes[i].shape);
+    if (config->ranks == NULL || largest == 0)
+        return 0;
+    if (config->ops->device != NULL)
+        return error_set(error, ENOTSUP,
+                         "several processes share batch norms on the CPU only, not on %s; ask for "
+                         "the backend cpu, or for one process",
+                         config->ops->name);
+    l->ranks = config->ranks;
+    l->shared = calloc((size_t)config->ranks->ranks * largest, sizeof *l->shared);
+    return l->shared != NULL ? 0 : error_set(error, ENOMEM, "learner: out of memory");
+}
+
 int learner_create(struct learner **ret, struct graph *graph, const int *outputs, int n,
                    struct weights *weights, const struct learner_config *config,
                    struct error *error)
@@ -147,6 +174,8 @@ int learner_create(struct learner **ret, struct graph *graph, const int *outputs
                 : add_backward(l, graph, outputs, n, config, error);
     if (r == 0)
         r = copy_graph(&l->graph, graph, error);
+    if (r == 0)
+        r = make_shared(l, config, error);
     if (r == 0)
         r = open_store(l, config, error);
     if (r == 0)
@@ -179,6 +208,7 @@ void learner_destroy(struct learner *l)
     free(l->from);
     free(l->places);
     free(l->arrays);
+    free(l->shared);
     free(l);
 }
 
@@ -202,10 +232,54 @@ static void enter(const struct learner *l)
     l->store.ops->enter(l->store.backend);
 }
 
+/* x: [2][c] mean and biased variance of a part, become those of all parts, which are as large.
+ * The variance is the mean of theirs and the variance of their means. */
+static int share_statistics(const struct learner *l, float *x, size_t c, struct error *error)
+{
+    const size_t n = (size_t)l->ranks->ranks;
+    int r = l->ranks->gather(l->ranks->user, x, 2 * c, l->shared, error);
+    for (size_t i = 0; i < c && r == 0; i++) {
+        double mean = 0, variance = 0;
+        for (size_t k = 0; k < n; k++)
+            mean += (double)l->shared[k * 2 * c + i] / (double)n;
+        for (size_t k = 0; k < n; k++) {
+            const double off = (double)l->shared[k * 2 * c + i] - mean;
+            variance += ((double)l->shared[k * 2 * c + c + i] + off * off) / (double)n;
+        }
+        x[i] = (float)mean;
+        x[c + i] = (float)variance;
+    }
+    return r;
+}
+
+static int share(const struct learner *l, int i, struct error *error)
+{
+    const struct graph_node *node = &l->graph.nodes[i];
+    const size_t cells = tensor_cells(node->shape);
+    float *x = plan_memory(l->plan, i);
+    if (node->op == GRAPH_BATCH_STATISTICS)
+        return share_statistics(l, x, cells / 2, error);
+    return l->ranks->sum(l->ranks->user, x, cells, error);
+}
+
+/* Nodes [from, to); at each that is shared the processes meet. */
+static int run_nodes(const struct learner *l, int from, int to, struct error *error)
+{
+    int r = 0;
+    enter(l);
+    for (int i = from; i < to && r == 0; i++)
+        if (l->ranks != NULL && is_shared(&l->graph.nodes[i])) {
+            r = plan_run_nodes(l->plan, from, i + 1, error);
+            if (r == 0)
+                r = share(l, i, error);
+            from = i + 1;
+        }
+    return r == 0 ? plan_run_nodes(l->plan, from, to, error) : r;
+}
+
 int learner_forward(struct learner *l, struct error *error)
 {
-    enter(l);
-    return plan_run_nodes(l->plan, 0, l->backward.first, error);
+    return run_nodes(l, 0, l->backward.first, error);
 }
 
 /* What the gradient `at` is, among the values. */
@@ -216,13 +290,24 @@ static const float *gradient_value(const struct learner *l, struct graph_gradien
 
 int learner_backward(struct learner *l, struct error *error)
 {
-    enter(l);
-    int r = plan_run_nodes(l->plan, l->backward.first, l->n_nodes, error);
+    int r = run_nodes(l, l->backward.first, l->n_nodes, error);
     for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
         struct graph_gradient at = l->backward.weights[i];
         if (learner_range(l, i).trained && l->places[at.value] == NULL)
             r = store_mix(&l->store, l->gradients + l->from[i], gradient_value(l, at),
                           l->from[i + 1] - l->from[i], 0, 1, error);
+    }
+    return r;
+}
+
+int learner_sum_gradients(struct learner *l, struct error *error)
+{
+    int r = 0;
+    for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
+        const int value = l->backward.weights[i].value;
+        if (learner_range(l, i).trained && !is_shared(&l->graph.nodes[value]))
+            r = l->ranks->sum(l->ranks->user, l->gradients + l->from[i],
+                              l->from[i + 1] - l->from[i], error);
     }
     return r;
 }
@@ -235,7 +320,7 @@ int learner_update_statistics(struct learner *l, float momentum, struct error *e
         if (node->op != GRAPH_BATCH_NORM || !node->train)
             continue;
         const struct tensor_shape s = l->graph.nodes[node->in[0]].shape;
-        const double count = (double)s.n * s.h * s.w;
+        const double count = (double)s.n * s.h * s.w * (node->ranks > 0 ? node->ranks : 1);
         for (int k = 0; k < 2 && r == 0; k++) { /* mean, variance */
             int w = node->weights[2 + k];
             double unbiased = k == 1 && count > 1 ? count / (count - 1) : 1;

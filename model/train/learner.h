@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "model/backend.h"
 #include "model/graph.h"
+#include "model/train/ranks.h"
 #include "model/train/store.h"
 #include "model/weights/provider.h"
 
@@ -30,7 +31,10 @@ struct learner_config {
     /* Which weights are not trained; NULL: all are. */
     bool (*frozen)(const void *user, const char *name);
     const void *user;
-    bool inputs;                 /* the gradients of the graph's inputs are wanted too */
+    bool inputs; /* the gradients of the graph's inputs are wanted too */
+    /* Where batch norms are shared (graph_batch_norm_shared): the processes that do; outlives the
+     * learner. */
+    const struct trainer_ranks *ranks;
     bool checkpoint_activations; /* graph_wanted.checkpoint: less memory, more time */
 };
 
@@ -60,6 +64,8 @@ const float *learner_input_gradient(const struct learner *learner, int input);
 int learner_forward(struct learner *learner, struct error *error);
 /* Fills learner_gradients. */
 int learner_backward(struct learner *learner, struct error *error);
+/* Over the processes that share batch norms, whose own gradients are that already. */
+int learner_sum_gradients(struct learner *learner, struct error *error);
 /* Running statistics of batch norms: momentum * the batch's + (1 - momentum) * theirs, with the
  * unbiased variance (torch.nn.BatchNorm). After a forward and backward pass. */
 int learner_update_statistics(struct learner *learner, float momentum, struct error *error);

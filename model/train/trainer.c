@@ -40,6 +40,7 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
                                           .frozen = frozen,
                                           .user = c,
                                           .inputs = inputs,
+                                          .ranks = c->ranks,
                                           .checkpoint_activations =
                                               !inputs && c->checkpoint_activations};
     /* the names in the initial weights are the graph's, which the learner takes over and frees */

@@ -7,7 +7,9 @@
  * embeddings, and each runs the heads, with their batch norm, on the whole batch. That is what one
  * process with the whole batch does.
  *
- * An interpreter, where net.piq has keys: PIQ beside a classifier that stays as it is.
+ * An interpreter, where net.piq has keys: PIQ beside a classifier that stays as it is. Its batch
+ * norms lie within it: several processes take their statistics, and what goes back through those,
+ * over the whole batch (learner_config.ranks).
  *
  * B: images of this process, N = B * ranks of a step; E, S: the teacher's embedding and scores. One
  * thread at a time. */
@@ -24,17 +26,8 @@
 #include "model/train/learner.h"
 #include "model/train/loss.h"
 #include "model/train/optimizer.h"
+#include "model/train/ranks.h"
 #include "model/weights/provider.h"
-
-/* Processes that share a batch. Both functions are called by all of them in the same order. */
-struct trainer_ranks {
-    int rank, ranks;
-    /* all: [ranks][n] what each has as mine: [n] */
-    int (*gather)(void *user, const float *mine, size_t n, float *all, struct error *error);
-    /* x: [n] becomes the sum over all, the same bits everywhere */
-    int (*sum)(void *user, float *x, size_t n, struct error *error);
-    void *user;
-};
 
 struct trainer_rule { /* of one weight */
     double rate;      /* times the learning rate */

@@ -8,7 +8,7 @@
  *   vq     mean (z_q_x - hcat)^2, of which the codebook learns
  *   commit the same, of which what is quantised learns
  *
- * Its batch norms take the whole batch, so that it is one process's work. */
+ * Several processes share its batch norms' statistics, and sum the gradients of the rest. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -27,13 +27,10 @@ static int interpreter_create(struct trainer *t, struct error *error)
 {
     struct net_config net = t->config.net;
     struct graph g;
-    if (t->config.ranks != NULL)
-        return error_set(error, ENOTSUP,
-                         "an interpreter's batch norms need the whole batch in one process; train "
-                         "it without mpirun");
     net_head(&net)->train = false;
     *net_drop_path(&net) = 0;
     net.piq.train = true;
+    net.piq.ranks = t->config.ranks != NULL ? t->config.ranks->ranks : 0;
     graph_init(&g);
     int r = net_build(&net, t->config.batch, true, true, &g, &t->net, error);
     if (r < 0) {
@@ -49,6 +46,34 @@ static int interpreter_create(struct trainer *t, struct error *error)
 static void interpreter_destroy(struct trainer *t)
 {
     (void)t;
+}
+
+static void divide(float *x, struct tensor_shape s, int by)
+{
+    for (size_t i = 0; i < tensor_cells(s); i++)
+        x[i] /= (float)by;
+}
+
+/* Means over all processes' images, and the seeds of theirs. */
+static int share_losses(const struct trainer *t, struct trainer_losses *ret, struct error *error)
+{
+    const struct trainer_ranks *ranks = t->config.ranks;
+    const struct learner *l = t->parts[0].learner;
+    const int of_seeds[] = {[SEED_MASK] = t->net.map[net_maps(&t->config.net, false)],
+                            [SEED_CODES] = t->net.z_q_x,
+                            [SEED_QUANTISED] = t->net.hcat};
+    float means[] = {(float)ret->rec, (float)ret->vq};
+    if (ranks == NULL)
+        return 0;
+    int r = ranks->sum(ranks->user, means, 2, error);
+    ret->rec = (double)means[0] / ranks->ranks;
+    ret->vq = (double)means[1] / ranks->ranks;
+    for (int i = 0; i < 3; i++) {
+        struct tensor_shape s;
+        learner_value(l, of_seeds[i], &s);
+        divide(learner_seed(l, i), s, ranks->ranks);
+    }
+    return r;
 }
 
 static int interpreter_forward(struct trainer *t, const struct trainer_batch *batch,
@@ -69,6 +94,9 @@ static int interpreter_forward(struct trainer *t, const struct trainer_batch *ba
     ret->vq = loss_squares(z, h, hcat.n, (int)width, codes);
     for (size_t i = 0; i < tensor_cells(hcat); i++)
         quantised[i] = -codes[i];
+    r = share_losses(t, ret, error);
+    if (r < 0)
+        return r;
     ret->loss = ret->rec + 2 * ret->vq; /* commit is vq's value */
     ret->classes = ret->teacher = (double)NAN;
     ret->right = -1;
@@ -83,7 +111,9 @@ static int interpreter_forward(struct trainer *t, const struct trainer_batch *ba
 
 static int interpreter_backward(struct trainer *t, struct error *error)
 {
-    return learner_backward(t->parts[0].learner, error);
+    int r = learner_backward(t->parts[0].learner, error);
+    return r == 0 && t->config.ranks != NULL ? learner_sum_gradients(t->parts[0].learner, error)
+                                             : r;
 }
 
 const struct trainer_ops trainer_interpreter = {

@@ -168,42 +168,40 @@ a_run_without_a_whole_epoch_says_that_it_begins_anew() {
     same_state "$work/a" "$work/anew"
 }
 
+has_mpi() {
+    command -v mpirun >/dev/null && ldd "$FOCALD" | grep -q libmpi
+}
+
+# together ARGUMENT…: two processes that share a training.
+together() {
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    # what Open MPI itself leaks is not ours
+    ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" mpirun -n 2 "$FOCALD" train "$@"
+}
+
 # of mpirun itself there are more lines
 one_of_several_processes_tells_what_is_wrong() {
-    if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
-        echo "skipped: no Open MPI"
-        return 0
-    fi
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-    export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
+    has_mpi || { echo "skipped: no Open MPI"; return 0; }
     # by all of them, by the first one, and by an option
     for wrong in "--valid-folds 7 --out $work/z" "--valid-folds 5 --out $work/a" \
         "--valid-folds 5 --set a.b=c --out $work/z"; do
         # $wrong: words
-        if mpirun -n 2 "$FOCALD" train -Q --data "$work/set" --train-folds 1-4 \
-            --config "$work/small.conf" $wrong 2>"$work/err"; then
+        if together -Q --data "$work/set" --train-folds 1-4 --config "$work/small.conf" $wrong \
+            2>"$work/err"; then
             return 1
         fi
         [ "$(grep -c '^focald: ' "$work/err")" = 1 ] || { cat "$work/err"; return 1; }
     done
 }
 
-two_processes_give_the_weights_of_one_with_twice_the_batch() {
-    if ! command -v mpirun >/dev/null || ! ldd "$FOCALD" | grep -q libmpi; then
-        echo "skipped: no Open MPI"
-        return 0
-    fi
-    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0 --epochs 2'
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-    # $quiet: words
-    train $quiet --set run.batch=8 --out "$work/one"
-    # what Open MPI itself leaks is not ours
-    ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" mpirun -n 2 "$FOCALD" train --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
-        --config "$work/small.conf" $quiet --set run.batch=4 --out "$work/two"
-    "$python" - "$work/one/last" "$work/two/last" <<'PY'
+# same_weights RUN RUN NOISE…: all but those whose names end in one of NOISE. What is added to every
+# position before a batch norm has no effect: the gradient of such a bias is rounding noise, which
+# Adam makes steps of, and the running mean follows it.
+same_weights() {
+    "$python" - "$@" <<'PY'
 import json, struct, sys
 def read(path):
-    b = open(path + '/model.safetensors', 'rb').read()
+    b = open(path + '/last/model.safetensors', 'rb').read()
     n = struct.unpack('<Q', b[:8])[0]
     head = json.loads(b[8:8 + n])
     out = {}
@@ -215,14 +213,22 @@ def read(path):
     return out
 one, two = read(sys.argv[1]), read(sys.argv[2])
 assert one.keys() == two.keys() and len(one) > 30
-# What is added to every position before a batch norm has no effect: the gradient of the last bias
-# is rounding noise, which Adam makes steps of, and the running mean follows it.
-noise = ('stages.1.layers.0.mlp.fc2.bias', 'classifier.blocks.0.norm.running_mean')
 for k in one:
-    if not k.endswith(noise):
+    if not k.endswith(tuple(sys.argv[3:])):
         worst = max(abs(x - y) for x, y in zip(one[k], two[k]))
         assert worst < 1e-5, (k, worst)
 PY
+}
+
+two_processes_give_the_weights_of_one_with_twice_the_batch() {
+    has_mpi || { echo "skipped: no Open MPI"; return 0; }
+    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0 --epochs 2'
+    # $quiet: words
+    train $quiet --set run.batch=8 --out "$work/one"
+    together --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" $quiet --set run.batch=4 --out "$work/two"
+    same_weights "$work/one" "$work/two" stages.1.layers.0.mlp.fc2.bias \
+        classifier.blocks.0.norm.running_mean
 }
 
 what_is_wrong_is_told_in_one_line() {
@@ -292,10 +298,12 @@ a_full_disk_loses_the_epoch_and_nothing_else() {
 }
 
 # An interpreter beside the classifier of `a`, on little, so that it is soon done.
+piq="--quiet --recipe piq --data $work/set --train-folds 1 --valid-folds 5 --from $work/a/best \
+    --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 --set piq.shared_keys=2"
+
 interpreter() {
-    "$FOCALD" train --quiet --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 \
-        --from "$work/a/best" --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 \
-        --set piq.shared_keys=2 "$@"
+    # $piq: words
+    "$FOCALD" train $piq "$@"
 }
 
 an_interpreter_learns_beside_a_classifier_that_stays() {
@@ -334,14 +342,22 @@ PY
 }
 
 an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been() {
-    start --recipe piq --data "$work/set" --train-folds 1 --valid-folds 5 --from "$work/a/best" \
-        --threads 1 --epochs 2 --set optimizer.rate=3e-3 --set piq.keys=9 --set piq.shared_keys=2 \
-        --out "$work/piq-killed"
+    # $piq: words
+    start $piq --out "$work/piq-killed"
     await_epochs "$work/piq-killed" 1
     kill -KILL $pid
     status 137 wait $pid
     "$FOCALD" train --quiet --resume "$work/piq-killed"
     same_state "$work/piq" "$work/piq-killed"
+}
+
+two_processes_share_an_interpreters_batch_norms() {
+    has_mpi || { echo "skipped: no Open MPI"; return 0; }
+    interpreter --set optimizer.rate=1e-4 --set run.batch=6 --out "$work/piq-one"
+    # $piq: words
+    together $piq --set optimizer.rate=1e-4 --set run.batch=3 --out "$work/piq-two"
+    same_weights "$work/piq-one" "$work/piq-two" adapter.block.0.bias \
+        adapter.block.1.running_mean adapter.block.3.bias adapter.block.4.running_mean
 }
 
 what_an_interpreter_cannot_do_is_told_in_one_line() {
@@ -416,6 +432,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_full_disk_loses_the_epoch_and_nothing_else \
     an_interpreter_learns_beside_a_classifier_that_stays \
     an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
+    two_processes_share_an_interpreters_batch_norms \
     what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
     the_manual_names_every_key_and_its_default; do
     promise $p

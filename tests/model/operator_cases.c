@@ -34,6 +34,7 @@ const struct operator_program operator_programs[PROGRAMS] = {
     [P_SIGMOID] = {"sigmoid", 4e-7}, /* e^x within 2 ulp */
     /* differences to a float mean, over up to 1 / sqrt(eps) */
     [P_BATCH_NORM_TRAIN] = {"batch norm in training", 1e-5},
+    [P_BATCH_NORM_SHARED] = {"batch norm, shared", 1e-5},
     [P_BATCH_NORM_INNER] = {"batch norm in place", 1e-6},
     [P_RESIZE] = {"resize", 0}, /* the same code */
     [P_TRANSPOSED] = {"transposed conv", 4e-6},
@@ -108,6 +109,8 @@ const struct operator_case operator_cases[] = {
     {P_BATCH_NORM_TRAIN, {3, 1, 1, 77}, 0, 0, 0, 0, false},
     {P_BATCH_NORM_TRAIN, {2, 53, 66, 33}, 0, 0, 0, 0, false},
     {P_BATCH_NORM_TRAIN, {4, 9, 7, 19}, 0, 0, 0, 0, true},
+    {P_BATCH_NORM_SHARED, {2, 53, 66, 33}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_SHARED, {4, 9, 7, 19}, 0, 0, 0, 0, true},
     {P_COSINE, {3, 1, 1, 192}, 50, 0, 0, 0, false},
     {P_COSINE, {1, 1, 1, 1}, 1, 0, 0, 0, false},
     {P_COSINE, {37, 1, 1, 1027}, 3, 0, 0, 0, true},
@@ -179,12 +182,15 @@ static int focal(struct graph *g, const struct operator_case *c, int *inputs)
                                c->program == P_FOCAL_NORMALIZED);
 }
 
-static int batch_norm(struct graph *g, int x, int c, bool train)
+static int batch_norm(struct graph *g, int x, int c, enum program program)
 {
     const int w[4] = {weight(g, "bn.weight", 1, c, 1, 1), weight(g, "bn.bias", 1, c, 1, 1),
                       weight(g, "bn.running_mean", 1, c, 1, 1),
                       weight(g, "bn.running_var", 1, c, 1, 1)};
-    return (train ? graph_batch_norm_train : graph_batch_norm)(g, x, w, 1e-5f);
+    if (program == P_BATCH_NORM_SHARED)
+        return graph_batch_norm_shared(g, x, w, 1e-5f, 1);
+    return (program == P_BATCH_NORM_TRAIN ? graph_batch_norm_train : graph_batch_norm)(g, x, w,
+                                                                                       1e-5f);
 }
 
 static int transposed(struct graph *g, int x, const struct operator_case *c)
@@ -265,7 +271,8 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
         return graph_channel_l2(g, x);
     case P_BATCH_NORM:
     case P_BATCH_NORM_TRAIN:
-        return batch_norm(g, x, ch, c->program == P_BATCH_NORM_TRAIN);
+    case P_BATCH_NORM_SHARED:
+        return batch_norm(g, x, ch, c->program);
     case P_COSINE:
         return graph_cosine(g, x, weight(g, "cosine.weight", 2, c->out, ch, 1));
     case P_RELU:
@@ -273,7 +280,7 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
     case P_SIGMOID:
         return graph_sigmoid(g, x);
     case P_BATCH_NORM_INNER: /* gelu(x) may be overwritten */
-        return batch_norm(g, graph_gelu(g, x), ch, false);
+        return batch_norm(g, graph_gelu(g, x), ch, P_BATCH_NORM);
     case P_RESIZE:
         return graph_resize(g, x, c->kernel, c->stride);
     case P_TRANSPOSED:

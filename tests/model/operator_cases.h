@@ -31,8 +31,9 @@ enum program {
     P_COSINE,
     P_RELU,
     P_SIGMOID,
-    P_BATCH_NORM_TRAIN, /* by its own statistics */
-    P_BATCH_NORM_INNER, /* of a value that only it reads */
+    P_BATCH_NORM_TRAIN,  /* by its own statistics */
+    P_BATCH_NORM_SHARED, /* which are a value */
+    P_BATCH_NORM_INNER,  /* of a value that only it reads */
     P_RESIZE,
     P_TRANSPOSED,
     P_TRANSPOSED_RELU,

@@ -306,6 +306,14 @@ static int batch_norm_train(struct graph *g, int x, struct tensor_shape s)
     return graph_batch_norm_train(g, x, w, 1e-3f);
 }
 
+/* One process has the whole batch. */
+static int batch_norm_shared(struct graph *g, int x, struct tensor_shape s)
+{
+    int w[4];
+    norm_weights(g, s.c, w);
+    return graph_batch_norm_shared(g, x, w, 1e-3f, 1);
+}
+
 static int cosine(struct graph *g, int x, struct tensor_shape s)
 {
     return graph_cosine(g, x, weight(g, "classes", 2, 1 + below(5), s.c, 0, 0));
@@ -378,6 +386,7 @@ static const struct {
     {"channel_l2", channel_l2},
     {"batch_norm", batch_norm},
     {"batch_norm in training", batch_norm_train},
+    {"batch_norm shared", batch_norm_shared},
     {"cosine", cosine},
     {"resize", resize},
     {"tokens", tokens},
