@@ -270,6 +270,23 @@ static void two_processes_give_the_weights_of_one_with_twice_the_batch(void **st
     pthread_barrier_destroy(&meeting.all);
 }
 
+static void several_processes_are_refused_where_values_are_a_devices(void **state)
+{
+    const struct backend_device device = {0};
+    const struct trainer_ranks ranks = {.ranks = RANKS};
+    struct backend_ops ops = backend_cpu;
+    struct trainer_config config = config_of();
+    struct trainer *t;
+    struct error error;
+    (void)state;
+    ops.name = "elsewhere";
+    ops.device = &device;
+    config.ops = &ops;
+    config.ranks = &ranks;
+    assert_int_equal(trainer_create(&t, &config, &error), -ENOTSUP);
+    assert_line(&error, "elsewhere", "cpu", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_restored_one_takes_the_steps_that_would_have_come),
         cmocka_unit_test(an_image_that_is_not_finite_is_named_and_changes_nothing),
         cmocka_unit_test(two_processes_give_the_weights_of_one_with_twice_the_batch),
+        cmocka_unit_test(several_processes_are_refused_where_values_are_a_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
