@@ -177,7 +177,7 @@ static struct combinations combinations_of(const struct bench_run *b, enum preci
         c.n_batches = 1;
     }
     for (int i = 0; i < PRECISIONS; i++)
-        if ((asked == PRECISION_AUTO && !(training && i == PRECISION_FLOAT16)) || (int)asked == i)
+        if (asked == PRECISION_AUTO || (int)asked == i)
             c.precisions[c.n_precisions++] = (enum precision)i;
     return c;
 }

@@ -31,7 +31,7 @@ static const struct option_spec specs[] = {
     {"epochs", 'e', "N", "epochs", NULL, NULL},
     {"seed", 0, "N", "of everything that is drawn", NULL, NULL},
     {"backend", 0, "NAME", "auto, cpu or cuda", NULL, NULL},
-    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16", NULL, NULL},
+    {"precision", 0, "NAME", "of the GPU: auto, float32, tf32, bfloat16, float16", NULL, NULL},
     {"threads", 't', "N", "of the network (all cores)", NULL, NULL},
     {"dry-run", 'n', NULL, "print the configuration that would be used, and end", NULL, NULL},
     {"quiet", 'Q', NULL, "no progress", NULL, NULL},

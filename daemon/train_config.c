@@ -134,7 +134,7 @@ static const struct key keys[] = {
     NUMBER("run", "fidelity_weight", fidelity_weight, 0, 1, "0"),
     FLAG("run", "checkpoint_activations", checkpoint_activations, "no"),
     CHOICE("run", "backend", backend, "auto cpu cuda ref", "auto"),
-    CHOICE("run", "precision", precision, "auto float32 tf32 bfloat16", "auto"),
+    CHOICE("run", "precision", precision, "auto float32 tf32 bfloat16 float16", "auto"),
 };
 
 /* Keys that a run may be older than: it is the same run while they have their defaults. */

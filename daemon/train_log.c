@@ -38,6 +38,8 @@ static const struct {
     FIGURE(seconds),
     FIGURE(clips_per_s),
     FIGURE(rate),
+    FIGURE(loss_scale),
+    FIGURE(skipped_steps),
     FIGURE(loss),
     FIGURE(class_loss),
     FIGURE(teacher_loss),

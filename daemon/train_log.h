@@ -12,10 +12,11 @@
 /* NaN: not measured. Accuracies and figures of interpretations are shares, 0..1. */
 struct train_epoch {
     int epoch;     /* from 1 */
-    uint64_t step; /* of the optimizer, at its end */
+    uint64_t step; /* of the optimizer, at its end; skipped ones are none */
     double seconds;
     double clips_per_s;                      /* of training, without validation */
     double rate;                             /* learning rate of the last step */
+    double loss_scale, skipped_steps;        /* of float16: at its end; too large for these */
     double loss, class_loss, teacher_loss;   /* means over the training batches */
     double accuracy;                         /* of the training batches */
     double rec_loss, vq_loss;                /* of PIQ, means over the training batches; loss is */

@@ -112,6 +112,7 @@ void train_progress_line(struct train_progress *p, const struct train_epoch *e)
         {"valid", e->valid_accuracy, "%.3f"},
         {"FID-I", e->fid_i, "%.3f"},
         {"rate", e->rate, "%.1e"},
+        {"steps skipped", e->skipped_steps > 0 ? e->skipped_steps : (double)NAN, "%.0f"},
     };
     if (p->quiet)
         return;

@@ -283,8 +283,9 @@ static int resume(struct run *run, struct error *error)
             "%s: the clips, their labels, train.conf or the number of processes are not "
             "those the run began with; put them back, or begin a new run",
             run->given->dir);
-    return trainer_restore(run->trainer, run->state.optimizer_step, run->state.weights,
-                           run->state.m, run->state.v, run->state.average, error);
+    return trainer_restore(run->trainer, run->state.optimizer_step, &run->state.scale,
+                           run->state.weights, run->state.m, run->state.v, run->state.average,
+                           error);
 }
 
 static int open_log(struct run *run, struct error *error)
@@ -328,7 +329,7 @@ static int prepare(struct run *run, struct error *error)
 struct sums {
     double loss, classes, teacher, rec, vq;
     double right; /* NaN: of an interpreter */
-    int steps;
+    int steps, skipped;
 };
 
 static int step_failed(struct run *run, const struct train_batch *batch, int worst, int epoch,
@@ -373,6 +374,7 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     sums->vq += losses.vq;
     sums->right += losses.right >= 0 ? losses.right : (double)NAN;
     sums->steps++;
+    sums->skipped += losses.skipped;
     return 0;
 }
 
@@ -406,6 +408,9 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     e->teacher_loss = run->data.taught != NULL ? sums.teacher / n : (double)NAN;
     e->accuracy = sums.right / ((double)n * step);
     e->step = trainer_steps(run->trainer);
+    const struct loss_scale scale = trainer_loss_scale(run->trainer);
+    e->loss_scale = scale.factor > 0 ? scale.factor : (double)NAN;
+    e->skipped_steps = scale.factor > 0 ? sums.skipped : (double)NAN;
     return 0;
 }
 
@@ -468,6 +473,7 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     if (r < 0)
         return r;
     s->optimizer_step = trainer_steps(run->trainer);
+    s->scale = trainer_loss_scale(run->trainer);
     s->epoch = (uint32_t)e->epoch;
     train_dir_file(&run->dir, "state.safetensors", path);
     r = train_state_write(path, s, error);
@@ -482,6 +488,8 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
 static int run_epoch(struct run *run, int number, struct error *error)
 {
     struct train_epoch e = {.epoch = number,
+                            .loss_scale = NAN,
+                            .skipped_steps = NAN,
                             .valid_loss = NAN,
                             .valid_rec_loss = NAN,
                             .valid_vq_loss = NAN,

@@ -80,7 +80,7 @@ struct backend_adam {
 /* Flat float32 arrays in the device's memory, as training needs them. All is enqueued. */
 struct backend_training {
     int (*zero)(struct backend *backend, float *x, size_t n, struct error *error);
-    /* to: [n] = keep to + take from; what keep 0 multiplies may be anything. */
+    /* to: [n] = keep to + take from, which may be to; what keep 0 multiplies may be anything. */
     int (*mix)(struct backend *backend, float *to, const float *from, size_t n, float keep,
                float take, struct error *error);
     /* sum: of the squares of x in spans: [n]. parts: [n]. All in the device's memory. */

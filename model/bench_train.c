@@ -57,6 +57,7 @@ static size_t peak_bytes(void)
 
 struct running {
     struct trainer *trainer;
+    bool skipped;                   /* the last step: its loss was scaled too much */
     struct trainer_target *targets; /* [batch] */
 };
 
@@ -65,14 +66,19 @@ static int run_step(void *user, struct error *error)
     struct running *running = user;
     const struct trainer_batch batch = {.targets = running->targets};
     struct trainer_losses losses;
-    return trainer_step(running->trainer, &batch, rate, &losses, error);
+    int r = trainer_step(running->trainer, &batch, rate, &losses, error);
+    running->skipped = losses.skipped;
+    return r;
 }
 
 static int measure(struct running *running, const struct backend_choice *choice, double seconds,
                    struct train_bench_result *ret, struct error *error)
 {
     struct bench_measured measured;
-    int r = run_step(running, error); /* warms up */
+    int r;
+    do /* warms up, and finds float16's scale */
+        r = run_step(running, error);
+    while (r == 0 && running->skipped);
     if (r < 0)
         return r;
     ret->peak_bytes = peak_bytes();

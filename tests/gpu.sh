@@ -32,9 +32,6 @@ fi
 check 'every operator and gradient, float32' "$build/tests/model/test_operators" --backend cuda
 for precision in float32 tf32 bfloat16 float16; do
     for file in "${golden[@]}"; do
-        case $precision-$file in # nothing is trained in float16
-            float16-*train_steps*) continue ;;
-        esac
         check "$(basename "$file" .safetensors), $precision" \
             "$build/tests/parity" --backend cuda --precision $precision "$file"
     done

@@ -14,7 +14,9 @@ struct learner {
     struct store store; /* ops NULL: not open */
     struct graph graph; /* a copy of its weights' names and of the nodes; the plan has its own */
     struct graph_backward backward;
-    int seeds[LEARNER_MAX_OUTPUTS];
+    int seeds[LEARNER_MAX_OUTPUTS], n_seeds;
+    float scale; /* of the seeds, and of all gradients until they are wanted */
+    bool inputs; /* their gradients are wanted */
     int n_nodes;
     size_t *from; /* [n_weights + 1] of each weight among the parameters */
     float *parameters, *gradients;
@@ -83,6 +85,9 @@ static int add_backward(struct learner *l, struct graph *graph, const int *outpu
         .frozen = frozen, .inputs = config->inputs, .checkpoint = config->checkpoint_activations};
     int r = graph_grad(graph, outputs, n, &wanted, l->seeds, &l->backward, error);
     free(frozen);
+    l->n_seeds = n;
+    l->scale = 1;
+    l->inputs = config->inputs;
     return r;
 }
 
@@ -222,6 +227,11 @@ float *learner_seed(const struct learner *l, int i)
     return plan_value(l->plan, l->seeds[i], NULL);
 }
 
+void learner_scale(struct learner *l, double factor)
+{
+    l->scale = (float)factor;
+}
+
 const float *learner_input_gradient(const struct learner *l, int input)
 {
     return plan_value(l->plan, l->backward.values[input], NULL);
@@ -288,8 +298,30 @@ static const float *gradient_value(const struct learner *l, struct graph_gradien
     return (const float *)plan_memory(l->plan, at.value) + at.from;
 }
 
+/* A value in the host's memory, times a factor. */
+static void multiply(const struct learner *l, int value, float factor)
+{
+    struct tensor_shape s;
+    float *x = plan_value(l->plan, value, &s);
+    for (size_t i = 0; i < tensor_cells(s); i++)
+        x[i] *= factor;
+}
+
+/* Gradients as they are, of gradients times the scale. */
+static int unscale(const struct learner *l, struct error *error)
+{
+    const float factor = 1 / l->scale;
+    for (int i = 0; i < l->backward.n_values && l->inputs; i++)
+        if (l->graph.nodes[i].op == GRAPH_INPUT && l->backward.values[i] >= 0)
+            multiply(l, l->backward.values[i], factor);
+    return store_mix(&l->store, l->gradients, l->gradients, l->from[l->graph.n_weights], 0, factor,
+                     error);
+}
+
 int learner_backward(struct learner *l, struct error *error)
 {
+    for (int i = 0; i < l->n_seeds && l->scale != 1; i++)
+        multiply(l, l->seeds[i], l->scale);
     int r = run_nodes(l, l->backward.first, l->n_nodes, error);
     for (int i = 0; i < l->graph.n_weights && r == 0; i++) {
         struct graph_gradient at = l->backward.weights[i];
@@ -297,7 +329,7 @@ int learner_backward(struct learner *l, struct error *error)
             r = store_mix(&l->store, l->gradients + l->from[i], gradient_value(l, at),
                           l->from[i + 1] - l->from[i], 0, 1, error);
     }
-    return r;
+    return r == 0 && l->scale != 1 ? unscale(l, error) : r;
 }
 
 int learner_sum_gradients(struct learner *l, struct error *error)

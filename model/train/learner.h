@@ -57,6 +57,10 @@ void learner_destroy(struct learner *learner); /* takes NULL */
 float *learner_value(const struct learner *learner, int value, struct tensor_shape *ret_shape);
 /* Where the gradient of outputs[i] goes before learner_backward: like the value. */
 float *learner_seed(const struct learner *learner, int i);
+/* Gradients are computed times this power of two (loss_scale.h; 1): seeds are multiplied by it, in
+ * place, before the backward pass, and what comes of it is divided by it. Where it is too large for
+ * the precision, gradients are not finite. */
+void learner_scale(struct learner *learner, double factor);
 
 /* The gradient of an input after learner_backward, like the value; with config.inputs. */
 const float *learner_input_gradient(const struct learner *learner, int input);

@@ -15,7 +15,8 @@
 #include "model/weights/safetensors.h"
 #include "model/weights/safetensors_write.h"
 
-enum { VERSION = 1, HASH_BYTES = 32, FINGERPRINT = 64 };
+/* A file without a loss scale is of version 1, which knows none. */
+enum { UNSCALED = 1, VERSION = 2, HASH_BYTES = 32, FINGERPRINT = 64 };
 
 /* The file's tensors, wide types first. */
 enum field {
@@ -27,6 +28,8 @@ enum field {
     FIELD_RATE,
     FIELD_ANCHOR,
     FIELD_BAD,
+    FIELD_SCALE,
+    FIELD_SCALE_GOOD,
     FIELD_WEIGHTS,
     FIELD_M,
     FIELD_V,
@@ -49,6 +52,8 @@ static const struct {
     [FIELD_RATE] = {"schedule.rate", DTYPE_F64, 1},
     [FIELD_ANCHOR] = {"schedule.anchor", DTYPE_F64, 1},
     [FIELD_BAD] = {"schedule.bad", DTYPE_I64, 1},
+    [FIELD_SCALE] = {"scale.factor", DTYPE_F64, 1},
+    [FIELD_SCALE_GOOD] = {"scale.good", DTYPE_I64, 1},
     [FIELD_WEIGHTS] = {"weights", DTYPE_F32, 0},
     [FIELD_M] = {"optimizer.m", DTYPE_F32, 0},
     [FIELD_V] = {"optimizer.v", DTYPE_F32, 0},
@@ -59,14 +64,28 @@ static const struct {
 
 /* The single numbers as the file has them. */
 struct numbers {
-    int64_t version, optimizer_step, epoch, best_epoch, bad;
-    double best_score, rate, anchor;
+    int64_t version, optimizer_step, epoch, best_epoch, bad, scale_good;
+    double best_score, rate, anchor, scale;
 };
 
 struct content {
     const void *data[FIELDS]; /* not aligned in general */
     size_t parameters;
+    bool scaled;
 };
+
+static bool has_field(const struct content *content, enum field f)
+{
+    return content->scaled || (f != FIELD_SCALE && f != FIELD_SCALE_GOOD);
+}
+
+static size_t count_fields(const struct content *content)
+{
+    size_t n = 0;
+    for (enum field f = 0; f < FIELDS; f++)
+        n += has_field(content, f);
+    return n;
+}
 
 static size_t field_cells(enum field f, size_t parameters)
 {
@@ -84,6 +103,8 @@ static void hash_content(const struct content *content, uint8_t *ret)
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, HASH_BYTES);
     for (enum field f = 0; f < FIELD_HASH; f++) {
+        if (!has_field(content, f))
+            continue;
         uint64_t head[2] = {fields[f].dtype, field_cells(f, content->parameters)};
         const unsigned char *bytes = content->data[f];
         size_t n = field_bytes(f, content->parameters);
@@ -137,21 +158,26 @@ static int check_finite(const char *path, const struct train_state *state, struc
 static int read_field(void *context, size_t i, void *ret, size_t size, struct error *error)
 {
     const struct content *content = context;
+    enum field f = 0;
     (void)error;
-    memcpy(ret, content->data[i], size);
+    for (size_t before = 0; before < i || !has_field(content, f); f++)
+        before += has_field(content, f);
+    memcpy(ret, content->data[f], size);
     return 0;
 }
 
 static int write_content(int fd, const char *path, struct content *content, struct error *error)
 {
     struct safetensors_entry entries[FIELDS];
+    size_t n = 0;
     for (enum field f = 0; f < FIELDS; f++)
-        entries[f] =
-            (struct safetensors_entry){.name = fields[f].name,
-                                       .dtype = fields[f].dtype,
-                                       .rank = 1,
-                                       .shape = {(int64_t)field_cells(f, content->parameters)}};
-    return safetensors_write(fd, path, entries, FIELDS, read_field, content, error);
+        if (has_field(content, f))
+            entries[n++] =
+                (struct safetensors_entry){.name = fields[f].name,
+                                           .dtype = fields[f].dtype,
+                                           .rank = 1,
+                                           .shape = {(int64_t)field_cells(f, content->parameters)}};
+    return safetensors_write(fd, path, entries, n, read_field, content, error);
 }
 
 static int replace_file(const char *path, struct content *content, struct error *error)
@@ -177,13 +203,16 @@ int train_state_write(const char *path, const struct train_state *state, struct 
         return r;
     if (sodium_init() < 0)
         return error_set(error, EIO, "%s: libsodium cannot be started", path);
-    struct numbers numbers = {.version = VERSION,
+    const bool scaled = state->scale.factor > 0;
+    struct numbers numbers = {.version = scaled ? VERSION : UNSCALED,
                               .epoch = state->epoch,
                               .best_epoch = state->best_epoch,
                               .bad = state->schedule.bad,
                               .best_score = state->best_score,
                               .rate = state->schedule.rate,
-                              .anchor = state->schedule.anchor};
+                              .anchor = state->schedule.anchor,
+                              .scale = state->scale.factor,
+                              .scale_good = state->scale.good};
     memcpy(&numbers.optimizer_step, &state->optimizer_step, sizeof numbers.optimizer_step);
     struct content content = {.data = {[FIELD_VERSION] = &numbers.version,
                                        [FIELD_OPTIMIZER_STEP] = &numbers.optimizer_step,
@@ -193,13 +222,16 @@ int train_state_write(const char *path, const struct train_state *state, struct 
                                        [FIELD_RATE] = &numbers.rate,
                                        [FIELD_ANCHOR] = &numbers.anchor,
                                        [FIELD_BAD] = &numbers.bad,
+                                       [FIELD_SCALE] = &numbers.scale,
+                                       [FIELD_SCALE_GOOD] = &numbers.scale_good,
                                        [FIELD_WEIGHTS] = state->weights,
                                        [FIELD_M] = state->m,
                                        [FIELD_V] = state->v,
                                        [FIELD_AVERAGE] = state->average,
                                        [FIELD_FINGERPRINT] = state->fingerprint,
                                        [FIELD_HASH] = hash},
-                              .parameters = state->parameters};
+                              .parameters = state->parameters,
+                              .scaled = scaled};
     hash_content(&content, hash);
     return replace_file(path, &content, error);
 }
@@ -246,9 +278,12 @@ static int find_all(const struct safetensors *file, const char *path, struct con
         return damaged(path, error, "it does not hold what a run's state holds");
     memcpy(&number, version->data, sizeof number);
     ret->parameters = weights->cells;
-    bool whole = safetensors_count(file) == FIELDS;
+    ret->scaled = find_field(file, FIELD_SCALE) != NULL;
+    bool whole = safetensors_count(file) == count_fields(ret);
     for (enum field f = 0; f < FIELDS; f++) {
         const struct safetensors_tensor *t = find_field(file, f);
+        if (!has_field(ret, f))
+            continue;
         whole = whole && t != NULL && t->cells == field_cells(f, weights->cells);
         ret->data[f] = t != NULL ? t->data : NULL;
     }
@@ -258,11 +293,13 @@ static int find_all(const struct safetensors *file, const char *path, struct con
         hash_content(ret, hash);
         same = memcmp(hash, ret->data[FIELD_HASH], sizeof hash) == 0;
     }
-    if (number != VERSION && (same || !whole))
-        return error_set(error, ESTALE,
-                         "%s: the run's state is of version %lld; this focald reads version %d",
-                         path, (long long)number, VERSION);
-    if (!whole)
+    const bool known = number == UNSCALED || number == VERSION;
+    if (!known && (same || !whole))
+        return error_set(
+            error, ESTALE,
+            "%s: the run's state is of version %lld; this focald reads versions up to %d", path,
+            (long long)number, VERSION);
+    if (!whole || (known && number != (ret->scaled ? VERSION : UNSCALED)))
         return damaged(path, error, "it does not hold what a run's state holds");
     return same ? 0 : damaged(path, error, "what it holds is not what was written");
 }
@@ -276,13 +313,17 @@ static void get_numbers(const struct content *content, struct numbers *ret)
     memcpy(&ret->best_score, content->data[FIELD_BEST_SCORE], sizeof ret->best_score);
     memcpy(&ret->rate, content->data[FIELD_RATE], sizeof ret->rate);
     memcpy(&ret->anchor, content->data[FIELD_ANCHOR], sizeof ret->anchor);
+    if (!content->scaled)
+        return;
+    memcpy(&ret->scale, content->data[FIELD_SCALE], sizeof ret->scale);
+    memcpy(&ret->scale_good, content->data[FIELD_SCALE_GOOD], sizeof ret->scale_good);
 }
 
 /* What the hash cannot tell: that it was written by train_state_write. */
 static int take(const char *path, const struct content *content, struct train_state *state,
                 struct error *error)
 {
-    struct numbers n;
+    struct numbers n = {.scale = 0};
     char fingerprint[FINGERPRINT + 1] = "";
     get_numbers(content, &n);
     memcpy(fingerprint, content->data[FIELD_FINGERPRINT], FINGERPRINT);
@@ -291,7 +332,9 @@ static int take(const char *path, const struct content *content, struct train_st
                          "%s: the run's state has %zu parameters and the network %zu; it is of a "
                          "run with another network",
                          path, content->parameters, state->parameters);
-    if (!is_fingerprint(fingerprint) || n.epoch < 0 || n.epoch > UINT32_MAX || n.best_epoch < 0 ||
+    const struct loss_scale scale = {n.scale, (uint32_t)n.scale_good};
+    if (!is_fingerprint(fingerprint) || !loss_scale_is_valid(&scale) ||
+        n.scale_good != scale.good || n.epoch < 0 || n.epoch > UINT32_MAX || n.best_epoch < 0 ||
         n.best_epoch > UINT32_MAX || n.bad < INT32_MIN || n.bad > INT32_MAX)
         return damaged(path, error, "a number in it is out of range");
     size_t bytes = state->parameters * sizeof(float);
@@ -304,6 +347,7 @@ static int take(const char *path, const struct content *content, struct train_st
     memcpy(&state->optimizer_step, &n.optimizer_step, sizeof state->optimizer_step);
     state->schedule =
         (struct schedule_state){.rate = n.rate, .anchor = n.anchor, .bad = (int32_t)n.bad};
+    state->scale = scale;
     state->epoch = (uint32_t)n.epoch;
     state->best_score = n.best_score;
     state->best_epoch = (uint32_t)n.best_epoch;

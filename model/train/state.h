@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/train/loss_scale.h"
 #include "model/train/schedule.h"
 
 struct train_state {
@@ -17,6 +18,7 @@ struct train_state {
     float *average;         /* [parameters] of the weights */
     uint64_t optimizer_step;
     struct schedule_state schedule;
+    struct loss_scale scale; /* factor 0: there is none, in the file either */
     uint32_t epoch;       /* epochs done */
     double best_score;    /* any value, also NaN: none yet */
     uint32_t best_epoch;  /* at most epoch; 0: none yet */

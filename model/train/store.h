@@ -29,7 +29,7 @@ int store_put(const struct store *store, float *to, const float *from, size_t n,
 int store_get(const struct store *store, float *to, const float *from, size_t n,
               struct error *error);
 
-/* to: [n] = keep to + take from */
+/* to: [n] = keep to + take from, which may be to */
 int store_mix(const struct store *store, float *to, const float *from, size_t n, float keep,
               float take, struct error *error);
 

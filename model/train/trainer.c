@@ -107,6 +107,7 @@ int trainer_create(struct trainer **ret, const struct trainer_config *config, st
         return error_set(error, ENOMEM, "out of memory");
     t->ops = ops;
     t->config = *config;
+    t->scale = loss_scale_begin(config->precision);
     t->total = config->batch * (config->ranks != NULL ? config->ranks->ranks : 1);
     int r = ops->create(t, error);
     for (int p = 0; p < t->n_parts && r == 0; p++)
@@ -204,10 +205,13 @@ static int update(struct trainer *t, double rate, struct trainer_losses *ret, st
     if (r < 0)
         return r;
     ret->norm = sqrt(squares);
-    if (!isfinite(ret->norm))
-        return error_set(error, EDOM, "the gradient is not finite");
+    if (!isfinite(ret->norm)) {
+        ret->skipped = loss_scale_lower(&t->scale);
+        return ret->skipped ? 0 : error_set(error, EDOM, "the gradient is not finite");
+    }
     for (int p = 0; p < t->n_parts && r == 0; p++)
         r = update_part(t, &t->parts[p], ret->norm, rate, error);
+    loss_scale_keep(&t->scale);
     return r;
 }
 
@@ -220,6 +224,8 @@ int trainer_step(struct trainer *t, const struct trainer_batch *batch, double ra
         return r;
     if (!isfinite(ret->loss))
         return error_set(error, EDOM, "the loss is not finite");
+    for (int p = 0; p < t->n_parts; p++)
+        learner_scale(t->parts[p].learner, loss_scale_factor(&t->scale));
     r = t->ops->backward(t, error);
     return r == 0 ? update(t, rate, ret, error) : r;
 }
@@ -287,6 +293,11 @@ uint64_t trainer_steps(const struct trainer *t)
     return t->parts[t->n_parts - 1].optimizer.step;
 }
 
+struct loss_scale trainer_loss_scale(const struct trainer *t)
+{
+    return t->scale;
+}
+
 /* Moments where nothing of the part is trained: none. */
 static int save_moments(const struct part *part, float *m, float *v, size_t n, struct error *error)
 {
@@ -330,11 +341,14 @@ static int restore_moments(struct part *part, const float *m, const float *v, si
     return r == 0 ? store_put(store, part->optimizer.v, v, n, error) : r;
 }
 
-int trainer_restore(struct trainer *t, uint64_t steps, const float *weights, const float *m,
-                    const float *v, const float *average, struct error *error)
+int trainer_restore(struct trainer *t, uint64_t steps, const struct loss_scale *scale,
+                    const float *weights, const float *m, const float *v, const float *average,
+                    struct error *error)
 {
     size_t at = 0;
     int r = 0;
+    if (t->scale.factor > 0 && scale->factor > 0) /* both were in float16 */
+        t->scale = *scale;
     for (int p = 0; p < t->n_parts && r == 0; p++) {
         struct part *part = &t->parts[p];
         const struct store *store = learner_store(part->learner);

@@ -25,6 +25,7 @@
 #include "model/nets/net.h"
 #include "model/train/learner.h"
 #include "model/train/loss.h"
+#include "model/train/loss_scale.h"
 #include "model/train/optimizer.h"
 #include "model/train/ranks.h"
 #include "model/weights/provider.h"
@@ -86,12 +87,14 @@ struct trainer_losses { /* means over N */
     double classes, teacher; /* a classifier's */
     double rec, vq;          /* an interpreter's */
     double norm;             /* of the gradient, before it is clipped */
-    int right; /* of N: the larger of its labels is the first; -1: of an interpreter */
-    int worst; /* -1, or which of the B has a loss that is not finite */
+    int right;    /* of N: the larger of its labels is the first; -1: of an interpreter */
+    int worst;    /* -1, or which of the B has a loss that is not finite */
+    bool skipped; /* the loss was scaled too much: nothing has changed but its scale */
 };
 
 /* Forward, backward, update. -EDOM with the weights as they were where the loss or the gradient is
- * not finite: ret->worst then says which image, where one does. */
+ * not finite: ret->worst then says which image, where one does. A gradient that is not because the
+ * loss was scaled (loss_scale.h, in float16) is no failure: the step is skipped. */
 int trainer_step(struct trainer *trainer, const struct trainer_batch *batch, double rate,
                  struct trainer_losses *ret, struct error *error);
 
@@ -108,10 +111,12 @@ struct weights_array trainer_weight(const struct trainer *trainer, int i);
 /* All that changes from step to step, to be saved and brought back: copies of [n] floats each.
  * After trainer_restore the next step is the one that would have come. */
 size_t trainer_parameters(const struct trainer *trainer);
-uint64_t trainer_steps(const struct trainer *trainer);
+uint64_t trainer_steps(const struct trainer *trainer); /* that were taken */
+struct loss_scale trainer_loss_scale(const struct trainer *trainer);
 int trainer_save(const struct trainer *trainer, float *weights, float *m, float *v, float *average,
                  struct error *error);
-int trainer_restore(struct trainer *trainer, uint64_t steps, const float *weights, const float *m,
-                    const float *v, const float *average, struct error *error);
+int trainer_restore(struct trainer *trainer, uint64_t steps, const struct loss_scale *scale,
+                    const float *weights, const float *m, const float *v, const float *average,
+                    struct error *error);
 
 #endif

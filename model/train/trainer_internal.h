@@ -23,6 +23,7 @@ struct trainer { /* each kind's begins with it */
     struct part parts[TRAINER_MAX_PARTS]; /* the first takes the images */
     int n_parts;
     int taken;
+    struct loss_scale scale;
     struct net_values net; /* of the first */
     int total;             /* N */
     int *names;            /* [n_names] part * 2^16 + range */

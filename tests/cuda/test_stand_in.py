@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """focald as a whole on the GPU's backend, where the stand-in for CUDA is in the GPU's place.
 usage: test_stand_in.py FAKE_MODULE_DIR; FOCALD, FOCALD_SOURCE: the program, its source."""
+import filecmp
 import json
 import math
 import os
 import random
 import re
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import wave
 
 FOCALD, SOURCE = os.environ['FOCALD'], os.environ['FOCALD_SOURCE']
@@ -68,24 +71,62 @@ def sets(directory):
                 w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in x))
 
 
+def train_arguments(out, backend, *settings):
+    keys = ['network.image=32', 'network.embed_dim=8', 'network.depths=1,1', 'network.focal_levels=2,2',
+            'network.focal_windows=3,3', 'network.head_dim=16', 'optimizer.rate=3e-3', 'run.batch=4',
+            'run.threads=1', f'run.backend={backend}', *settings]
+    return ['train', '--quiet', '--data', f'{work.name}/set', '--train-folds', '1-4', '--valid-folds', '5',
+            '-o', out, *[word for key in keys for word in ('-s', key)]]
+
+
+def epochs_of(out):
+    try:
+        with open(f'{out}/log.jsonl', encoding='utf-8') as log:
+            return [json.loads(line) for line in log if line.endswith('\n')]
+    except FileNotFoundError:
+        return []
+
+
 def a_network_learns_as_on_the_cpu():
-    sets(f'{work.name}/set')
     losses = {}
     for backend in ('cpu', 'cuda'):
         out = f'{work.name}/{backend}'
-        keys = ['network.image=32', 'network.embed_dim=8', 'network.depths=1,1', 'network.focal_levels=2,2',
-                'network.focal_windows=3,3', 'network.head_dim=16', 'optimizer.rate=3e-3', 'run.batch=4',
-                'run.epochs=3', 'run.threads=1', f'run.backend={backend}', 'run.precision=float32']
-        settings = [word for key in keys for word in ('-s', key)]
-        done = focald('train', '--quiet', '--data', f'{work.name}/set', '--train-folds', '1-4', '--valid-folds', '5',
-                      '-o', out, *settings)
+        done = focald(*train_arguments(out, backend, 'run.epochs=3', 'run.precision=float32'))
         assert done.returncode == 0, done.stderr
-        with open(f'{out}/log.jsonl', encoding='utf-8') as log:
-            losses[backend] = [json.loads(line)['loss'] for line in log if '"loss"' in line]
+        losses[backend] = [e['loss'] for e in epochs_of(out)]
+        assert all(e['loss_scale'] is None and e['skipped_steps'] is None for e in epochs_of(out))
     assert len(losses['cpu']) == 3, losses
     for a, b in zip(losses['cpu'], losses['cuda'], strict=True):
         assert abs(a - b) < 1e-3 * abs(a), losses
     assert losses['cuda'][2] < 0.9 * losses['cuda'][0], losses
+
+
+def training_in_float16_skips_steps_until_its_scale_fits_and_learns():
+    """The first gradients are so long (8e4) that it is halved many times. Two batches an epoch."""
+    out = f'{work.name}/float16'
+    done = focald(*train_arguments(out, 'cuda', 'run.epochs=20', 'run.batch=8', 'run.precision=float16'))
+    assert done.returncode == 0, done.stderr
+    epochs, skipped = epochs_of(out), 0
+    for e in epochs:
+        skipped += e['skipped_steps']
+        assert e['loss_scale'] == 2.0**(16 - skipped) and e['step'] + skipped == 2 * e['epoch'], e
+    assert len(epochs) == 20 and 2 < skipped < 16, skipped
+    losses = [e['loss'] for e in epochs]
+    assert sum(losses[-4:]) < 0.6 * sum(losses[:4]), losses
+
+
+def training_in_float16_is_resumed_with_the_scale_that_it_had():
+    whole, stopped = f'{work.name}/float16', f'{work.name}/stopped'
+    arguments = train_arguments(stopped, 'cuda', 'run.epochs=20', 'run.batch=8', 'run.precision=float16')
+    with subprocess.Popen([FOCALD, *arguments], env=env) as process:
+        while process.poll() is None and len(epochs_of(stopped)) < 2:
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM and epochs_of(stopped)[-1]['loss_scale'] < 2**16
+    done = focald('train', '--quiet', '--resume', stopped)
+    assert done.returncode == 0, done.stderr
+    for name in ('state.safetensors', 'last/model.safetensors', 'best/model.safetensors'):
+        assert filecmp.cmp(f'{whole}/{name}', f'{stopped}/{name}', shallow=False), name
 
 
 def whichever_call_fails_focald_goes_on():
@@ -123,7 +164,10 @@ def the_bench_measures_each_precision():
         assert precision in text, text
 
 
-for promise in (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu, too_little_memory_is_said_in_megabytes,
+sets(f'{work.name}/set')
+for promise in (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
+                training_in_float16_skips_steps_until_its_scale_fits_and_learns,
+                training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
                 what_is_missing_is_named, the_bench_measures_each_precision, whichever_call_fails_focald_goes_on):
     promise()
     print(f'ok {promise.__name__}', flush=True)

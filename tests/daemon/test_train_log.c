@@ -19,14 +19,16 @@
 static struct train_epoch made(int epoch)
 {
     uint64_t seed = 77 + (uint64_t)epoch;
-    double x[23];
-    for (int i = 0; i < 23; i++)
+    double x[24];
+    for (int i = 0; i < 24; i++)
         x[i] = (double)random_next(&seed) / 1.8446744073709552e19;
     return (struct train_epoch){.epoch = epoch,
                                 .step = 75 * (uint64_t)epoch,
                                 .seconds = 34 * x[0],
                                 .clips_per_s = 83 * x[1],
                                 .rate = 2e-4 * x[2],
+                                .loss_scale = epoch % 2 == 0 ? 0x1p16 : (double)NAN,
+                                .skipped_steps = epoch % 2 == 0 ? 7 * x[23] : (double)NAN,
                                 .loss = 3 * x[3],
                                 .class_loss = 2 * x[4],
                                 .teacher_loss = (double)NAN,
@@ -58,7 +60,8 @@ static bool same(const struct train_epoch *a, const struct train_epoch *b)
 {
     return a->epoch == b->epoch && a->step == b->step && a->best == b->best &&
            same_number(a->seconds, b->seconds) && same_number(a->clips_per_s, b->clips_per_s) &&
-           same_number(a->rate, b->rate) && same_number(a->loss, b->loss) &&
+           same_number(a->rate, b->rate) && same_number(a->loss_scale, b->loss_scale) &&
+           same_number(a->skipped_steps, b->skipped_steps) && same_number(a->loss, b->loss) &&
            same_number(a->class_loss, b->class_loss) &&
            same_number(a->teacher_loss, b->teacher_loss) && same_number(a->accuracy, b->accuracy) &&
            same_number(a->rec_loss, b->rec_loss) && same_number(a->vq_loss, b->vq_loss) &&
@@ -312,6 +315,7 @@ static void show_a_run(bool quiet)
     e.valid_accuracy = 0.512;
     e.fid_i = 0.21;
     e.rate = 1.2e-4;
+    e.skipped_steps = 2;
     e.best = true;
     train_progress_begin(&progress, 100, 11, quiet);
     train_progress_epoch(&progress, 12);
@@ -321,6 +325,7 @@ static void show_a_run(bool quiet)
     train_progress_line(&progress, &e);
     e.epoch = 13;
     e.best = false;
+    e.skipped_steps = 0;
     e.valid_accuracy = e.fid_i = (double)NAN;
     train_progress_epoch(&progress, 13);
     train_progress_line(&progress, &e);
@@ -340,7 +345,8 @@ static void say_on(int fd, bool quiet)
 }
 
 static const char lines[] =
-    "epoch  12  loss 1.2340  train 0.567  valid 0.512  FID-I 0.210  rate 1.2e-04  34 s  (best)\n"
+    "epoch  12  loss 1.2340  train 0.567  valid 0.512  FID-I 0.210  rate 1.2e-04  "
+    "steps skipped 2  34 s  (best)\n"
     "epoch  13  loss 1.2340  train 0.567  rate 1.2e-04  34 s\n";
 
 static void away_from_a_terminal_an_epoch_is_a_line(void **state)

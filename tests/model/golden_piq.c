@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "model/train/learner.h"
+#include "model/train/loss_scale.h"
 #include "model/train/loss.h"
 #include "tests/model/golden_run.h"
 
@@ -261,8 +262,11 @@ static int train(struct run *r, struct error *error)
         compare_trained(r, l, "train.indices", r->values.indices, 0);
         code = fill_seeds(r, l, error);
     }
-    if (code == 0)
+    const struct loss_scale scale = loss_scale_begin(r->g.with->precision);
+    if (code == 0) {
+        learner_scale(l, loss_scale_factor(&scale));
         code = learner_backward(l, error);
+    }
     if (code == 0)
         code = compare_gradients(r, l, error);
     learner_destroy(l);

@@ -10,6 +10,7 @@
 #include "model/model_internal.h"
 #include "model/train/learner.h"
 #include "model/train/loss.h"
+#include "model/train/loss_scale.h"
 #include "model/train/optimizer.h"
 #include "model/train/schedule.h"
 #include "tests/model/golden_run.h"
@@ -22,6 +23,7 @@ struct run {
     struct focalnet_values values;
     struct learner *learner;
     struct loss_target targets[MAX_BATCH];
+    struct loss_scale scale;
     float *initial; /* the parameters before the first step */
 };
 
@@ -86,15 +88,60 @@ static void fill(struct run *r, struct learner *learner)
                 to[(n * area + p) * c + i] = from[(n * c + i) * area + p];
 }
 
+/* A copy in the host's memory of what lies in the learner's store, or NULL. */
+static float *fetch(const struct run *r, const float *there, struct error *error)
+{
+    size_t n;
+    learner_parameters(r->learner, &n);
+    float *here = malloc(n * sizeof *here);
+    if (here == NULL)
+        error_set(error, ENOMEM, "out of memory");
+    else if (store_get(learner_store(r->learner), here, there, n, error) == 0)
+        return here;
+    free(here);
+    return NULL;
+}
+
 /* Forward, loss and backward of one step. */
-static int step(struct run *r, const struct loss_options *options, double *ret_loss,
-                struct error *error)
+static int try_step(struct run *r, const struct loss_options *options, double *ret_loss,
+                    struct error *error)
 {
     int code = learner_forward(r->learner, error);
     if (code == 0)
         code = loss_classes(options, learner_value(r->learner, r->values.cosines, NULL), r->targets,
                             r->g.n, CLASSES, ret_loss, learner_seed(r->learner, 0), NULL, error);
+    learner_scale(r->learner, loss_scale_factor(&r->scale));
     return code == 0 ? learner_backward(r->learner, error) : code;
+}
+
+static int finite_gradients(const struct run *r, bool *ret, struct error *error)
+{
+    size_t n;
+    float *gradients = fetch(r, learner_gradients(r->learner), error);
+    double sum = 0;
+    learner_parameters(r->learner, &n);
+    for (size_t i = 0; i < n && gradients != NULL; i++)
+        sum += fabs((double)gradients[i]);
+    *ret = isfinite(sum);
+    free(gradients);
+    return gradients != NULL ? 0 : -ENOMEM;
+}
+
+/* A step that was scaled too much is not skipped, as in training, but taken again. */
+static int step(struct run *r, const struct loss_options *options, double *ret_loss,
+                struct error *error)
+{
+    bool finite = false;
+    for (;;) {
+        int code = try_step(r, options, ret_loss, error);
+        if (code < 0 || r->scale.factor <= 0)
+            return code;
+        code = finite_gradients(r, &finite, error);
+        if (code < 0 || finite)
+            return code;
+        if (!loss_scale_lower(&r->scale))
+            return error_set(error, EDOM, "the gradient is not finite");
+    }
 }
 
 /* "constant added to every position … has no effect": rounding noise (golden/README). */
@@ -127,20 +174,6 @@ static void compare_gradients(struct run *r, const float *all)
         else
             golden_tell(&r->g, name, error / largest, 1e-3, "of the largest");
     }
-}
-
-/* A copy in the host's memory of what lies in the learner's store, or NULL. */
-static float *fetch(const struct run *r, const float *there, struct error *error)
-{
-    size_t n;
-    learner_parameters(r->learner, &n);
-    float *here = malloc(n * sizeof *here);
-    if (here == NULL)
-        error_set(error, ENOMEM, "out of memory");
-    else if (store_get(learner_store(r->learner), here, there, n, error) == 0)
-        return here;
-    free(here);
-    return NULL;
 }
 
 static int first_steps(struct run *r, struct error *error)
@@ -347,7 +380,8 @@ static int five_steps(struct run *r, struct error *error)
 int golden_train(const struct safetensors *file, const struct golden_backend *with,
                  golden_line_report report, void *user, struct error *error)
 {
-    struct run r = {.g = {.file = file, .with = with, .report = report, .user = user}};
+    struct run r = {.g = {.file = file, .with = with, .report = report, .user = user},
+                    .scale = loss_scale_begin(with->precision)};
     struct safetensors *weights = NULL;
     int code = read_file(&r, error);
     if (code == 0)

@@ -174,13 +174,13 @@ static struct trainer *make(const struct trainer_config *config)
     return t;
 }
 
-static struct trainer_losses take_step(struct trainer *t, int n, uint64_t number)
+/* spoil: its first image holds infinity. */
+static int try_step(struct trainer *t, int n, uint64_t number, bool spoil,
+                    struct trainer_losses *ret, struct error *error)
 {
     static uint8_t marks[B][CELLS];
     struct trainer_target targets[B] = {{{0, 1, 0.75f}, false}, {{2, 2, 1}, false}};
-    struct trainer_losses losses;
     struct random random;
-    struct error error;
     random_seed(&random, number);
     for (int i = 0; i < n; i++) {
         float *plane = trainer_plane(t, i);
@@ -189,10 +189,52 @@ static struct trainer_losses take_step(struct trainer *t, int n, uint64_t number
         for (int k = 0; k < CELLS; k++)
             marks[i][k] = k / PIQ_BINS < 100 * (i + 1);
     }
+    if (spoil)
+        trainer_plane(t, 0)[0] = INFINITY;
     const struct trainer_batch batch = {.targets = targets, .marks = &marks[0][0]};
-    if (trainer_step(t, &batch, 1e-3, &losses, &error) < 0)
+    return trainer_step(t, &batch, 1e-3, ret, error);
+}
+
+static struct trainer_losses take_step(struct trainer *t, int n, uint64_t number)
+{
+    struct trainer_losses losses;
+    struct error error;
+    if (try_step(t, n, number, false, &losses, &error) < 0)
         fail_msg("%s", error.text);
     return losses;
+}
+
+/* All that a trainer is: weights, moments and averages. */
+struct saved {
+    size_t n;
+    float *all; /* [4][n] weights, m, v, average */
+    struct loss_scale scale;
+    uint64_t steps;
+};
+
+static struct saved save(const struct trainer *t)
+{
+    const size_t n = trainer_parameters(t);
+    struct saved s = {n, calloc(4 * n, sizeof *s.all), trainer_loss_scale(t), trainer_steps(t)};
+    assert_non_null(s.all);
+    assert_int_equal(trainer_save(t, s.all, s.all + n, s.all + 2 * n, s.all + 3 * n, NULL), 0);
+    return s;
+}
+
+static void restore(struct trainer *t, const struct saved *s)
+{
+    assert_int_equal(trainer_restore(t, s->steps, &s->scale, s->all, s->all + s->n,
+                                     s->all + 2 * s->n, s->all + 3 * s->n, NULL),
+                     0);
+}
+
+static void assert_same(struct saved *a, struct saved *b)
+{
+    assert_memory_equal(a->all, b->all, 4 * a->n * sizeof *a->all);
+    assert_true(a->steps == b->steps && a->scale.factor == b->scale.factor &&
+                a->scale.good == b->scale.good);
+    free(a->all);
+    free(b->all);
 }
 
 /* What was learnt in a step is in the next one's loss. */
@@ -241,28 +283,143 @@ static void a_training_has_the_precision_that_it_was_given(void **state)
     trainer_destroy(half);
 }
 
-static void what_was_saved_goes_on_bit_for_bit(void **state)
+static void goes_on_bit_for_bit(const struct trainer_config *config, struct loss_scale scale)
 {
-    const struct trainer_config config = config_of(gpu(), false);
-    struct trainer *whole = make(&config), *stopped = make(&config);
-    const size_t n = trainer_parameters(whole);
-    float *saved = calloc(8 * n, sizeof *saved), *other = saved + 4 * n;
-    (void)state;
-    assert_non_null(saved);
+    struct trainer *whole = make(config), *stopped = make(config);
     take_step(whole, B, 0);
-    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
-    assert_int_equal(trainer_restore(stopped, trainer_steps(whole), saved, saved + n, saved + 2 * n,
-                                     saved + 3 * n, NULL),
-                     0);
-    const struct trainer_losses a = take_step(whole, B, 1), b = take_step(stopped, B, 1);
-    assert_true(a.loss == b.loss && a.norm == b.norm);
-    assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
-    assert_int_equal(trainer_save(stopped, other, other + n, other + 2 * n, other + 3 * n, NULL),
-                     0);
-    assert_memory_equal(saved, other, 4 * n * sizeof *saved);
-    free(saved);
+    struct saved s = save(whole);
+    s.scale = scale;
+    restore(whole, &s);
+    restore(stopped, &s);
+    free(s.all);
+    for (uint64_t i = 1; i < 4; i++) {
+        const struct trainer_losses a = take_step(whole, B, i), b = take_step(stopped, B, i);
+        assert_true(a.loss == b.loss && a.norm == b.norm && a.skipped == b.skipped);
+    }
+    struct saved a = save(whole), b = save(stopped);
+    if (scale.factor > 0) /* doubled when it had been good for long, as the stopped one knew */
+        assert_true(a.scale.factor == 2 * scale.factor && a.steps == s.steps + 3);
+    assert_same(&a, &b);
     trainer_destroy(whole);
     trainer_destroy(stopped);
+}
+
+static void what_was_saved_goes_on_bit_for_bit(void **state)
+{
+    struct trainer_config config = config_of(gpu(), false);
+    (void)state;
+    goes_on_bit_for_bit(&config, (struct loss_scale){.factor = 0});
+    config.precision = PRECISION_FLOAT16;
+    goes_on_bit_for_bit(&config, (struct loss_scale){0x1p9, LOSS_SCALE_GROWS_AFTER - 2});
+}
+
+/* float16 */
+
+static const double rounding = 42 * 0x1p-11; /* of a gradient's length: docs/gpu.md, Precision */
+
+/* The backbone's gradients, which are by far most of all: the first moments of the first step. They
+ * are so small that without a scale float16 would hold none of them. */
+static void gradients_smaller_than_float16_are_learnt_from(void **state)
+{
+    struct trainer_config config = config_of(&backend_cpu, false);
+    double difference = 0, length = 0;
+    (void)state;
+    config.class_gradient = 1e-6;
+    config.optimizer.weight_decay = 0;
+    struct trainer *here = make(&config);
+    config.ops = gpu();
+    config.precision = PRECISION_FLOAT16;
+    struct trainer *there = make(&config);
+    const struct trainer_losses b = take_step(here, B, 0), a = take_step(there, B, 0);
+    assert_false(a.skipped);
+    assert_close("loss", a.loss, b.loss, rounding * fabs(b.loss));
+    assert_close("norm", a.norm, b.norm, rounding * b.norm);
+    struct saved s = save(there), want = save(here);
+    for (size_t i = want.n; i < want.n + want.n / 2; i++) {
+        difference += pow((double)s.all[i] - (double)want.all[i], 2);
+        length += pow((double)want.all[i], 2);
+    }
+    assert_true(length > 0);
+    assert_close("gradient", sqrt(difference / length), 0, rounding);
+    free(s.all);
+    free(want.all);
+    trainer_destroy(here);
+    trainer_destroy(there);
+}
+
+/* What comes after it is as if the factor had been the lower one from the beginning. */
+static void a_step_that_the_scale_spoils_is_skipped_and_halves_it(void **state)
+{
+    struct trainer_config config = config_of(gpu(), false);
+    struct trainer_losses losses;
+    int skipped = 0;
+    (void)state;
+    config.precision = PRECISION_FLOAT16;
+    struct trainer *t = make(&config), *low = make(&config);
+    take_step(t, B, 0);
+    struct saved before = save(t);
+    before.scale = (struct loss_scale){LOSS_SCALE_MOST, 7};
+    restore(t, &before);
+    while ((losses = take_step(t, B, 1)).skipped) {
+        struct saved now = save(t);
+        assert_true(isfinite(losses.loss) && losses.worst == -1);
+        assert_memory_equal(now.all, before.all, 4 * now.n * sizeof *now.all);
+        assert_true(now.steps == before.steps && now.scale.good == 0 &&
+                    now.scale.factor == ldexp(LOSS_SCALE_MOST, -++skipped));
+        free(now.all);
+    }
+    assert_true(skipped > 0);
+    before.scale = (struct loss_scale){ldexp(LOSS_SCALE_MOST, -skipped), 0};
+    restore(low, &before);
+    free(before.all);
+    assert_true(take_step(low, B, 1).norm == losses.norm);
+    struct saved a = save(t), b = save(low);
+    assert_int_equal(a.scale.good, 1);
+    assert_same(&a, &b);
+    trainer_destroy(t);
+    trainer_destroy(low);
+}
+
+static void a_loss_that_is_not_finite_is_no_fault_of_the_scale(void **state)
+{
+    struct trainer_config config = config_of(gpu(), false);
+    struct trainer_losses losses;
+    struct error error;
+    (void)state;
+    config.precision = PRECISION_FLOAT16;
+    struct trainer *t = make(&config);
+    struct saved before = save(t);
+    assert_int_equal(try_step(t, B, 0, true, &losses, &error), -EDOM);
+    assert_non_null(strstr(error.text, "the loss is not finite"));
+    assert_true(losses.worst == 0 && !losses.skipped);
+    struct saved after = save(t);
+    assert_same(&before, &after);
+    trainer_destroy(t);
+}
+
+/* Where even the smallest scale does not help, the gradient is beyond float16. */
+static void a_gradient_beyond_float16_ends_the_training(void **state)
+{
+    struct trainer_config config = config_of(gpu(), false);
+    struct trainer_losses losses;
+    struct error error;
+    int r, skipped = 0;
+    (void)state;
+    config.precision = PRECISION_FLOAT16;
+    config.class_gradient = 1e9;
+    struct trainer *t = make(&config);
+    struct saved before = save(t);
+    while ((r = try_step(t, B, 0, false, &losses, &error)) == 0) {
+        assert_true(losses.skipped);
+        skipped++;
+    }
+    assert_int_equal(skipped, 16); /* from 2^16 to 1 */
+    assert_int_equal(r, -EDOM);
+    assert_non_null(strstr(error.text, "the gradient is not finite"));
+    struct saved after = save(t);
+    before.scale.factor = LOSS_SCALE_LEAST;
+    assert_same(&before, &after);
+    trainer_destroy(t);
 }
 
 /* Running statistics too: the second step is heard with the first one's codes. */
@@ -291,6 +448,10 @@ int main(void)
         cmocka_unit_test(a_classifier_learns_what_it_learns_on_the_cpu),
         cmocka_unit_test(a_training_has_the_precision_that_it_was_given),
         cmocka_unit_test(what_was_saved_goes_on_bit_for_bit),
+        cmocka_unit_test(gradients_smaller_than_float16_are_learnt_from),
+        cmocka_unit_test(a_step_that_the_scale_spoils_is_skipped_and_halves_it),
+        cmocka_unit_test(a_loss_that_is_not_finite_is_no_fault_of_the_scale),
+        cmocka_unit_test(a_gradient_beyond_float16_ends_the_training),
         cmocka_unit_test(an_interpreter_learns_what_it_learns_on_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

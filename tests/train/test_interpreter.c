@@ -115,8 +115,9 @@ static void a_restored_one_takes_the_steps_that_would_have_come(void **state)
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(step(whole, i, &a), 0);
     assert_int_equal(trainer_save(whole, saved, saved + n, saved + 2 * n, saved + 3 * n, NULL), 0);
-    assert_int_equal(trainer_restore(stopped, trainer_steps(whole), saved, saved + n, saved + 2 * n,
-                                     saved + 3 * n, &error),
+    const struct loss_scale scale = trainer_loss_scale(whole);
+    assert_int_equal(trainer_restore(stopped, trainer_steps(whole), &scale, saved, saved + n,
+                                     saved + 2 * n, saved + 3 * n, &error),
                      0);
     for (uint64_t i = 3; i < 5; i++) {
         assert_int_equal(step(whole, i, &a), 0);

@@ -33,8 +33,10 @@ static void fill(float *x, uint64_t *seed)
         } while (!isfinite(x[i]));
 }
 
+/* Every other one is of float16, with a loss scale. */
 static struct train_state made(struct arrays *arrays, uint64_t seed)
 {
+    const bool scaled = seed % 2 != 0;
     fill(arrays->weights, &seed);
     fill(arrays->m, &seed);
     fill(arrays->v, &seed);
@@ -46,6 +48,7 @@ static struct train_state made(struct arrays *arrays, uint64_t seed)
                             .average = arrays->average,
                             .optimizer_step = UINT64_MAX - seed % 1000,
                             .schedule = {.rate = 0.1, .anchor = (double)INFINITY, .bad = -3},
+                            .scale = {scaled ? 0x1p13 : 0, scaled ? 199 : 0},
                             .epoch = (uint32_t)seed | 1,
                             .best_score = 0.1 + 0.2,
                             .best_epoch = UINT32_MAX};
@@ -61,6 +64,7 @@ static struct train_state empty(struct arrays *arrays)
                                 .m = arrays->m,
                                 .v = arrays->v,
                                 .average = arrays->average,
+                                .scale = {4, 5},
                                 .epoch = 77,
                                 .best_score = 7,
                                 .fingerprint = "as before"};
@@ -73,6 +77,7 @@ static bool same(const struct train_state *a, const struct train_state *b)
            memcmp(a->v, b->v, bytes) == 0 && memcmp(a->average, b->average, bytes) == 0 &&
            a->optimizer_step == b->optimizer_step &&
            memcmp(&a->schedule, &b->schedule, sizeof a->schedule) == 0 && a->epoch == b->epoch &&
+           a->scale.factor == b->scale.factor && a->scale.good == b->scale.good &&
            memcmp(&a->best_score, &b->best_score, sizeof a->best_score) == 0 &&
            a->best_epoch == b->best_epoch && strcmp(a->fingerprint, b->fingerprint) == 0;
 }
@@ -199,12 +204,27 @@ static void a_state_of_something_else_is_refused(void **state)
     refused(scratch, -EBADMSG, "regular file");
 }
 
-static void every_damage_is_found(void **state)
+static void a_loss_scale_that_cannot_be_is_refused(void **state)
+{
+    static struct arrays arrays;
+    static const struct loss_scale bad[] = {
+        {3, 0}, {0.5, 0}, {0x1p25, 0}, {(double)INFINITY, 0}, {1, LOSS_SCALE_GROWS_AFTER}};
+    struct place p = in_scratch("scale");
+    struct train_state s = made(&arrays, SEED);
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        s.scale = bad[k];
+        write_good(p.path, &s);
+        refused(p.path, -EBADMSG, "out of range");
+    }
+    unlink(p.path);
+}
+
+static void find_every_damage(uint64_t state_seed)
 {
     static struct arrays arrays, into;
     struct place p = in_scratch("whole"), q = in_scratch("damaged");
     uint64_t seed = SEED;
-    struct train_state s = made(&arrays, SEED);
+    struct train_state s = made(&arrays, state_seed);
     size_t n;
     int found = 0, unseen = 0;
     write_good(p.path, &s);
@@ -239,6 +259,13 @@ static void every_damage_is_found(void **state)
     free(bytes);
     unlink(p.path);
     unlink(q.path);
+}
+
+static void every_damage_is_found(void **state)
+{
+    (void)state;
+    find_every_damage(SEED);
+    find_every_damage(SEED + 1);
 }
 
 /* A limit of the file's length stands for a full disk. */
@@ -312,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_state_that_is_not_finite_leaves_the_last_good_one),
         cmocka_unit_test(a_fingerprint_that_is_none_is_refused),
         cmocka_unit_test(a_state_of_something_else_is_refused),
+        cmocka_unit_test(a_loss_scale_that_cannot_be_is_refused),
         cmocka_unit_test(every_damage_is_found),
         cmocka_unit_test(a_full_disk_leaves_the_old_state),
         cmocka_unit_test(a_killed_writer_leaves_a_whole_state),
