@@ -36,8 +36,7 @@ static int make_gpu_runner(struct engine *e, struct error *error)
 
 static void set_trouble(struct engine *e, const char *what, const struct error *why)
 {
-    snprintf(e->trouble, sizeof e->trouble, "%s: %.*s", what, (int)sizeof e->trouble - 80,
-             why->text);
+    snprintf(e->trouble, sizeof e->trouble, "%s: %s", what, why->text);
 }
 
 static int first_runner(struct engine *e, struct error *error)

@@ -243,7 +243,7 @@ static void tell_engine(struct pipeline *p)
             runner_backend(e->runner), runner_precision(e->runner), runner_threads(e->runner)};
     p->failures += e->failures - p->engine_failures;
     p->engine_failures = e->failures;
-    snprintf(p->trouble, sizeof p->trouble, "%s", e->trouble);
+    snprintf(p->trouble, sizeof p->trouble, "%.*s", (int)sizeof p->trouble - 1, e->trouble);
     p->failed = e->runner == NULL;
     pthread_mutex_unlock(&p->lock);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """focald as a whole on the GPU's backend, where the stand-in for CUDA is in the GPU's place.
-usage: test_stand_in.py FAKE_MODULE_DIR; FOCALD, FOCALD_SOURCE: the program, its source."""
+usage: test_stand_in.py FAKE_MODULE_DIR MAKE_MODEL [PROMISE…]; FOCALD, FOCALD_SOURCE: the program, its source."""
+import concurrent.futures
 import filecmp
 import json
 import math
@@ -57,6 +58,12 @@ def clips_are_named_as_on_the_cpu():
                 assert abs(a['p'] - b['p']) < 1e-5, f'{a["file"]}: {a["p"]} and {b["p"]}'
 
 
+def write(path, samples):
+    with wave.open(path, 'wb') as w:
+        w.setparams((1, 2, 16000, 0, 'NONE', ''))
+        w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in samples))
+
+
 def sets(directory):
     """Two sounds, ten clips each: a folder a class."""
     random.seed(4)
@@ -64,11 +71,9 @@ def sets(directory):
         os.makedirs(f'{directory}/{name}')
         for k in range(10):
             f = random.uniform(300, 500)
-            x = [0.5 * (math.sin(2 * math.pi * f * i / 16000) if name == 'tone' else random.uniform(-1, 1))
-                 for i in range(20000)]
-            with wave.open(f'{directory}/{name}/{k}.wav', 'wb') as w:
-                w.setparams((1, 2, 16000, 0, 'NONE', ''))
-                w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in x))
+            write(f'{directory}/{name}/{k}.wav',
+                  [0.5 * (math.sin(2 * math.pi * f * i / 16000) if name == 'tone' else random.uniform(-1, 1))
+                   for i in range(20000)])
 
 
 def train_arguments(out, backend, *settings):
@@ -129,16 +134,108 @@ def training_in_float16_is_resumed_with_the_scale_that_it_had():
         assert filecmp.cmp(f'{whole}/{name}', f'{stopped}/{name}', shallow=False), name
 
 
-def whichever_call_fails_focald_goes_on():
-    """Spread over all calls of starting and running: each run says so, ends well and plays to the end."""
-    told = 0
-    for n in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 130, 190, 280, 420, 630, 900):
-        done = play(FAIL=str(n))
-        failed = re.search(r'no GPU: using the CPU \(|the GPU (failed|cannot be used)', done.stderr) is not None
-        assert done.returncode == 0 and 'dog.ogg is at its end' in done.stderr, f'call {n}: {done.stderr}'
-        assert failed or 'on the cuda' in done.stderr, f'call {n}: {done.stderr}'
-        told += failed
-    assert told >= 10, f'{told} of the failures were told'
+# Each call fails once, in turn. Networks and sound are such that a life is short.
+
+CLASSIFIER = {'model_type': 'focalnet', 'image_size': 32, 'patch_size': 4, 'num_channels': 3, 'embed_dim': 8,
+              'use_conv_embed': True, 'depths': [1, 1], 'focal_levels': [2, 2], 'focal_windows': [3, 3],
+              'mlp_ratio': 4.0, 'layer_norm_eps': 1e-5}
+# Told or not, they change nothing: the thread's choice of the card, made anew before each use; what takes down;
+# and whether there is a card, which is asked more than once.
+QUIET = re.compile(r'cudaSetDevice|cudaFree(Host)?|cuda\w+Destroy|cublasLt\w*Destroy|cudnnDestroy\w*|cudaDeviceReset|'
+                   r'cudaMemGetInfo|cudaGetDevice(Count|Properties)')
+REASON = re.compile(r'GPU: [^:]+: (.+ \(cuda\w+\)|cu(BLASLt|DNN) answers \w+ \(\d+\))$|GPU: .*MB wanted|'
+                    r'no NVIDIA card is there$|GPU: asking for the card: ')
+
+
+def contents(path):
+    try:
+        with open(path, 'rb') as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def classify_once(place, **fake):
+    done = focald('classify', '--json', '--model', f'{work.name}/tiny', '--threads', '1', '--backend', 'cuda',
+                  f'{work.name}/sound.wav', **fake)
+    return done, done.stdout
+
+
+def train_once(place, **fake):
+    """Two steps and a validation."""
+    done = focald(*train_arguments(f'{place}/run', 'cuda', 'network.depths=1', 'network.focal_levels=1',
+                                   'network.focal_windows=3', 'run.epochs=1', 'run.batch=8', 'run.explain_every=0',
+                                   'run.precision=bfloat16'), **fake)
+    return done, contents(f'{place}/run/best/model.safetensors')
+
+
+def run_once(place, **fake):
+    with open(f'{place}/focald.conf', 'w', encoding='utf-8') as conf:
+        conf.write(f'[ipc]\ndir = {place}/ipc\n')
+    return focald('run', '--config', f'{place}/focald.conf', '--source', f'file:{work.name}/sound.wav', '--fast',
+                  '--model', f'{work.name}/tiny', '--threads', '1', **fake), None
+
+
+class Life:
+    """focald from its beginning to its end; call number `fails` of CUDA's fails (0: none does)."""
+    def __init__(self, once, fails):
+        with tempfile.TemporaryDirectory(dir=work.name) as place:
+            self.done, self.result = once(place, REPORT=f'{place}/report', **({'FAIL': str(fails)} if fails else {}))
+            report = contents(f'{place}/report')
+        assert report is not None, f'call {fails}: it came to no end: {self.done}'
+        calls, leaks, self.failed = report.decode().split()
+        self.fails, self.calls, self.leaks = fails, int(calls), int(leaks)
+        self.said = [line for line in self.done.stderr.splitlines() if not line.startswith('fake CUDA: ')]
+
+    def check_ended(self, whole):
+        """It says in one line what failed and ends with 1, or all is as if nothing had failed."""
+        if self.done.returncode == 0:
+            assert self.result == whole.result and self.said == whole.said and QUIET.fullmatch(self.failed)
+            return False
+        assert self.done.returncode == 1 and len(self.said) == 1 and self.said[0].startswith('focald: ')
+        assert REASON.search(self.said[0])
+        return True
+
+    def check_went_on(self, whole):
+        """It plays to the end; where something else computes from then on, it says why."""
+        told = [line for line in self.said if line.startswith(('warning: ', 'error: '))]
+        assert self.done.returncode == 0 and any(line.endswith('sound.wav is at its end') for line in self.said)
+        assert len(told) <= 2 and all(REASON.search(line) for line in told)
+        assert told or 'no GPU: using the CPU (' in self.done.stderr or QUIET.fullmatch(self.failed)
+        return len(told) > 0
+
+
+def fail_each(once, check):
+    """Some calls, evenly over all there are, or those that FOCALD_FAULTS says: first, step."""
+    whole = Life(once, 0)
+    assert whole.done.returncode == 0 and whole.leaks == 0, whole.done
+    first, step = (int(word) for word in os.environ.get('FOCALD_FAULTS', f'1 {whole.calls // 16}').split())
+
+    def one(fails):
+        life = Life(once, fails)
+        try:
+            assert life.leaks == 0, f'{life.leaks} leaks'
+            return check(life, whole)
+        except AssertionError as e:
+            e.add_note(f'{once.__name__}, call {fails} ({life.failed}): {life.done}')
+            raise
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(one, range(first, whole.calls + 1, step)))
+    print(f'{once.__name__}: {len(told)} of {whole.calls} calls failed, {sum(told)} were told', flush=True)
+    assert sum(told) > len(told) / 4
+
+
+def whichever_call_fails_classify_says_so_and_ends():
+    fail_each(classify_once, Life.check_ended)
+
+
+def whichever_call_fails_train_says_so_and_ends():
+    fail_each(train_once, Life.check_ended)
+
+
+def whichever_call_fails_the_daemon_goes_on():
+    fail_each(run_once, Life.check_went_on)
 
 
 def too_little_memory_is_said_in_megabytes():
@@ -165,9 +262,17 @@ def the_bench_measures_each_precision():
 
 
 sets(f'{work.name}/set')
-for promise in (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
-                training_in_float16_skips_steps_until_its_scale_fits_and_learns,
-                training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
-                what_is_missing_is_named, the_bench_measures_each_precision, whichever_call_fails_focald_goes_on):
-    promise()
-    print(f'ok {promise.__name__}', flush=True)
+write(f'{work.name}/sound.wav', [0.5 * math.sin(i / 8) for i in range(6 * 16000)])
+with open(f'{work.name}/tiny.json', 'w', encoding='utf-8') as geometry:
+    json.dump(CLASSIFIER, geometry)
+subprocess.run([sys.argv[2], f'{work.name}/tiny', geometry.name, '5'], check=True)
+promises = (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
+            training_in_float16_skips_steps_until_its_scale_fits_and_learns,
+            training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
+            what_is_missing_is_named, the_bench_measures_each_precision,
+            whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
+            whichever_call_fails_the_daemon_goes_on)
+for promise in promises:
+    if len(sys.argv) < 4 or promise.__name__ in sys.argv[3:]:
+        promise()
+        print(f'ok {promise.__name__}', flush=True)

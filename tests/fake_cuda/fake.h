@@ -10,6 +10,8 @@
  *   ORDER=any:SEED  work runs whenever the streams allow, blocks in any order
  *   FAIL=N          the N-th call of the runtime or a library fails (from 1)
  *   FAIL=name:K     the K-th call of that name
+ *   REPORT=path     at the end of the process, a line there: calls, leaks (fake_leaks) and the name
+ *                   of the call that was made to fail, or -
  *   CUDNN_LAYOUT=planar  cuDNN has no algorithm for channels last
  *   CUDNN_BIAS=none      and none that adds a bias
  *   RESET=recovers  cudaDeviceReset ends what NVIDIA says only the end of the process does

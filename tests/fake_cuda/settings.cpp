@@ -2,6 +2,7 @@
  * Settings, and which call is made to fail. */
 #include "internal.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 
@@ -14,6 +15,7 @@ static std::mutex lock;
 static std::map<std::string, asked> settings; /* by fake_set; over the environment's */
 static std::map<std::string, uint64_t> calls;
 static uint64_t all_calls, random_state;
+static std::string failed = "-";
 
 static std::string find_setting(const char *name)
 {
@@ -50,10 +52,27 @@ void restart_faults()
     all_calls = random_state = 0;
 }
 
-bool fake_fails(const char *call)
+static void write_report()
 {
+    const size_t leaks = fake_leaks(true);
     std::lock_guard<std::mutex> guard(lock);
-    uint64_t of_all = ++all_calls, of_name = ++calls[call];
+    FILE *f = fopen(find_setting("REPORT").c_str(), "we");
+    if (f == NULL)
+        return;
+    fprintf(f, "%llu %zu %s\n", (unsigned long long)all_calls, leaks, failed.c_str());
+    fclose(f);
+}
+
+/* Under lock. When what it tells of is there already, so that it is told before that is gone. */
+static void report_at_exit()
+{
+    static bool registered = false;
+    if (!registered && !find_setting("REPORT").empty())
+        registered = atexit(write_report) == 0;
+}
+
+static bool is_picked(const char *call, uint64_t of_all, uint64_t of_name)
+{
     std::string fail = find_setting("FAIL");
     if (fail.empty())
         return false;
@@ -61,6 +80,17 @@ bool fake_fails(const char *call)
     if (colon == std::string::npos)
         return strtoull(fail.c_str(), NULL, 10) == of_all;
     return fail.compare(0, colon, call) == 0 && strtoull(&fail[colon + 1], NULL, 10) == of_name;
+}
+
+bool fake_fails(const char *call)
+{
+    std::lock_guard<std::mutex> guard(lock);
+    uint64_t of_all = ++all_calls, of_name = ++calls[call];
+    report_at_exit();
+    if (!is_picked(call, of_all, of_name))
+        return false;
+    failed = call;
+    return true;
 }
 
 enum order order()
