@@ -52,11 +52,116 @@ __device__ inline void add_warps(const float (&d_scale)[FOURS][4], const float (
     }
 }
 
-/* A lane's channels: four at 4 (i WARP + lane), i < FOURS. parts: [gridDim.x][2][c] */
+/* The first of a lane's four channels number i. */
+__device__ inline unsigned channel_of(int i)
+{
+    return 4 * ((unsigned)i * WARP + threadIdx.x % WARP);
+}
+
+/* x and g of a row, zero beyond its channels. Returns the lane's sum of x. */
+template <class T, int FOURS>
+__device__ inline float load_row(const rows_of<typed_cells<T>> &s, size_t row, float (&x)[FOURS][4],
+                                 float (&g)[FOURS][4])
+{
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < FOURS; i++) {
+        const unsigned c = channel_of(i);
+        pack<T, 4> of_x = {}, of_g = {};
+        if (c < s.c) {
+            of_x = *(const pack<T, 4> *)(s.x.data + row * s.x.stride + c);
+            of_g = *(const pack<T, 4> *)(s.g.data + row * s.g.stride + c);
+        }
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            x[i][k] = c < s.c ? to_float(of_x.at[k]) : 0;
+            g[i][k] = c < s.c ? to_float(of_g.at[k]) : 0;
+            sum += x[i][k];
+        }
+    }
+    return sum;
+}
+
+/* Takes the mean from x. Returns the lane's sum of squares. */
+template <int FOURS>
+__device__ inline float center(float (&x)[FOURS][4], float mean, unsigned channels)
+{
+    float squares = 0;
+#pragma unroll
+    for (int i = 0; i < FOURS; i++) {
+        const bool there = channel_of(i) < channels;
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            x[i][k] = there ? x[i][k] - mean : 0;
+            squares += x[i][k] * x[i][k];
+        }
+    }
+    return squares;
+}
+
+/* The lane's share of a row in the weights' gradients: x is the row's unit. */
+template <int FOURS>
+__device__ inline void add_row(const float (&x)[FOURS][4], const float (&g)[FOURS][4],
+                               float (&d_scale)[FOURS][4], float (&d_shift)[FOURS][4])
+{
+#pragma unroll
+    for (int i = 0; i < FOURS; i++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            d_scale[i][k] += g[i][k] * x[i][k];
+            d_shift[i][k] += g[i][k];
+        }
+}
+
+/* g becomes h; a, b: the lane's sums of h and of h unit. */
+template <int FOURS>
+__device__ inline pair weigh(const float (&x)[FOURS][4], float (&g)[FOURS][4], const float *weights,
+                             unsigned channels)
+{
+    pair sums = {0, 0};
+#pragma unroll
+    for (int i = 0; i < FOURS; i++) {
+        const unsigned c = channel_of(i);
+        pack<float, 4> scale = {};
+        if (c < channels)
+            scale = *(const pack<float, 4> *)(weights + c);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            g[i][k] *= scale.at[k];
+            sums.a += g[i][k];
+            sums.b += g[i][k] * x[i][k];
+        }
+    }
+    return sums;
+}
+
+/* means: of h and of h unit. */
+template <class T, int FOURS>
+__device__ inline void store_row(const rows_of<typed_cells<T>> &s, size_t row,
+                                 const float (&x)[FOURS][4], const float (&h)[FOURS][4], pair means,
+                                 float inverse)
+{
+#pragma unroll
+    for (int i = 0; i < FOURS; i++) {
+        const unsigned c = channel_of(i);
+        if (c >= s.c)
+            continue;
+        pack<T, 4> before = {}, to;
+        if (s.before.data != NULL)
+            before = *(const pack<T, 4> *)(s.before.data + row * s.before.stride + c);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            const float dx = inverse * (h[i][k] - means.a - x[i][k] * means.b);
+            to.at[k] = from_float<T>(s.before.data != NULL ? to_float(before.at[k]) + dx : dx);
+        }
+        *(pack<T, 4> *)(s.y.data + row * s.y.stride + c) = to;
+    }
+}
+
+/* parts: [gridDim.x][2][c] */
 template <class T, int FOURS, bool WEIGHTS>
 __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed_cells<T>> s, float *parts)
 {
-    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const float share = 1 / (float)s.c;
     float d_scale[FOURS][4], d_shift[FOURS][4];
 #pragma unroll
@@ -64,74 +169,24 @@ __global__ void __launch_bounds__(BLOCK, 1) row_kernel(rows_of<typed_cells<T>> s
 #pragma unroll
         for (int k = 0; k < 4; k++)
             d_scale[i][k] = d_shift[i][k] = 0;
-    for (size_t row = (size_t)blockIdx.x * WARPS + warp; row < s.rows;
+    for (size_t row = (size_t)blockIdx.x * WARPS + threadIdx.x / WARP; row < s.rows;
          row += (size_t)gridDim.x * WARPS) {
-        float x[FOURS][4], g[FOURS][4], sum = 0;
+        float x[FOURS][4], g[FOURS][4];
+        const float mean = warp_sum(load_row(s, row, x, g)) * share;
+        const float variance = warp_sum(center(x, mean, s.c)) * share;
+        const float inverse = 1 / sqrtf(variance + s.eps);
 #pragma unroll
-        for (int i = 0; i < FOURS; i++) {
-            const unsigned c = 4 * ((unsigned)i * WARP + lane);
-            pack<T, 4> of_x = {}, of_g = {};
-            if (c < s.c) {
-                of_x = *(const pack<T, 4> *)(s.x.data + row * s.x.stride + c);
-                of_g = *(const pack<T, 4> *)(s.g.data + row * s.g.stride + c);
-            }
+        for (int i = 0; i < FOURS; i++)
 #pragma unroll
-            for (int k = 0; k < 4; k++) {
-                x[i][k] = c < s.c ? to_float(of_x.at[k]) : 0;
-                g[i][k] = c < s.c ? to_float(of_g.at[k]) : 0;
-                sum += x[i][k];
-            }
-        }
-        const float mean = warp_sum(sum) * share;
-        float squares = 0;
-#pragma unroll
-        for (int i = 0; i < FOURS; i++) {
-            const bool there = 4 * ((unsigned)i * WARP + lane) < s.c;
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                x[i][k] = there ? x[i][k] - mean : 0;
-                squares += x[i][k] * x[i][k];
-            }
-        }
-        const float inverse = 1 / sqrtf(warp_sum(squares) * share + s.eps);
-        float sums = 0, products = 0;
-#pragma unroll
-        for (int i = 0; i < FOURS; i++) {
-            const unsigned c = 4 * ((unsigned)i * WARP + lane);
-            pack<float, 4> scale = {};
-            if (c < s.c)
-                scale = *(const pack<float, 4> *)(s.scale + c);
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
+            for (int k = 0; k < 4; k++)
                 x[i][k] *= inverse;
-                if (WEIGHTS) {
-                    d_scale[i][k] += g[i][k] * x[i][k];
-                    d_shift[i][k] += g[i][k];
-                }
-                g[i][k] *= scale.at[k];
-                sums += g[i][k];
-                products += g[i][k] * x[i][k];
-            }
-        }
+        if (WEIGHTS)
+            add_row(x, g, d_scale, d_shift);
         if (s.y.data == NULL)
             continue;
-        sums = warp_sum(sums) * share;
-        products = warp_sum(products) * share;
-#pragma unroll
-        for (int i = 0; i < FOURS; i++) {
-            const unsigned c = 4 * ((unsigned)i * WARP + lane);
-            if (c >= s.c)
-                continue;
-            pack<T, 4> before = {}, to;
-            if (s.before.data != NULL)
-                before = *(const pack<T, 4> *)(s.before.data + row * s.before.stride + c);
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                const float dx = inverse * (g[i][k] - sums - x[i][k] * products);
-                to.at[k] = from_float<T>(s.before.data != NULL ? to_float(before.at[k]) + dx : dx);
-            }
-            *(pack<T, 4> *)(s.y.data + row * s.y.stride + c) = to;
-        }
+        const pair sums = weigh(x, g, s.scale, s.c);
+        const pair means = {warp_sum(sums.a) * share, warp_sum(sums.b) * share};
+        store_row(s, row, x, g, means, inverse);
     }
     if (WEIGHTS)
         add_warps<FOURS>(d_scale, d_shift, s.c, parts);
