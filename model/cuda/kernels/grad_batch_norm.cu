@@ -7,6 +7,7 @@
  * where the sums are there in training only. */
 #include "model/cuda/kernels/grad_columns.h"
 #include "model/cuda/kernels/grad_operators.h"
+#include "model/cuda/kernels/sums.h"
 
 namespace grad
 {
@@ -14,35 +15,17 @@ namespace grad
 namespace
 {
 
-/* mean, variance: [c], `times` what they are of: the sums over R, or running ones. */
+/* By the running statistics, or the batch's. */
 struct norm {
-    const float *mean, *variance;
-    float times, eps;
+    const float *mean, *variance; /* [c] */
+    float eps;
     __device__ float centred(float x, unsigned c) const
     {
-        return x - mean[c] * times;
+        return x - mean[c];
     }
     __device__ float inverse(unsigned c) const
     {
-        return 1 / sqrtf(variance[c] * times + eps);
-    }
-};
-
-struct values {
-    any_cells x;
-    __device__ pair operator()(size_t row, unsigned c) const
-    {
-        return pair{x.at(row, c), 0};
-    }
-};
-
-struct squares {
-    any_cells x;
-    norm n;
-    __device__ pair operator()(size_t row, unsigned c) const
-    {
-        const float d = n.centred(x.at(row, c), c);
-        return pair{d * d, 0};
+        return 1 / sqrtf(variance[c] + eps);
     }
 };
 
@@ -62,43 +45,39 @@ struct of_input {
     norm n;
     const float *scale, *sums; /* sums: [2][c] of weights, or NULL */
     unsigned c;
+    float share; /* 1 / R */
     __device__ float operator()(size_t row, unsigned i) const
     {
         const float inverse = n.inverse(i);
         float at = g.at(row, i);
         if (sums != NULL)
-            at -= (sums[c + i] + n.centred(x.at(row, i), i) * inverse * sums[i]) * n.times;
+            at -= (sums[c + i] + n.centred(x.at(row, i), i) * inverse * sums[i]) * share;
         return inverse * scale[i] * at;
     }
 };
 
-struct room {                             /* in scratch */
-    float *parts, *x, *squares, *weights; /* the last three: [2][c] */
+struct room {               /* in scratch */
+    float *parts, *weights; /* weights: [2][c] */
+    void *statistics;
 };
 
 room room_of(const struct cuda_call *call)
 {
     const size_t c = (size_t)call->in[1].shape.c;
     float *parts = (float *)call->scratch;
-    float *x = parts + column_parts_bytes(positions(call->in[1].shape), c) / sizeof(float);
-    return room{parts, x, x + 2 * c, x + 4 * c};
+    float *weights = parts + column_parts_bytes(positions(call->in[1].shape), c) / sizeof(float);
+    return room{parts, weights, weights + 2 * c};
 }
 
 /* In training enqueues what its values are read from. */
 cudaError_t norm_of(const struct cuda_call *call, const room *to, norm *ret)
 {
-    const size_t rows = positions(call->in[1].shape);
-    const unsigned c = (unsigned)call->in[1].shape.c;
-    const any_cells x = any_of(&call->in[1]);
-    if (!call->node->train) {
-        *ret = norm{call->weights[2], call->weights[3], 1, call->node->eps};
-        return cudaSuccess;
-    }
-    *ret = norm{to->x, to->squares, 1 / (float)rows, call->node->eps};
-    const cudaError_t r = column_sums(call->stream, values{x}, rows, c, to->parts, to->x);
-    if (r != cudaSuccess)
-        return r;
-    return column_sums(call->stream, squares{x, *ret}, rows, c, to->parts, to->squares);
+    struct statistics used = {call->weights[2], call->weights[3]};
+    cudaError_t r = cudaSuccess;
+    if (call->node->train)
+        r = sums_statistics(call->stream, &call->in[1], to->statistics, &used);
+    *ret = norm{used.mean, used.variance, call->node->eps};
+    return r;
 }
 
 cudaError_t weights_sums(const struct cuda_call *call, const norm *n, float *parts, float *to)
@@ -119,7 +98,8 @@ cudaError_t batch_norm(const struct cuda_call *call)
     if (r != cudaSuccess)
         return r;
     return fill(call, of_input{any_of(&call->in[0]), any_of(&call->in[1]), n, call->weights[0],
-                               call->node->train ? to.weights : NULL, (unsigned)call->out.shape.c});
+                               call->node->train ? to.weights : NULL, (unsigned)call->out.shape.c,
+                               1 / (float)positions(call->out.shape)});
 }
 
 cudaError_t batch_norm_weights(const struct cuda_call *call)
@@ -133,7 +113,8 @@ cudaError_t batch_norm_weights(const struct cuda_call *call)
 size_t batch_norm_scratch(const struct cuda_call *call)
 {
     const size_t c = (size_t)call->in[1].shape.c;
-    return column_parts_bytes(positions(call->in[1].shape), c) + 6 * c * sizeof(float);
+    return column_parts_bytes(positions(call->in[1].shape), c) + 2 * c * sizeof(float) +
+           sums_statistics_scratch(&call->in[1]);
 }
 
 } // namespace grad

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums over rows, two of each column at once: in parts, whose number the shapes decide, then over
- * the parts. */
+ * Sums over rows of what a function makes of them, two of each column at once: in parts, whose
+ * number the shapes decide, then over the parts. What lies in memory as it is to be summed is
+ * sums.h's, which reads it in wide steps. */
 #ifndef FOCALD_MODEL_CUDA_KERNELS_GRAD_COLUMNS_H
 #define FOCALD_MODEL_CUDA_KERNELS_GRAD_COLUMNS_H
 
