@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_call.h"
+#include "tests/model/cuda_cells.h"
 
 static const uint64_t SEED = 20261128;
 
@@ -347,13 +348,15 @@ static void tokens_and_keys(void **state)
     check_all(GRAPH_CLS_ATTENTION_GRAD, 1e-5, make_cls_attention);
 }
 
-/* Half types keep contexts and their gradients rounded between levels: some of their digits. */
-static double focal_limit(const enum cell_type *types)
+/* Half types keep of every level gelu's slope and the gradient that is multiplied by it: two more
+ * roundings a level, of u = half a cell's epsilon, on top of the output's. As in the forward pass
+ * (test_cuda_kernels.c) they add up to 2 L u at most of sums of absolute values, and come to less,
+ * being of both signs: three are allowed for any number of levels. */
+static double focal_limit(const enum cell_type *types, int levels)
 {
     const bool alike = types[0] == types[1] && types[1] == types[2];
     return !alike || types[0] == CELL_FLOAT32 ? 1e-5
-           : types[0] == CELL_BFLOAT16        ? 6 * 0x1p-9
-                                              : 6 * 0x1p-12;
+                                              : fmin(2 * levels, 3) * cells_epsilon(types[0]) / 2;
 }
 
 static void make_focal(struct call *c, struct tensor_shape s, const enum cell_type *types)
@@ -364,7 +367,7 @@ static void make_focal(struct call *c, struct tensor_shape s, const enum cell_ty
     c->node.levels = levels;
     c->node.window = 3 + 2 * call_below(2);
     c->node.normalize = call_below(2) == 1;
-    c->limit = focal_limit(types);
+    c->limit = focal_limit(types, levels);
     call_input(c, 0, s, stride_of(s.c), types[0], NULL);
     call_input(c, 1, wide, stride_of(wide.c), types[1], NULL);
     for (int l = 0; l < levels; l++) {
@@ -420,7 +423,7 @@ static void focal_context_of_any_size(void **state)
             struct call c = {.node = {.op = GRAPH_FOCAL_GRAD,
                                       .levels = cases[i].levels,
                                       .window = cases[i].window},
-                             .limit = focal_limit(mixes[m]),
+                             .limit = focal_limit(mixes[m], cases[i].levels),
                              .what = "any size"};
             const struct tensor_shape s = cases[i].shape;
             struct tensor_shape wide = s;

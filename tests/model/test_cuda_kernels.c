@@ -335,8 +335,13 @@ static void finish(struct run *r, const struct manner *m)
     free(r->got);
 }
 
-/* What types add to the tolerance: a rounding of the output, or, each being half of a cell's
- * epsilon, one of every level's contexts, which are kept in x's type, and one of the output. */
+/* What types add to the tolerance: a rounding of the output, or, each being u, half of a cell's
+ * epsilon, one of every level's L contexts, which are kept in x's type, and one of the output. A
+ * level adds its own rounding to those before it: with A[0] = |x|, A[l + 1] = 1.13 |kernel| * A[l]
+ * (1.13 is gelu's steepest slope), context l is off by l u A[l] at most, and so the output by L u
+ * (sum of |gate| A) + u |y|. The sum is larger than the largest output, as terms of both signs
+ * meet, and so the bound; but roundings are of both signs as well. Measured by the largest output
+ * they stay below it by a factor of two or more. */
 static double rounding(const struct run *r)
 {
     const double out = cells_epsilon(r->spec.out_type);
