@@ -390,12 +390,18 @@ static void a_daemon_that_starts_anew_begins_another_timeline(void **state)
 static void continuous_pieces_join_without_a_gap(void **state)
 {
     struct stage s;
-    begin(&s, 2, "[record]\ncontinuous = s1\nchunk = 5 s\npicture = no\n");
+    begin(&s, 2,
+          "[record]\ncontinuous = s1\nchunk = 5 s\npicture = no\ntail = 0\n"
+          "[label rain]\nrecord = no\n");
     for (int i = 0; i < 150; i++) {
+        if (i == 140)
+            pretender_onset(&s.p, 1, RAIN, 0.9);
         pretender_quiet(&s.p, 0, 1);
         pretender_quiet(&s.p, 1, 1);
     }
     uint64_t end = s.p.streams[1].position;
+    pretender_end(&s.p, 1, RAIN, 0.9); /* once it is counted all before it was heard */
+    recorder_wait(&s.r, "SELECT coalesce(sum(ruled_out), 0) FROM tally", 1);
     recorder_wait(&s.r, "SELECT count(*) FROM event", 3);
     assert_int_equal(recorder_stop(&s.r), 0); /* writes the piece under way */
     assert_int_equal(recorder_number(&s.r, "SELECT count(*) FROM event WHERE stream <> 's1' OR kind"
