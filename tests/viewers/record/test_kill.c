@@ -197,11 +197,24 @@ static void say_until(struct pretender *p, const struct recorder *r, int64_t new
     }
 }
 
+/* Brings all streams to the same time: what is kept of one that lags behind would be the oldest,
+ * and go first for what comes. */
+static void catch_up(struct pretender *p)
+{
+    uint64_t newest = 0;
+    for (int i = 0; i < STREAMS; i++)
+        newest = p->streams[i].position > newest ? p->streams[i].position : newest;
+    for (int i = 0; i < STREAMS; i++)
+        while (p->streams[i].position < newest)
+            pretender_quiet(p, i, 1);
+}
+
 /* The next sound comes when the one before is kept, until so many more are, and one more. */
 static void say_one_by_one(struct pretender *p, const struct recorder *r, int more, double moment_s)
 {
     for (int i = 0; i < more; i++) {
         double give_up = seconds() + 60;
+        catch_up(p);
         say(p, i % STREAMS);
         while (newest_of(r, i % STREAMS) < (int64_t)p->streams[i % STREAMS].event) {
             usleep(1000);
@@ -211,6 +224,7 @@ static void say_one_by_one(struct pretender *p, const struct recorder *r, int mo
             }
         }
     }
+    catch_up(p);
     say(p, more % STREAMS);
     usleep((useconds_t)(moment_s * 1e6));
 }
