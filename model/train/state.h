@@ -19,10 +19,10 @@ struct train_state {
     uint64_t optimizer_step;
     struct schedule_state schedule;
     struct loss_scale scale; /* factor 0: there is none, in the file either */
-    uint32_t epoch;       /* epochs done */
-    double best_score;    /* any value, also NaN: none yet */
-    uint32_t best_epoch;  /* at most epoch; 0: none yet */
-    char fingerprint[65]; /* SHA-256 in hex digits of what the run is made of, by the caller */
+    uint32_t epoch;          /* epochs done */
+    double best_score;       /* any value, also NaN: none yet */
+    uint32_t best_epoch;     /* at most epoch; 0: none yet */
+    char fingerprint[65];    /* SHA-256 in hex digits of what the run is made of, by the caller */
 };
 
 /* Writes path.new in the same directory, syncs it and renames it: at every moment the path is the
