@@ -49,7 +49,7 @@ static const struct key keys[] = {
     CHOICE("network", "kind", kind, "focalnet vit", "focalnet"),
     TEXT("network", "from", from, ""),
     TEXT("network", "config", config, ""),
-    INTEGER("network", "image", image, 32, 1024, "112"),
+    INTEGER("network", "image", image, 0, 1024, "0"),
     INTEGER("network", "patch", patch, 1, 64, "4"),
     INTEGER("network", "embed_dim", embed_dim, 4, 1024, "32"),
     TEXT("network", "depths", depths, "1,1,3,1"),
@@ -301,7 +301,6 @@ static const struct setting piq[] = {
  * marks is shown to it alone, and everything but it. */
 static const struct setting home[] = {
     {"network", "float16", "yes"},
-    {"network", "image", "112"},
     {"network", "embed_dim", "40"},
     {"network", "depths", "1,1,4,1"},
     {"augment", "equalizer_db", "4"},
@@ -439,8 +438,15 @@ static char *dumped(json_t *object)
     return line;
 }
 
-char *train_config_geometry(const struct train_config *c)
+/* Where no key, no config.json and no model says it. */
+enum { IMAGE = 112 };
+
+char *train_config_geometry(const struct train_config *config)
 {
+    struct train_config resolved = *config;
+    const struct train_config *c = &resolved;
+    if (c->image == 0)
+        resolved.image = IMAGE;
     return dumped(strcmp(c->kind, "vit") == 0 ? vit_object(c) : focalnet_object(c));
 }
 

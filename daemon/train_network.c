@@ -17,7 +17,28 @@ static int no_memory(struct error *error)
     return error_set(error, ENOMEM, "out of memory");
 }
 
-/* A classifier: by a config.json, the model that it begins with, or the configuration's keys. */
+/* One number of the model's config.json. */
+static int set_geometry(struct train_network *n, const char *key, int value, struct error *error)
+{
+    json_t *o;
+    int r = json_parse_object(&o, n->geometry, strlen(n->geometry), n->config->from, error);
+    if (r < 0)
+        return r;
+    json_object_set_new(o, key, json_integer(value));
+    char *text = json_dumps(o, JSON_INDENT(2)), *line = NULL;
+    json_decref(o);
+    if (text == NULL || asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    if (line == NULL)
+        return no_memory(error);
+    free(n->geometry);
+    n->geometry = line;
+    return 0;
+}
+
+/* A classifier: by a config.json, the model that it begins with and its image's size by the
+ * configuration where that says one, or the configuration's keys. */
 static int read_classifier(struct train_network *n, struct error *error)
 {
     const struct train_config *c = n->config;
@@ -32,6 +53,8 @@ static int read_classifier(struct train_network *n, struct error *error)
         r = text_file_read(path, &n->geometry, &length, error);
     else
         n->geometry = train_config_geometry(c);
+    if (r == 0 && c->config[0] == '\0' && c->from[0] != '\0' && c->image > 0)
+        r = set_geometry(n, "image_size", c->image, error);
     n->preprocess = train_config_preprocess(c);
     if (r < 0)
         return r;
@@ -57,25 +80,6 @@ static int read_model_text(const struct train_network *n, const char *name, char
     return text_file_read(path, ret, &length, error);
 }
 
-static int share_keys(struct train_network *n, struct error *error)
-{
-    json_t *o;
-    int r = json_parse_object(&o, n->geometry, strlen(n->geometry), n->config->from, error);
-    if (r < 0)
-        return r;
-    json_object_set_new(o, "piq_shared_keys", json_integer(n->config->shared_keys));
-    char *text = json_dumps(o, JSON_INDENT(2)), *line = NULL;
-    json_decref(o);
-    if (text == NULL || asprintf(&line, "%s\n", text) < 0)
-        line = NULL;
-    free(text);
-    if (line == NULL)
-        return no_memory(error);
-    free(n->geometry);
-    n->geometry = line;
-    return 0;
-}
-
 static int check_interpreter(const struct train_config *c, struct error *error)
 {
     if (c->from[0] == '\0')
@@ -96,7 +100,7 @@ static int read_interpreter(struct train_network *n, struct error *error)
     const struct model_info *info = model_info(n->from);
     int r = read_model_text(n, "config.json", &n->geometry, error);
     if (r == 0)
-        r = share_keys(n, error);
+        r = set_geometry(n, "piq_shared_keys", n->config->shared_keys, error);
     if (r == 0)
         r = read_model_text(n, "preprocess.json", &n->preprocess, error);
     if (r == -ENOENT) { /* all as usual */

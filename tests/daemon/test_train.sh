@@ -121,6 +121,36 @@ the_same_seed_gives_the_same_weights_and_another_others() {
     ! cmp -s "$work/a/last/model.safetensors" "$work/c/last/model.safetensors"
 }
 
+what_learnt_on_small_images_goes_on_with_larger_ones() {
+    sed '/^image/d' "$work/small.conf" >"$work/anysize.conf"
+    for image in 0 48; do
+        "$FOCALD" train --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
+            --config "$work/anysize.conf" --from "$work/a/best" --set network.image=$image \
+            --set optimizer.rate=1e-9 --set optimizer.base_rate=0 --set optimizer.average=0 \
+            --epochs 1 --out "$work/from$image"
+    done
+    "$python" - "$work" <<'PY'
+import json, struct, sys
+def read(path):
+    b = open(path + '/model.safetensors', 'rb').read()
+    n = struct.unpack('<Q', b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    return {k: struct.unpack(f'<{(t["data_offsets"][1] - t["data_offsets"][0]) // 4}f',
+                             b[8 + n + t['data_offsets'][0]:8 + n + t['data_offsets'][1]])
+            for k, t in head.items() if k != '__metadata__' and t['dtype'] == 'F32'}
+work = sys.argv[1]
+before = read(work + '/a/best')
+for image, size in ((0, 32), (48, 48)):
+    model = f'{work}/from{image}/last'
+    assert json.load(open(model + '/config.json'))['image_size'] == size
+    after = read(model)
+    assert after.keys() == before.keys() and len(before) > 20
+    for k in before:
+        if 'running' not in k:
+            assert max(abs(a - b) for a, b in zip(after[k], before[k])) < 1e-6, k
+PY
+}
+
 # Stopped by a signal and killed, each in a later epoch than the one before, and resumed after each.
 a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
@@ -434,6 +464,7 @@ PY
 
 for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
+    what_learnt_on_small_images_goes_on_with_larger_ones \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
     a_run_without_a_whole_epoch_says_that_it_begins_anew one_of_several_processes_tells_what_is_wrong \
