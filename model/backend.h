@@ -38,7 +38,8 @@ struct step_spec {
     bool gelu;                                          /* LINEAR: GELU of the result */
     bool relu;                                          /* CONV_TRANSPOSED: ReLU of the result */
     bool residual; /* LINEAR, LAYER_NORM_GRAD: added to what is in `residual` (see step_memory) */
-    bool weights_too; /* LAYER_NORM_GRAD, FOCAL_GRAD: what …_WEIGHTS gives, into `weights_out` */
+    bool weights_too; /* LAYER_NORM_GRAD, FOCAL_GRAD, BATCH_NORM_GRAD: what …_WEIGHTS gives, into
+                         `weights_out`; BATCH_NORM: what BATCH_STATISTICS gives */
     bool scaled;      /* LINEAR, of a device only: step_pack gets the layer scale [out.c] after the
                          weights */
 };
@@ -46,6 +47,7 @@ struct step_spec {
 struct step {             /* each backend's begins with it */
     size_t packed_bytes;  /* weights in the backend's form */
     size_t scratch_bytes; /* used within a run of this step only */
+    bool apart;           /* its result may not take the place of what it reads */
 };
 
 /* Where a step's operands lie, in the backend's memory; fixed for its life, 64-byte aligned except
@@ -134,7 +136,8 @@ struct backend_device {
 
 struct backend_ops {
     const char *name;
-    bool joins_backward;                 /* it does what step_spec says of …_GRAD */
+    bool joins_backward;                 /* it does what step_spec says of …_GRAD … */
+    bool joins_batch_norm;               /* … and of BATCH_NORM and its gradient in training */
     const struct backend_device *device; /* NULL: its memory is the host's */
     int (*open)(struct backend **ret, const struct backend_config *config, struct error *error);
     void (*close)(struct backend *backend); /* takes NULL; after the last step */
@@ -165,7 +168,7 @@ void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
 
 /* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
  * built for another `abi`. Changes with every change of this file or of graph.h. */
-enum { BACKEND_ABI = 2 };
+enum { BACKEND_ABI = 3 };
 typedef const struct backend_ops *backend_module(int abi);
 
 #endif

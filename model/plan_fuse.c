@@ -56,23 +56,45 @@ static void fuse_linear(struct plan *p, struct plan_step *s, bool *done)
     }
 }
 
-/* The gradients of an operator's input and of its weights become one step, and the sum with what
- * the input's gradient was before. */
-static void fuse_grad(struct plan *p, struct plan_step *s, bool *done)
+/* The first node after the step's of that kind, for the same weights and of the same inputs,
+ * becomes a part of the step. */
+static void fuse_weights(struct plan *p, struct plan_step *s, enum graph_op op, bool *done)
 {
     const struct graph_node *node = &p->graph.nodes[s->node];
-    const enum graph_op weights =
-        node->op == GRAPH_FOCAL_GRAD ? GRAPH_FOCAL_GRAD_WEIGHTS : GRAPH_LAYER_NORM_GRAD_WEIGHTS;
     for (int i = s->node + 1; i < p->graph.n_nodes && s->weights < 0; i++) {
         const struct graph_node *other = &p->graph.nodes[i];
-        if (other->op == weights && other->in[0] == node->in[0] && other->in[1] == node->in[1] &&
-            other->weights[0] == node->weights[0])
+        bool same = other->op == op && other->weights[0] == node->weights[0];
+        for (int k = 0; k < node->n_in; k++)
+            same = same && other->in[k] == node->in[k];
+        if (same)
             s->weights = i;
     }
     if (s->weights >= 0)
         done[s->weights] = true;
-    if (node->op == GRAPH_LAYER_NORM_GRAD)
+}
+
+/* The gradients of an operator's input and of its weights become one step, and the sum with what
+ * the input's gradient was before. */
+static void fuse_grad(struct plan *p, struct plan_step *s, bool *done)
+{
+    const enum graph_op op = p->graph.nodes[s->node].op;
+    fuse_weights(p, s,
+                 op == GRAPH_FOCAL_GRAD ? GRAPH_FOCAL_GRAD_WEIGHTS : GRAPH_LAYER_NORM_GRAD_WEIGHTS,
+                 done);
+    if (op == GRAPH_LAYER_NORM_GRAD)
         fuse_add(p, s, s->node, done);
+}
+
+/* By the batch's own statistics, which are shared with nobody: with them, or with the gradients of
+ * its weights. */
+static void fuse_batch_norm(struct plan *p, struct plan_step *s, bool *done)
+{
+    const struct graph_node *node = &p->graph.nodes[s->node];
+    if (node->train && node->ranks == 0)
+        fuse_weights(p, s,
+                     node->op == GRAPH_BATCH_NORM ? GRAPH_BATCH_STATISTICS
+                                                  : GRAPH_BATCH_NORM_GRAD_WEIGHTS,
+                     done);
 }
 
 static void fuse_relu(struct plan *p, struct plan_step *s, bool *done)
@@ -105,6 +127,9 @@ int plan_make_steps(struct plan *p, struct error *error)
         if (p->config.ops->joins_backward &&
             (op == GRAPH_LAYER_NORM_GRAD || op == GRAPH_FOCAL_GRAD))
             fuse_grad(p, s, done);
+        if (p->config.ops->joins_batch_norm &&
+            (op == GRAPH_BATCH_NORM || op == GRAPH_BATCH_NORM_GRAD))
+            fuse_batch_norm(p, s, done);
     }
     free(done);
     return 0;

@@ -25,7 +25,8 @@ struct plan_step {
     int value;    /* it produces this one: its own, or the last of those fused into it */
     int scale;    /* CHANNEL_SCALE node folded into the weights, or -1 */
     int residual; /* value it is added to, or -1 */
-    int weights;  /* …_GRAD: the …_GRAD_WEIGHTS node whose value it produces too, or -1 */
+    int weights; /* …_GRAD: the …_GRAD_WEIGHTS node whose value it produces too, BATCH_NORM: the
+                    BATCH_STATISTICS node; or -1 */
     bool gelu, relu;
     struct step *step;
     size_t packed_offset;

@@ -55,8 +55,9 @@ static bool works_in_place(const struct plan *p, const struct plan_step *s)
     bool cell_by_cell = node->op == GRAPH_BATCH_NORM || node->op == GRAPH_RELU ||
                         node->op == GRAPH_SIGMOID || node->op == GRAPH_GELU ||
                         node->op == GRAPH_SAMPLE_SCALE;
-    return cell_by_cell && !p->config.isolate && !plan_is_view(p, in) && p->consumers[in] == 1 &&
-           !p->graph.nodes[in].output && p->values[in].type == p->values[s->value].type;
+    return cell_by_cell && !s->step->apart && !p->config.isolate && !plan_is_view(p, in) &&
+           p->consumers[in] == 1 && !p->graph.nodes[in].output &&
+           p->values[in].type == p->values[s->value].type;
 }
 
 void plan_assign_types(struct plan *p)

@@ -9,9 +9,9 @@
 
 enum { LINE = 256 };
 
-static const struct cuda_kind *kind_of(enum graph_op op)
+static const struct cuda_kind *kind_of(const struct graph_node *node)
 {
-    switch (op) {
+    switch (node->op) {
     case GRAPH_LINEAR:
     case GRAPH_LINEAR_GRAD:
     case GRAPH_LINEAR_GRAD_WEIGHTS:
@@ -26,6 +26,12 @@ static const struct cuda_kind *kind_of(enum graph_op op)
     case GRAPH_ATTENTION:
     case GRAPH_ATTENTION_GRAD:
         return &cuda_attention_kind;
+    case GRAPH_BATCH_NORM:
+    case GRAPH_BATCH_STATISTICS:
+        return &cuda_batch_norm_kind;
+    case GRAPH_BATCH_NORM_GRAD:
+    case GRAPH_BATCH_NORM_GRAD_WEIGHTS:
+        return node->train ? &cuda_batch_norm_kind : &cuda_kernel_kind;
     default:
         return &cuda_kernel_kind;
     }
@@ -115,7 +121,7 @@ static int step_create(struct backend *b, const struct step_spec *spec, const st
     if (s == NULL)
         return error_set(error, ENOMEM, "out of memory");
     s->backend = b;
-    s->kind = kind_of(spec->node->op);
+    s->kind = kind_of(spec->node);
     s->spec = *spec;
     s->step.packed_bytes = cuda_published_bytes(spec);
     describe_call(s);
@@ -174,6 +180,7 @@ static int step_run(struct step *step, struct error *error)
 static const struct backend_ops backend_cuda = {
     .name = "cuda",
     .joins_backward = true,
+    .joins_batch_norm = true,
     .device = &cuda_device,
     .open = cuda_open,
     .close = cuda_close,

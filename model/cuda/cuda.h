@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the parts of the CUDA backend share. Every step is one of a few kinds of operator: a kernel
- * of our own, a product (cuBLASLt), a convolution (cuDNN). All work is enqueued on one stream. */
+ * of our own, a product (cuBLASLt), a convolution or batch norm (cuDNN). All work is enqueued on
+ * one stream. */
 #ifndef FOCALD_MODEL_CUDA_CUDA_H
 #define FOCALD_MODEL_CUDA_CUDA_H
 
@@ -52,6 +53,7 @@ extern const struct cuda_kind cuda_kernel_kind;      /* kernels.h */
 extern const struct cuda_kind cuda_product_kind;     /* LINEAR, LINEAR_GRAD, LINEAR_GRAD_WEIGHTS */
 extern const struct cuda_kind cuda_convolution_kind; /* CONV…, CONV_TRANSPOSED… and their grads */
 extern const struct cuda_kind cuda_attention_kind;   /* ATTENTION, ATTENTION_GRAD */
+extern const struct cuda_kind cuda_batch_norm_kind; /* BATCH_NORM; its grads, in training */
 
 /* Weights as published, each float32 and aligned to 256 bytes, one after the other. */
 size_t cuda_published_bytes(const struct step_spec *spec);

@@ -152,6 +152,8 @@ static const struct operator_case cases[] = {
     {P_CONV, {2, 7, 5, 3}, 9, 3, 2, 1, false},
     {P_TRANSPOSED_RELU, {1, 5, 5, 8}, 3, 3, 4, 1, false},
     {P_ATTENTION, {2, 1, 7, 12}, 0, 3, 0, 0, true},
+    {P_BATCH_NORM_INNER, {2, 3, 5, 7}, 0, 0, 0, 0, false},
+    {P_BATCH_NORM_TRAIN, {2, 3, 5, 7}, 0, 0, 0, 0, true},
 };
 
 static void each_call_may_fail_once(void **state)

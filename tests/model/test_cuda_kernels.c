@@ -48,24 +48,8 @@ struct wanted {
     struct tensor_shape in;
     int a,
         b; /* focal: levels, window; cosine: classes; resize: h, w; heads; nearest: keys, shared */
-    bool flag; /* focal: normalize; batch norm: train; nearest: use_shared */
+    bool flag; /* focal: normalize; nearest: use_shared */
 };
-
-static void build_norms(struct operator_graph *o, const struct wanted *w, int x)
-{
-    struct graph *g = &o->g;
-    const int c = w->in.c;
-    if (w->op == GRAPH_LAYER_NORM) {
-        o->x = graph_layer_norm(g, x, vector(g, c), vector(g, c), 1e-5f);
-        o->tolerance = 2e-5;
-        return;
-    }
-    const int four[4] = {vector(g, c), vector(g, c), vector(g, c), vector(g, c)};
-    o->x =
-        w->flag ? graph_batch_norm_train(g, x, four, 1e-5f) : graph_batch_norm(g, x, four, 1e-5f);
-    o->in_place = true;
-    o->tolerance = 2e-5;
-}
 
 /* in.c: channels of the context */
 static void build_focal(struct operator_graph *o, const struct wanted *w)
@@ -115,16 +99,6 @@ static void build_tokens(struct operator_graph *o, const struct wanted *w)
     }
 }
 
-/* Operators that have no builder: gradients add them. */
-static void build_statistics(struct operator_graph *o, const struct wanted *w)
-{
-    const int x = graph_input(&o->g, w->in);
-    o->x = graph_relu(&o->g, x);
-    struct graph_node *node = &o->g.nodes[o->x];
-    node->op = GRAPH_BATCH_STATISTICS;
-    node->shape = (struct tensor_shape){1, 1, 1, 2 * w->in.c};
-}
-
 static void build_pair(struct operator_graph *o, const struct wanted *w)
 {
     struct graph *g = &o->g;
@@ -140,8 +114,8 @@ static void build_single(struct operator_graph *o, const struct wanted *w)
     const int x = graph_input(g, w->in);
     switch (w->op) {
     case GRAPH_LAYER_NORM:
-    case GRAPH_BATCH_NORM:
-        build_norms(o, w, x);
+        o->x = graph_layer_norm(g, x, vector(g, w->in.c), vector(g, w->in.c), 1e-5f);
+        o->tolerance = 2e-5;
         break;
     case GRAPH_GELU:
         o->x = graph_gelu(g, x);
@@ -195,9 +169,6 @@ static void build(struct operator_graph *o, const struct wanted *w)
     case GRAPH_CLS_ATTENTION:
         build_tokens(o, w);
         break;
-    case GRAPH_BATCH_STATISTICS:
-        build_statistics(o, w);
-        break;
     case GRAPH_MUL:
     case GRAPH_ADD:
     case GRAPH_STRAIGHT_THROUGH:
@@ -242,7 +213,7 @@ static void fill_weights(const struct operator_graph *o, const struct graph_node
     for (int i = 0; i < node->n_weights; i++) {
         const size_t cells = graph_weight_cells(&o->g.weights[node->weights[i]]);
         for (size_t j = 0; j < cells; j++)
-            weights[i][j] = (float)cells_uniform(state) + (i == 3 ? 1.5f : 0);
+            weights[i][j] = (float)cells_uniform(state);
         /* every second key is the one before it again, of which the first is to be found */
         const size_t c = (size_t)o->g.weights[node->weights[i]].shape[1];
         for (size_t j = c; node->op == GRAPH_NEAREST && j < cells; j++)
@@ -419,24 +390,10 @@ static void operators_cell_by_cell_give_what_the_reference_gives(void **state)
         check_shapes(ops[i], 0, 0, false);
 }
 
-static void norms_give_what_the_reference_gives(void **state)
+static void layer_norms_give_what_the_reference_gives(void **state)
 {
     (void)state;
     check_shapes(GRAPH_LAYER_NORM, 0, 0, false);
-    check_shapes(GRAPH_BATCH_NORM, 0, 0, false);
-}
-
-/* Of one cell there is no variance to divide by. */
-static void norms_by_the_batch_give_what_the_reference_gives(void **state)
-{
-    (void)state;
-    const struct wanted all[] = {{GRAPH_BATCH_NORM, {2, 3, 5, 3}, 0, 0, true},
-                                 {GRAPH_BATCH_NORM, {3, 8, 8, 40}, 0, 0, true},
-                                 {GRAPH_BATCH_NORM, {5, 16, 9, 130}, 0, 0, true},
-                                 {GRAPH_BATCH_STATISTICS, {2, 3, 5, 3}, 0, 0, false},
-                                 {GRAPH_BATCH_STATISTICS, {3, 8, 8, 40}, 0, 0, false},
-                                 {GRAPH_BATCH_STATISTICS, {70, 32, 32, 3}, 0, 0, false}};
-    check_all(all, sizeof all / sizeof *all);
 }
 
 static void sums_give_what_the_reference_gives(void **state)
@@ -519,8 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operators_cell_by_cell_give_what_the_reference_gives),
-        cmocka_unit_test(norms_give_what_the_reference_gives),
-        cmocka_unit_test(norms_by_the_batch_give_what_the_reference_gives),
+        cmocka_unit_test(layer_norms_give_what_the_reference_gives),
         cmocka_unit_test(sums_give_what_the_reference_gives),
         cmocka_unit_test(focal_contexts_are_what_the_reference_gives),
         cmocka_unit_test(large_focal_contexts_are_what_the_reference_gives),

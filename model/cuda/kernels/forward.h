@@ -14,8 +14,6 @@ cudaError_t cuda_add(const struct cuda_call *call);
 cudaError_t cuda_sample_scale(const struct cuda_call *call);
 cudaError_t cuda_straight_through(const struct cuda_call *call);
 cudaError_t cuda_channel_scale(const struct cuda_call *call);
-cudaError_t cuda_batch_norm(const struct cuda_call *call);
-cudaError_t cuda_batch_statistics(const struct cuda_call *call);
 cudaError_t cuda_mean(const struct cuda_call *call);
 cudaError_t cuda_channel_l2(const struct cuda_call *call);
 cudaError_t cuda_cosine(const struct cuda_call *call);
@@ -29,8 +27,6 @@ cudaError_t cuda_nearest(const struct cuda_call *call);
 cudaError_t cuda_lookup(const struct cuda_call *call);
 
 /* Bytes of scratch. */
-size_t cuda_batch_norm_scratch(const struct cuda_call *call);
-size_t cuda_batch_statistics_scratch(const struct cuda_call *call);
 size_t cuda_mean_scratch(const struct cuda_call *call);
 size_t cuda_focal_context_scratch(const struct cuda_call *call);
 size_t cuda_cls_attention_scratch(const struct cuda_call *call);

@@ -23,9 +23,10 @@ cudaError_t layer_norm(const struct cuda_call *call);
 cudaError_t layer_norm_weights(const struct cuda_call *call);
 size_t layer_norm_scratch(const struct cuda_call *call);
 
+/* By running statistics. */
 cudaError_t batch_norm(const struct cuda_call *call);
 cudaError_t batch_norm_weights(const struct cuda_call *call);
-size_t batch_norm_scratch(const struct cuda_call *call);
+size_t batch_norm_weights_scratch(const struct cuda_call *call);
 
 cudaError_t channel_scale_weights(const struct cuda_call *call);
 size_t channel_scale_weights_scratch(const struct cuda_call *call);

@@ -24,9 +24,8 @@ chunks chunks_of(const sums_shape &s)
 }
 
 /* A block is one chunk of one group over WARP * N columns. to: [groups][chunks][cols] */
-template <class C, unsigned N, bool SQUARES>
-__global__ void sum_chunks(C x, any_cells to, const float *center, sums_shape s, chunks in,
-                           float divisor)
+template <class C, unsigned N>
+__global__ void sum_chunks(C x, any_cells to, sums_shape s, chunks in, float divisor)
 {
     __shared__ float partial[LANES][WARP * N];
     const size_t col_blocks = (s.cols + WARP * N - 1) / (WARP * N);
@@ -34,10 +33,7 @@ __global__ void sum_chunks(C x, any_cells to, const float *center, sums_shape s,
     const size_t col = (blockIdx.x % col_blocks * WARP + threadIdx.x) * N;
     const size_t begin = which % in.count * in.rows;
     const size_t end = begin + in.rows < s.rows ? begin + in.rows : s.rows;
-    float sum[N] = {}, from[N] = {};
-#pragma unroll
-    for (unsigned i = 0; SQUARES && i < N; i++)
-        from[i] = col < s.cols ? center[col + i] : 0;
+    float sum[N] = {};
     if (col < s.cols) {
 #pragma unroll 4
         for (size_t r = begin + threadIdx.y; r < end; r += LANES) {
@@ -45,7 +41,7 @@ __global__ void sum_chunks(C x, any_cells to, const float *center, sums_shape s,
             x.load(v, group * s.rows + r, col);
 #pragma unroll
             for (unsigned i = 0; i < N; i++)
-                sum[i] += SQUARES ? (v[i] - from[i]) * (v[i] - from[i]) : v[i];
+                sum[i] += v[i];
         }
     }
 #pragma unroll
@@ -88,15 +84,15 @@ __global__ void __launch_bounds__(WARP *FINISH_LANES)
 }
 
 template <class C, unsigned N>
-cudaError_t run_chunks(cudaStream_t stream, C x, const any_cells &to, const float *center,
-                       const sums_shape &s, float divisor)
+cudaError_t run_chunks(cudaStream_t stream, C x, const any_cells &to, const sums_shape &s,
+                       float divisor)
 {
     const chunks in = chunks_of(s);
     const size_t blocks = (s.cols + WARP * N - 1) / (WARP * N) * in.count * s.groups;
     if (blocks > 0x7fffffff)
         return cudaErrorInvalidValue;
-    return launch(center != nullptr ? sum_chunks<C, N, true> : sum_chunks<C, N, false>,
-                  dim3((unsigned)blocks), dim3(WARP, LANES), stream, x, to, center, s, in, divisor);
+    return launch(sum_chunks<C, N>, dim3((unsigned)blocks), dim3(WARP, LANES), stream, x, to, s, in,
+                  divisor);
 }
 
 } // namespace
@@ -119,8 +115,7 @@ size_t sums_scratch(const sums_shape &shape)
 }
 
 cudaError_t sums_over_rows(cudaStream_t stream, const any_cells &to, const any_cells &x,
-                           const float *center, const sums_shape &shape, float divisor,
-                           float *scratch)
+                           const sums_shape &shape, float divisor, float *scratch)
 {
     const chunks in = chunks_of(shape);
     const bool direct = in.count <= 1;
@@ -132,51 +127,13 @@ cudaError_t sums_over_rows(cudaStream_t stream, const any_cells &to, const any_c
         code = with_type(x.type, [&](auto cell) {
             using T = decltype(cell);
             return run_chunks<typed_cells<T>, WIDEST / sizeof(T)>(
-                stream, typed_cells<T>{(T *)x.data, x.stride}, first, center, shape, times);
+                stream, typed_cells<T>{(T *)x.data, x.stride}, first, shape, times);
         });
     else
-        code = run_chunks<any_cells, 1>(stream, x, first, center, shape, times);
+        code = run_chunks<any_cells, 1>(stream, x, first, shape, times);
     if (code != cudaSuccess || direct)
         return code;
     return sums_finish(stream, to, scratch, {shape.groups, in.count, shape.cols}, divisor, false);
-}
-
-cudaError_t sums_statistics(cudaStream_t stream, const struct cuda_tensor *x, void *scratch,
-                            struct statistics *ret)
-{
-    const sums_shape shape = {1, positions(x->shape), (size_t)x->shape.c};
-    const float divisor = (float)shape.rows;
-    float *mean = (float *)scratch, *variance = mean + shape.cols;
-    float *partial = variance + shape.cols;
-    cudaError_t code = sums_over_rows(stream, {mean, shape.cols, CELL_FLOAT32}, any_of(x), nullptr,
-                                      shape, divisor, partial);
-    if (code == cudaSuccess)
-        code = sums_over_rows(stream, {variance, shape.cols, CELL_FLOAT32}, any_of(x), mean, shape,
-                              divisor, partial);
-    *ret = {mean, variance};
-    return code;
-}
-
-size_t sums_statistics_scratch(const struct cuda_tensor *x)
-{
-    const sums_shape shape = {1, positions(x->shape), (size_t)x->shape.c};
-    return (2 * shape.cols + sums_scratch(shape)) * sizeof(float);
-}
-
-/* out: mean [C], then variance [C] */
-cudaError_t cuda_batch_statistics(const struct cuda_call *call)
-{
-    struct statistics s;
-    cudaError_t code = sums_statistics(call->stream, &call->in[0], call->scratch, &s);
-    if (code != cudaSuccess)
-        return code;
-    return cuda_convert(call->stream, call->out.data, call->out.type, s.mean, CELL_FLOAT32,
-                        2 * (size_t)call->in[0].shape.c);
-}
-
-size_t cuda_batch_statistics_scratch(const struct cuda_call *call)
-{
-    return sums_statistics_scratch(&call->in[0]);
 }
 
 static sums_shape mean_shape(const struct cuda_call *call)
@@ -188,7 +145,7 @@ static sums_shape mean_shape(const struct cuda_call *call)
 cudaError_t cuda_mean(const struct cuda_call *call)
 {
     const sums_shape shape = mean_shape(call);
-    return sums_over_rows(call->stream, any_of(&call->out), any_of(&call->in[0]), nullptr, shape,
+    return sums_over_rows(call->stream, any_of(&call->out), any_of(&call->in[0]), shape,
                           (float)shape.rows, (float *)call->scratch);
 }
 
@@ -200,7 +157,7 @@ size_t cuda_mean_scratch(const struct cuda_call *call)
 cudaError_t cuda_column_sums(cudaStream_t stream, float *to, const void *x, enum cell_type type,
                              size_t rows, size_t cols, size_t stride, void *scratch)
 {
-    return sums_over_rows(stream, {to, cols, CELL_FLOAT32}, {(void *)x, stride, type}, nullptr,
+    return sums_over_rows(stream, {to, cols, CELL_FLOAT32}, {(void *)x, stride, type},
                           {1, rows, cols}, 1, (float *)scratch);
 }
 

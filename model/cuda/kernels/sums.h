@@ -10,23 +10,13 @@ struct sums_shape {
     size_t groups, rows, cols;
 };
 
-/* Of x, whose rows are x.stride apart, divided by a number. With a center: [cols], of the squares
- * of what x is away from it. */
+/* Of x, whose rows are x.stride apart, divided by a number. */
 cudaError_t sums_over_rows(cudaStream_t stream, const any_cells &to, const any_cells &x,
-                           const float *center, const sums_shape &shape, float divisor,
-                           float *scratch);
+                           const sums_shape &shape, float divisor, float *scratch);
 size_t sums_scratch(const sums_shape &shape); /* floats */
 
 /* The last step alone: partial: [groups][rows][cols], few rows. */
 cudaError_t sums_finish(cudaStream_t stream, const any_cells &to, const float *partial,
                         const sums_shape &shape, float divisor, bool then_gelu);
-
-/* Mean and biased variance over n, h and w: [C] each, side by side in scratch. */
-struct statistics {
-    const float *mean, *variance;
-};
-cudaError_t sums_statistics(cudaStream_t stream, const struct cuda_tensor *x, void *scratch,
-                            struct statistics *ret);
-size_t sums_statistics_scratch(const struct cuda_tensor *x); /* bytes */
 
 #endif

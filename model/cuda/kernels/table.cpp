@@ -22,7 +22,6 @@ constexpr entry TABLE[] = {
     {GRAPH_SAMPLE_SCALE, cuda_sample_scale, nullptr},
     {GRAPH_MEAN, cuda_mean, cuda_mean_scratch},
     {GRAPH_CHANNEL_L2, cuda_channel_l2, nullptr},
-    {GRAPH_BATCH_NORM, cuda_batch_norm, cuda_batch_norm_scratch},
     {GRAPH_COSINE, cuda_cosine, nullptr},
     {GRAPH_RELU, cuda_relu, nullptr},
     {GRAPH_SIGMOID, cuda_sigmoid, nullptr},
@@ -34,7 +33,6 @@ constexpr entry TABLE[] = {
     {GRAPH_NEAREST, cuda_nearest, nullptr},
     {GRAPH_LOOKUP, cuda_lookup, nullptr},
     {GRAPH_STRAIGHT_THROUGH, cuda_straight_through, nullptr},
-    {GRAPH_BATCH_STATISTICS, cuda_batch_statistics, cuda_batch_statistics_scratch},
 };
 
 const entry *entry_of(enum graph_op op)
