@@ -66,8 +66,8 @@ enum graph_op {
     GRAPH_CHANNEL_SCALE_GRAD_WEIGHTS,   /* g, x */
     GRAPH_MEAN_GRAD,                    /* g */
     GRAPH_CHANNEL_L2_GRAD,              /* g, x, y */
-    GRAPH_BATCH_NORM_GRAD,              /* g, x; shared: statistics, sums */
-    GRAPH_BATCH_NORM_GRAD_WEIGHTS,      /* g, x; shared: statistics: of scale and shift */
+    GRAPH_BATCH_NORM_GRAD,              /* g, x; in training: statistics; shared: sums */
+    GRAPH_BATCH_NORM_GRAD_WEIGHTS,      /* g, x; in training: statistics: of scale and shift */
     GRAPH_BATCH_STATISTICS,             /* x: mean and biased variance over n, h, w: [2][c] */
     GRAPH_COSINE_GRAD,                  /* g, x */
     GRAPH_COSINE_GRAD_WEIGHTS,          /* g, x */

@@ -185,13 +185,14 @@ static void add_batch_norm_shared(struct build *b, int i, int g, int x)
 
 static void add_batch_norm(struct build *b, int i, int g, int x)
 {
-    const int in[] = {g, x};
-    if (b->g->nodes[i].ranks > 0) {
+    const struct graph_node node = b->g->nodes[i];
+    const int in[] = {g, x, b->ret->weights[node.weights[2]].value}, n = node.train ? 3 : 2;
+    if (node.ranks > 0) {
         add_batch_norm_shared(b, i, g, x);
         return;
     }
-    add_unary(b, GRAPH_BATCH_NORM_GRAD, i, 2, in);
-    add_weights(b, GRAPH_BATCH_NORM_GRAD_WEIGHTS, i, 2, in);
+    add_unary(b, GRAPH_BATCH_NORM_GRAD, i, n, in);
+    add_weights(b, GRAPH_BATCH_NORM_GRAD_WEIGHTS, i, n, in);
 }
 
 /* Node i's part of the backward pass. g: the gradient of its value. */

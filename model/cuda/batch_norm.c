@@ -9,7 +9,8 @@
  * A call gives two of the latter beside its image: the batch's mean and variance, or the gradients
  * of scale and shift. They are the step's own result, or a second one, or nobody wants them.
  *
- * Scratch: images as cuDNN wants them where they are not so, the result, the two. */
+ * Scratch: images as cuDNN wants them where they are not so, the result, the two, and of a gradient
+ * the inverse of the batch's deviation. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -24,10 +25,11 @@ struct batch_norm {
     struct cuda_operand in[2]; /* x; g, x */
     int n_in;
     bool staged; /* cuDNN's result is in scratch */
-    size_t result_offset, pair_offset[2];
+    size_t result_offset, pair_offset[2], inverse_offset;
     char *scratch;
     void *result;               /* cuDNN's, once bound */
     float *pair[2], *wanted[2]; /* likewise; where they are to be, or NULL */
+    float *inverse;             /* [c] */
 };
 
 static struct batch_norm *batch_norm_of(const struct cuda_step *s)
@@ -96,6 +98,7 @@ static void choose_type(const struct cuda_step *s, struct batch_norm *b)
 static size_t measure_scratch(const struct cuda_step *s, struct batch_norm *b)
 {
     const struct step_spec *spec = &s->spec;
+    const size_t c = (size_t)spec->in[0].c;
     size_t scratch = 0;
     for (int i = 0; i < b->n_in; i++)
         cuda_operand_choose(&b->in[i], spec, i, b->type, true, &scratch);
@@ -103,7 +106,9 @@ static size_t measure_scratch(const struct cuda_step *s, struct batch_norm *b)
     if (b->staged)
         b->result_offset = cuda_part(&scratch, tensor_cells(spec->in[0]) * cell_bytes(b->type));
     for (int i = 0; i < 2 && (is_gradient(s) || spec->weights_too); i++)
-        b->pair_offset[i] = cuda_part(&scratch, (size_t)spec->in[0].c * sizeof(float));
+        b->pair_offset[i] = cuda_part(&scratch, c * sizeof(float));
+    if (is_gradient(s))
+        b->inverse_offset = cuda_part(&scratch, c * sizeof(float));
     return scratch > 0 ? scratch + CUDA_SLACK : 0;
 }
 
@@ -157,6 +162,8 @@ static int batch_norm_bind(struct cuda_step *s, struct error *error)
     b->result = b->staged ? (void *)(b->scratch + b->result_offset) : (void *)m->out;
     if (is_gradient(s) || s->spec.weights_too)
         place_pair(s, b, is_for_weights(s) ? m->out : s->spec.weights_too ? m->weights_out : NULL);
+    if (is_gradient(s))
+        b->inverse = (float *)(void *)(b->scratch + b->inverse_offset);
     return 0;
 }
 
@@ -236,16 +243,20 @@ static int run_with_statistics(struct cuda_step *s, const struct batch_norm *b, 
     return r < 0 ? r : deliver(s, b, (float)(count - 1) / (float)count, error);
 }
 
-/* From x anew: what the forward pass could have saved for it has no place among the values. */
+/* The third input: the mean and the variance of the forward pass. */
 static int run_gradient(struct cuda_step *s, const struct batch_norm *b, struct error *error)
 {
-    const float one = 1, zero = 0;
-    int r = check(s,
-                  cudnnBatchNormalizationBackward(
-                      s->backend->cudnn, CUDNN_BATCHNORM_SPATIAL, &one, &zero, &one, &zero,
-                      b->image, image(s, b, 1), b->image, image(s, b, 0), b->image, b->result,
-                      b->channel, s->call.weights[0], b->pair[0], b->pair[1],
-                      (double)s->spec.node->eps, NULL, NULL),
+    const float one = 1, zero = 0, eps = s->spec.node->eps, *mean = s->memory.in[2];
+    const size_t c = (size_t)s->spec.in[0].c;
+    int r = cuda_check(cuda_inverse_deviations(s->backend->stream, b->inverse, mean + c, eps, c),
+                       "statistics of a batch norm", error);
+    if (r == 0)
+        r = check(s,
+                  cudnnBatchNormalizationBackward(s->backend->cudnn, CUDNN_BATCHNORM_SPATIAL, &one,
+                                                  &zero, &one, &zero, b->image, image(s, b, 1),
+                                                  b->image, image(s, b, 0), b->image, b->result,
+                                                  b->channel, s->call.weights[0], b->pair[0],
+                                                  b->pair[1], (double)eps, mean, b->inverse),
                   "cudnnBatchNormalizationBackward", error);
     return r < 0 ? r : deliver(s, b, 1, error);
 }

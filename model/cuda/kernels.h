@@ -70,6 +70,10 @@ cudaError_t cuda_column_sums(cudaStream_t stream, float *to, const void *x, enum
                              size_t rows, size_t cols, size_t stride, void *scratch);
 size_t cuda_column_sums_scratch(size_t rows, size_t cols);
 
+/* 1 / sqrt(variance + eps) of each: [c]. */
+cudaError_t cuda_inverse_deviations(cudaStream_t stream, float *to, const float *variance,
+                                    float eps, size_t c);
+
 /* [cells] between -1 and 1, by a seed: what a product is timed on. */
 cudaError_t cuda_noise(cudaStream_t stream, void *to, enum cell_type type, size_t cells,
                        unsigned seed);

@@ -157,6 +157,25 @@ static void columns_are_summed(void **state)
         }
 }
 
+static void deviations_are_inverted(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {1, 77, 1030};
+    for (size_t i = 0; i < 3; i++) {
+        void *from, *to = cells_device(sizes[i], CELL_FLOAT32);
+        float *x = make(sizes[i], CELL_FLOAT32, &from);
+        cells_release(from);
+        for (size_t j = 0; j < sizes[i]; j++)
+            x[j] = j % 5 == 0 ? 0 : x[j] * x[j];
+        from = cells_upload(x, sizes[i], CELL_FLOAT32);
+        for (size_t j = 0; j < sizes[i]; j++)
+            x[j] = (float)(1 / sqrt((double)x[j] + 1e-3));
+        assert_int_equal(cuda_inverse_deviations(NULL, to, from, 1e-3f, sizes[i]), cudaSuccess);
+        expect("inverse deviations", x, sizes[i], to, CELL_FLOAT32, 1e-6);
+        cells_release(from);
+    }
+}
+
 static void softmax_of(const float *x, float scale, size_t cols, float *y)
 {
     double largest = -INFINITY, sum = 0;
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test(matrices_are_transposed),
         cmocka_unit_test(gelu_in_place_is_the_exact_one),
         cmocka_unit_test(columns_are_summed),
+        cmocka_unit_test(deviations_are_inverted),
         cmocka_unit_test(softmax_is_that_of_each_row),
         cmocka_unit_test(softmax_has_its_gradient),
     };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The gradient of batch norm by running statistics, which cuDNN has only of the batch's own
- * (../batch_norm.c). unit = (x - mean) / sqrt(variance + eps), over the positions of a channel:
+ * The gradient of batch norm by running statistics, which cuDNN has only of the batch's own, and
+ * what that reads of these (../batch_norm.c). unit = (x - mean) / sqrt(variance + eps), over the
+ * positions of a channel:
  *
  *   dx = g scale / sqrt(variance + eps),  dscale = sum(g unit),  dshift = sum(g) */
 #include "model/cuda/kernels/grad_columns.h"
@@ -33,6 +34,12 @@ struct of_weights {
     }
 };
 
+__global__ void invert(float *to, const float *variance, float eps, size_t c)
+{
+    for (size_t i = first_thread(); i < c; i += all_threads())
+        to[i] = 1 / sqrtf(variance[i] + eps);
+}
+
 } // namespace
 
 cudaError_t batch_norm(const struct cuda_call *call)
@@ -57,3 +64,9 @@ size_t batch_norm_weights_scratch(const struct cuda_call *call)
 }
 
 } // namespace grad
+
+cudaError_t cuda_inverse_deviations(cudaStream_t stream, float *to, const float *variance,
+                                    float eps, size_t c)
+{
+    return launch(grad::invert, blocks_for(c, 256), dim3(256), stream, to, variance, eps, c);
+}
