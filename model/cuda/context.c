@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The card: which one, its streams and the libraries' handles, and what its errors say. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,7 +13,16 @@ static atomic_int open_backends;
 
 /* Errors */
 
-int cuda_check(cudaError_t code, const char *what, struct error *error)
+/* Of the name in "cudaFree(p)"; 0 of what is no call of CUDA's. */
+static int name_length(const char *call)
+{
+    const size_t n = strcspn(call, "(");
+    return strncmp(call, "cuda", 4) == 0 && isupper((unsigned char)call[4]) && call[n] == '('
+               ? (int)n
+               : 0;
+}
+
+int cuda_check_call(cudaError_t code, const char *call, const char *what, struct error *error)
 {
     if (code == cudaSuccess)
         return 0;
@@ -21,8 +31,9 @@ int cuda_check(cudaError_t code, const char *what, struct error *error)
         errnum = ENOMEM;
     else if (code == cudaErrorNoDevice)
         errnum = ENODEV;
-    return error_set(error, errnum, "GPU: %s: %s (%s)", what, cudaGetErrorString(code),
-                     cudaGetErrorName(code));
+    const int named = name_length(call);
+    return error_set(error, errnum, "GPU: %s: %.*s%s%s (%s)", what, named, call,
+                     named > 0 ? ": " : "", cudaGetErrorString(code), cudaGetErrorName(code));
 }
 
 int cuda_check_lt(cublasStatus_t code, const char *what, struct error *error)
@@ -105,11 +116,11 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
     if (r == 0)
         r = make_streams(b, error);
     if (r == 0)
-        r = cuda_check_lt(cublasLtCreate(&b->lt), "starting", error);
+        r = cuda_check_lt(cublasLtCreate(&b->lt), "cublasLtCreate", error);
     if (r == 0)
-        r = cuda_check_cudnn(cudnnCreate(&b->cudnn), "starting", error);
+        r = cuda_check_cudnn(cudnnCreate(&b->cudnn), "cudnnCreate", error);
     if (r == 0)
-        r = cuda_check_cudnn(cudnnSetStream(b->cudnn, b->stream), "starting", error);
+        r = cuda_check_cudnn(cudnnSetStream(b->cudnn, b->stream), "cudnnSetStream", error);
     if (r < 0) {
         cuda_close(b);
         return r;

@@ -63,9 +63,10 @@ cudaDataType_t cuda_data_type(enum cell_type type);
 /* What products of values of that type are computed in. */
 cublasComputeType_t cuda_compute_type(const struct backend *backend, enum cell_type type);
 
-/* 0, or -EIO (-ENOMEM out of memory, -ENODEV no device) with "what: what CUDA says" as the error.
- */
-int cuda_check(cudaError_t code, const char *what, struct error *error);
+/* 0, or -EIO (-ENOMEM out of memory, -ENODEV no device) with "what: what CUDA says" as the error;
+ * where `code` is written as a call of CUDA's, "what: the function: what CUDA says". */
+#define cuda_check(code, what, error) cuda_check_call(code, #code, what, error)
+int cuda_check_call(cudaError_t code, const char *call, const char *what, struct error *error);
 int cuda_check_lt(cublasStatus_t code, const char *what, struct error *error);
 int cuda_check_cudnn(cudnnStatus_t code, const char *what, struct error *error);
 

@@ -201,11 +201,38 @@ static void a_bias_is_added_where_cudnn_does_not(void **state)
     check_fallback("CUDNN_BIAS", "none", PRECISION_BFLOAT16, 0x1p-7f);
 }
 
+/* Of a card that nobody can look at, the line is all there is. */
+static void a_line_names_the_function_that_failed(void **state)
+{
+    static const char *const names[] = {"cudaStreamCreateWithFlags", "cudaMallocHost",
+                                        "cudaGraphLaunch", "cudnnCreate",
+                                        "cudnnBatchNormalizationBackward"};
+    const struct operator_case c = {P_BATCH_NORM_TRAIN, {2, 3, 5, 7}, 0, 0, 0, 0, true};
+    static float ret[MOST_CELLS];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct life l = {.inputs = {-1, -1}};
+        struct error error = {""};
+        char first[64];
+        fake_restart();
+        snprintf(first, sizeof first, "%s:1", names[i]);
+        fake_set("FAIL", first);
+        int r = begin(&l, &c, PRECISION_FLOAT32, &error);
+        if (r == 0)
+            r = run(&l, ret, &error);
+        end(&l);
+        fake_set("FAIL", NULL);
+        assert_true(r < 0);
+        if (strstr(error.text, names[i]) == NULL)
+            fail_msg("%s is not told by: %s", names[i], error.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_go_by_planes_where_they_must),
         cmocka_unit_test(a_bias_is_added_where_cudnn_does_not),
+        cmocka_unit_test(a_line_names_the_function_that_failed),
         cmocka_unit_test(each_call_may_fail_once),
         cmocka_unit_test(each_call_may_fail_once_in_half_precision),
     };
