@@ -226,6 +226,6 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t c, in
         pad_w < 0 || u <= 0 || v <= 0 || dilation_h <= 0 || dilation_w <= 0 ||
         (mode != CUDNN_CONVOLUTION && mode != CUDNN_CROSS_CORRELATION) || !is_type(computeType))
         return CUDNN_STATUS_BAD_PARAM;
-    *c = {true, {pad_h, pad_w}, {u, v}, {dilation_h, dilation_w}, mode, computeType, c->math};
+    *c = {true, {pad_h, pad_w}, {u, v}, {dilation_h, dilation_w}, mode, computeType, c->math, 1};
     return CUDNN_STATUS_SUCCESS;
 }

@@ -1,52 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Stand-in for cuDNN, to its documentation: which algorithms there are for a convolution, and its
- * three directions. x: large, w: kernel, y: small. Products are summed in float32. */
+ * Stand-in for cuDNN, to its documentation: convolutions, and which algorithms there are for each.
+ */
 #include <functional>
 #include <vector>
 
-#include <oneapi/dnnl/dnnl.h>
-
-#include "cudnn_objects.h"
+#include "cudnn_convolution.h"
 #include "internal.h"
 
 using namespace dnn;
-
-namespace
-{
-struct problem {
-    cudnnTensorStruct x, y;
-    cudnnFilterStruct w;
-    cudnnConvolutionStruct conv;
-};
-
-enum direction { FORWARD, DATA, FILTER };
-
-struct operands {
-    problem p;
-    direction way;
-    float alpha, beta;
-    char *x, *w, *y, *workspace;
-    size_t workspace_bytes;
-    /* with a bias: y = act(alpha conv + beta z + bias) */
-    bool fused, relu;
-    const char *z, *bias;
-};
-
-/* Four dimensions of which the second is the channels. */
-struct cells4 {
-    char *at;
-    cudaDataType_t type;
-    bool last;
-    size_t n, c, h, w;
-};
-} // namespace
-
-static cudaDataType_t cuda_type(cudnnDataType_t type)
-{
-    return type == CUDNN_DATA_HALF       ? CUDA_R_16F
-           : type == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF
-                                         : CUDA_R_32F;
-}
 
 /* 0: the window does not fit */
 static int small_size(const problem &p, int i, int large, int taps)
@@ -65,7 +26,8 @@ static cudnnStatus_t find(problem *ret, cudnnHandle_t handle, cudnnTensorDescrip
     if (!x->set || !w->set || !conv->set || !y->set)
         return CUDNN_STATUS_BAD_PARAM;
     *ret = {*x, *y, *w, *conv};
-    if (x->n != y->n || x->c != w->c || y->c != w->k || x->type != w->type || y->type != w->type ||
+    if (x->n != y->n || (size_t)x->c != (size_t)w->c * (size_t)conv->groups ||
+        w->k % conv->groups != 0 || y->c != w->k || x->type != w->type || y->type != w->type ||
         y->h != small_size(*ret, 0, x->h, w->h) || y->w != small_size(*ret, 1, x->w, w->w))
         return CUDNN_STATUS_BAD_PARAM;
     /* FLOAT_CONFIG, PSEUDO_HALF_CONFIG, PSEUDO_BFLOAT16_CONFIG */
@@ -76,6 +38,14 @@ static cudnnStatus_t find(problem *ret, cudnnHandle_t handle, cudnnTensorDescrip
     if (x->format != w->format || y->format != w->format ||
         (x->format == CUDNN_TENSOR_NHWC && (conv->dilation[0] > 1 || conv->dilation[1] > 1)))
         return CUDNN_STATUS_NOT_SUPPORTED;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t c, int groupCount)
+{
+    if (fake_fails("cudnnSetConvolutionGroupCount") || !convolutions.has(c) || groupCount < 1)
+        return CUDNN_STATUS_BAD_PARAM;
+    c->groups = groupCount;
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -91,8 +61,22 @@ static size_t small_positions(const problem &p)
     return (size_t)p.y.n * (size_t)p.y.h * (size_t)p.y.w;
 }
 
+static bool deterministic(direction way, int algo)
+{
+    return way == FORWARD || (way == DATA ? algo != CUDNN_CONVOLUTION_BWD_DATA_ALGO_0
+                                          : algo != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 &&
+                                                algo != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3);
+}
+
+static bool groups_have(direction way, int algo)
+{
+    const std::string groups = setting("CUDNN_GROUPS");
+    return groups != "none" && !(groups == "any" && way != FORWARD && deterministic(way, algo));
+}
+
 /* Whether there is the algorithm for this, and its workspace. Channels last have fewer. With
- * CUDNN_LAYOUT=planar they have none. */
+ * CUDNN_LAYOUT=planar they have none, with CUDNN_GROUPS=none groups have none, and with
+ * CUDNN_GROUPS=any none that gives the same bits every time. */
 static bool workspace_of(const problem &p, direction way, int algo, size_t *ret)
 {
     const bool last = p.x.format == CUDNN_TENSOR_NHWC;
@@ -100,6 +84,8 @@ static bool workspace_of(const problem &p, direction way, int algo, size_t *ret)
         small_positions(p) * (size_t)p.w.c * (size_t)p.w.h * (size_t)p.w.w * sizeof(float);
     *ret = 0;
     if (last && setting("CUDNN_LAYOUT") == "planar")
+        return false;
+    if (p.conv.groups > 1 && !groups_have(way, algo))
         return false;
     switch (way) {
     case FORWARD:
@@ -122,13 +108,6 @@ static bool workspace_of(const problem &p, direction way, int algo, size_t *ret)
                algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 ||
                (algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3 && !last);
     }
-}
-
-static bool deterministic(direction way, int algo)
-{
-    return way == FORWARD || (way == DATA ? algo != CUDNN_CONVOLUTION_BWD_DATA_ALGO_0
-                                          : algo != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 &&
-                                                algo != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3);
 }
 
 /* What each may be run in: the descriptor's wish first. */
@@ -273,184 +252,14 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(
                    gradDesc, convDesc, dyDesc, algo, sizeInBytes);
 }
 
-/* Running. Images are taken into float32 as [n][h][w][c], kernels as [k][h][w][c]. */
-
-static size_t count(const cells4 &t)
-{
-    return t.n * t.c * t.h * t.w;
-}
-
-static size_t bytes(const cells4 &t)
-{
-    return count(t) * cell_bytes(t.type);
-}
-
-static cells4 cells_of(char *at, const cudnnTensorStruct &t)
-{
-    return {at,          cuda_type(t.type), t.format == CUDNN_TENSOR_NHWC, (size_t)t.n, (size_t)t.c,
-            (size_t)t.h, (size_t)t.w};
-}
-
-static cells4 cells_of(char *at, const cudnnFilterStruct &f)
-{
-    return {at,          cuda_type(f.type), f.format == CUDNN_TENSOR_NHWC, (size_t)f.k, (size_t)f.c,
-            (size_t)f.h, (size_t)f.w};
-}
-
-/* each(index by channels last, index in memory) */
-template <class Each> static void for_cells(const cells4 &t, Each each)
-{
-    size_t i = 0;
-    for (size_t n = 0; n < t.n; n++)
-        for (size_t p = 0; p < t.h * t.w; p++)
-            for (size_t c = 0; c < t.c; c++, i++)
-                each(i, t.last ? i : (n * t.c + c) * t.h * t.w + p);
-}
-
-static std::vector<float> take(const cells4 &t, bool tf32)
-{
-    std::vector<float> ret(count(t));
-    for_cells(t, [&](size_t i, size_t at) {
-        float x = cell_get(t.at, t.type, at);
-        ret[i] = tf32 ? to_tf32(x) : x;
-    });
-    return ret;
-}
-
-/* to = alpha x + beta to */
-static void give(const cells4 &to, const std::vector<float> &x, float alpha, float beta)
-{
-    for_cells(to, [&](size_t i, size_t at) {
-        float before = beta != 0 ? beta * cell_get(to.at, to.type, at) : 0;
-        cell_put(to.at, to.type, at, alpha * x[i] + before);
-    });
-}
-
-static void give_fused(const operands &o, const cells4 &to, const std::vector<float> &x)
-{
-    for_cells(to, [&](size_t i, size_t at) {
-        float y = o.alpha * x[i] + cell_get(o.bias, to.type, i % to.c);
-        y += o.beta != 0 ? o.beta * cell_get(o.z, to.type, at) : 0;
-        cell_put(to.at, to.type, at, o.relu && !(y > 0) ? 0 : y);
-    });
-}
-
-/* One image's patches, [h][w of y][taps][c], to or from the image. */
-static void patches(const problem &p, float *image, float *patch, bool back)
-{
-    const int c = p.x.c;
-    for (int oy = 0; oy < p.y.h; oy++)
-        for (int ox = 0; ox < p.y.w; ox++)
-            for (int ky = 0; ky < p.w.h; ky++)
-                for (int kx = 0; kx < p.w.w; kx++, patch += c) {
-                    const bool flip = p.conv.mode == CUDNN_CONVOLUTION;
-                    const int ty = flip ? p.w.h - 1 - ky : ky, tx = flip ? p.w.w - 1 - kx : kx;
-                    const int y = oy * p.conv.stride[0] + ty * p.conv.dilation[0] - p.conv.pad[0];
-                    const int x = ox * p.conv.stride[1] + tx * p.conv.dilation[1] - p.conv.pad[1];
-                    const bool inside = y >= 0 && y < p.x.h && x >= 0 && x < p.x.w;
-                    float *cell =
-                        inside ? image + ((size_t)y * (size_t)p.x.w + (size_t)x) * (size_t)c : NULL;
-                    for (int i = 0; i < c; i++)
-                        if (!back)
-                            patch[i] = cell ? cell[i] : 0;
-                        else if (cell)
-                            cell[i] += patch[i];
-                }
-}
-
-static bool product(char a, char b, size_t m, size_t n, size_t k, const float *x, size_t ldx,
-                    const float *y, size_t ldy, float beta, float *to)
-{
-    return dnnl_sgemm(a, b, (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, 1, x, (dnnl_dim_t)ldx, y,
-                      (dnnl_dim_t)ldy, beta, to, (dnnl_dim_t)n) == dnnl_success;
-}
-
-/* The result of the direction from the two others. */
-static bool convolve(const problem &p, direction way, std::vector<float> &x, std::vector<float> &w,
-                     std::vector<float> &y)
-{
-    const size_t positions = (size_t)p.y.h * (size_t)p.y.w, k = (size_t)p.w.k;
-    const size_t taps = (size_t)p.w.h * (size_t)p.w.w * (size_t)p.w.c;
-    const size_t area = (size_t)p.x.h * (size_t)p.x.w * (size_t)p.x.c;
-    std::vector<float> patch(positions * taps);
-    bool good = true;
-    for (int n = 0; n < p.x.n && good; n++) {
-        float *image = &x[(size_t)n * area], *small = &y[(size_t)n * positions * k];
-        if (way != DATA)
-            patches(p, image, patch.data(), false);
-        if (way == FORWARD)
-            good =
-                product('N', 'T', positions, k, taps, patch.data(), taps, w.data(), taps, 0, small);
-        else if (way == FILTER)
-            good = product('T', 'N', k, taps, positions, small, k, patch.data(), taps, 1, w.data());
-        else
-            good = product('N', 'N', positions, taps, k, small, k, w.data(), taps, 0, patch.data());
-        if (way == DATA)
-            patches(p, image, patch.data(), true);
-    }
-    return good;
-}
-
-static region whole(const char *at, size_t bytes)
-{
-    return {at, 0, bytes, 1};
-}
-
-static cudaError_t check_places(const operands &o, const cells4 &x, const cells4 &w,
-                                const cells4 &y)
-{
-    const cells4 &to = o.way == FORWARD ? y : o.way == DATA ? x : w;
-    const region result = whole(to.at, bytes(to));
-    const region workspace = whole(o.workspace, o.workspace_bytes);
-    for (const cells4 *t : {&x, &w, &y}) {
-        const region r = whole(t->at, bytes(*t));
-        if (overlap(workspace, r) || (t != &to && overlap(result, r))) {
-            fprintf(stderr, "fake CUDA: a convolution's operands overlap\n");
-            return cudaErrorInvalidValue;
-        }
-        if ((t != &to || o.beta != 0) && !o.fused && !fake_reads(t->at, bytes(*t)))
-            return cudaErrorIllegalAddress;
-    }
-    if (o.fused && (!fake_reads(x.at, bytes(x)) || !fake_reads(w.at, bytes(w)) ||
-                    (o.beta != 0 && !fake_reads(o.z, bytes(y))) ||
-                    !fake_reads(o.bias, y.c * cell_bytes(y.type))))
-        return cudaErrorIllegalAddress;
-    return fake_writes(to.at, bytes(to)) && use_workspace(o.workspace, o.workspace_bytes)
-               ? cudaSuccess
-               : cudaErrorIllegalAddress;
-}
-
-static cudaError_t run(const operands &o)
-{
-    const cells4 x = cells_of(o.x, o.p.x), w = cells_of(o.w, o.p.w), y = cells_of(o.y, o.p.y);
-    cudaError_t code = check_places(o, x, w, y);
-    if (code != cudaSuccess)
-        return code;
-    /* On an Ampere and later, float32 goes through TF32 unless FMA_MATH forbids it. */
-    const bool tf32 = o.p.x.type == CUDNN_DATA_FLOAT && o.p.conv.math != CUDNN_FMA_MATH;
-    std::vector<float> xs = o.way == DATA ? std::vector<float>(count(x)) : take(x, tf32);
-    std::vector<float> ws = o.way == FILTER ? std::vector<float>(count(w)) : take(w, tf32);
-    std::vector<float> ys = o.way == FORWARD ? std::vector<float>(count(y)) : take(y, tf32);
-    if (!convolve(o.p, o.way, xs, ws, ys))
-        return cudaErrorUnknown;
-    if (o.fused)
-        give_fused(o, y, ys);
-    else if (o.way == FORWARD)
-        give(y, ys, o.alpha, o.beta);
-    else if (o.way == DATA)
-        give(x, xs, o.alpha, o.beta);
-    else
-        give(w, ws, o.alpha, o.beta);
-    return cudaSuccess;
-}
-
 /* What all directions check, and then the work. */
 static cudnnStatus_t enqueue(operands o, const char *name, cudnnHandle_t handle, int algo,
                              void *workspace, size_t workspace_bytes)
 {
     if (!o.x || !o.w || !o.y)
         return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
-    if (!workspace_of(o.p, o.way, algo, &o.workspace_bytes))
+    if (!workspace_of(o.p, o.way, algo, &o.workspace_bytes) ||
+        (o.p.conv.groups > 1 && setting("CUDNN_GROUPS") == "late"))
         return CUDNN_STATUS_NOT_SUPPORTED;
     if (o.workspace_bytes > workspace_bytes || (o.workspace_bytes > 0 && !workspace))
         return CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT;
@@ -458,7 +267,7 @@ static cudnnStatus_t enqueue(operands o, const char *name, cudnnHandle_t handle,
         (o.workspace_bytes > 0 && !aligned_to(workspace, 16)))
         return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
     o.workspace = (char *)workspace;
-    return fake_enqueue(handle->stream, name, [o] { return run(o); }) == cudaSuccess
+    return fake_enqueue(handle->stream, name, [o] { return run_convolution(o); }) == cudaSuccess
                ? CUDNN_STATUS_SUCCESS
                : CUDNN_STATUS_EXECUTION_FAILED;
 }

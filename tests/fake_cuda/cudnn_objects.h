@@ -32,6 +32,7 @@ struct cudnnConvolutionStruct {
     cudnnConvolutionMode_t mode;
     cudnnDataType_t compute;
     cudnnMathType_t math;
+    int groups = 1;
 };
 
 struct cudnnActivationStruct {

@@ -14,6 +14,10 @@
  *                   of the call that was made to fail, or -
  *   CUDNN_LAYOUT=planar  cuDNN has no algorithm for channels last
  *   CUDNN_BIAS=none      and none that adds a bias
+ *   CUDNN_GROUPS=none    and none for groups; any: none that gives the same bits every time; late:
+ *                        it lists them, and refuses to run them
+ *   TIME=name:ns,…  events tell a time that is counted: work whose name has `name` in it takes so
+ *                   many nanoseconds (cudnnConvolutionForward, a kernel's name), all other none
  *   RESET=recovers  cudaDeviceReset ends what NVIDIA says only the end of the process does
  */
 #ifndef FAKE_CUDA_FAKE_H
@@ -36,6 +40,7 @@ void fake_set(const char *name, const char *value);
 void fake_restart(void);
 /* Calls so far that FAIL counts. */
 uint64_t fake_calls(void);
+uint64_t fake_calls_of(const char *name);
 /* Allocations, streams, events, graphs and what libraries made that are not freed; told on stderr
  * one a line where `tell`. */
 size_t fake_leaks(bool tell);

@@ -36,6 +36,8 @@ std::string text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 std::string setting(const char *name); /* "" if there is none */
 void restart_faults();
+/* What TIME says that such work takes; -1: nothing, a clock tells. */
+int64_t told_ns(const char *name);
 enum order { LATE, EAGER, ANY };
 enum order order();
 uint32_t chance(); /* random bits for ANY */

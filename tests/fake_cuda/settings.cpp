@@ -2,6 +2,7 @@
  * Settings, and which call is made to fail. */
 #include "internal.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -43,6 +44,12 @@ uint64_t fake_calls(void)
 {
     std::lock_guard<std::mutex> guard(lock);
     return all_calls;
+}
+
+uint64_t fake_calls_of(const char *name)
+{
+    std::lock_guard<std::mutex> guard(lock);
+    return calls[name];
 }
 
 void restart_faults()
@@ -91,6 +98,20 @@ bool fake_fails(const char *call)
         return false;
     failed = call;
     return true;
+}
+
+int64_t told_ns(const char *name)
+{
+    const std::string all = setting("TIME"), work = name;
+    if (all.empty())
+        return -1;
+    for (size_t at = 0; at < all.size();) {
+        const size_t colon = all.find(':', at), comma = std::min(all.find(',', at), all.size());
+        if (colon < comma && work.find(all.substr(at, colon - at)) != std::string::npos)
+            return (int64_t)strtoull(&all[colon + 1], NULL, 10);
+        at = comma + 1;
+    }
+    return 0;
 }
 
 enum order order()

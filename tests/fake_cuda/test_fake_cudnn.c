@@ -28,6 +28,7 @@ struct conv_case {
     cudnnMathType_t math;
     cudnnConvolutionMode_t mode;
     float alpha, beta;
+    int groups;
 };
 
 #define NHWC CUDNN_TENSOR_NHWC
@@ -40,15 +41,21 @@ struct conv_case {
 #define CROSS CUDNN_CROSS_CORRELATION
 
 static const struct conv_case cases[] = {
-    {1, 1, 1, 1, 1, 1, 1, {0, 0}, {1, 1}, NHWC, FLOAT, FMA, CROSS, 1, 0},
-    {2, 3, 7, 5, 9, 3, 3, {1, 1}, {2, 2}, NHWC, FLOAT, FMA, CROSS, 1, 0},
-    {2, 3, 7, 5, 9, 3, 3, {1, 1}, {2, 2}, NCHW, FLOAT, FMA, CROSS, 1, 0},
-    {1, 5, 9, 8, 4, 3, 2, {1, 0}, {2, 1}, NHWC, FLOAT, FMA, CROSS, 2, 1},
-    {1, 5, 9, 8, 4, 3, 2, {1, 0}, {2, 1}, NCHW, FLOAT, FMA, CUDNN_CONVOLUTION, 2, -1},
-    {1, 4, 11, 10, 6, 2, 2, {0, 0}, {3, 3}, NHWC, FLOAT, FMA, CROSS, 1, 0}, /* some not reached */
-    {2, 6, 8, 8, 7, 4, 4, {0, 0}, {4, 4}, NHWC, FLOAT, CUDNN_DEFAULT_MATH, CROSS, 1, 0},
-    {2, 6, 8, 8, 7, 3, 3, {1, 1}, {1, 1}, NHWC, HALF, TENSOR, CROSS, 1, 0},
-    {2, 6, 8, 8, 7, 3, 3, {1, 1}, {1, 1}, NCHW, BF16, TENSOR, CROSS, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, {0, 0}, {1, 1}, NHWC, FLOAT, FMA, CROSS, 1, 0, 1},
+    {2, 3, 7, 5, 9, 3, 3, {1, 1}, {2, 2}, NHWC, FLOAT, FMA, CROSS, 1, 0, 1},
+    {2, 3, 7, 5, 9, 3, 3, {1, 1}, {2, 2}, NCHW, FLOAT, FMA, CROSS, 1, 0, 1},
+    {1, 5, 9, 8, 4, 3, 2, {1, 0}, {2, 1}, NHWC, FLOAT, FMA, CROSS, 2, 1, 1},
+    {1, 5, 9, 8, 4, 3, 2, {1, 0}, {2, 1}, NCHW, FLOAT, FMA, CUDNN_CONVOLUTION, 2, -1, 1},
+    {1, 4, 11, 10, 6, 2, 2, {0, 0}, {3, 3}, NHWC, FLOAT, FMA, CROSS, 1, 0, 1}, /* some not reached
+                                                                                */
+    {2, 6, 8, 8, 7, 4, 4, {0, 0}, {4, 4}, NHWC, FLOAT, CUDNN_DEFAULT_MATH, CROSS, 1, 0, 1},
+    {2, 6, 8, 8, 7, 3, 3, {1, 1}, {1, 1}, NHWC, HALF, TENSOR, CROSS, 1, 0, 1},
+    {2, 6, 8, 8, 7, 3, 3, {1, 1}, {1, 1}, NCHW, BF16, TENSOR, CROSS, 1, 1, 1},
+    {2, 6, 7, 5, 9, 3, 3, {1, 1}, {2, 2}, NHWC, FLOAT, FMA, CROSS, 1, 1, 3},
+    {2, 6, 7, 5, 4, 3, 2, {1, 0}, {1, 2}, NCHW, FLOAT, FMA, CUDNN_CONVOLUTION, 2, 0, 2},
+    {2, 7, 6, 9, 7, 5, 5, {2, 2}, {1, 1}, NHWC, FLOAT, FMA, CROSS, 1, 0, 7}, /* depth-wise */
+    {2, 8, 6, 5, 8, 3, 3, {1, 1}, {1, 1}, NHWC, HALF, TENSOR, CROSS, 1, 0, 8},
+    {1, 8, 6, 5, 16, 3, 3, {1, 1}, {1, 1}, NCHW, BF16, TENSOR, CROSS, 1, 0, 8},
 };
 
 /* An image or a kernel: the second dimension is the channels. */
@@ -108,7 +115,7 @@ static struct setup make_setup(const struct conv_case *c)
     assert_int_equal(cudaStreamCreate(&s.stream), cudaSuccess);
     ok(cudnnSetStream(s.handle, s.stream));
     s.x = make_image(c, c->n, c->c, c->h, c->w);
-    s.w = make_image(c, c->k, c->c, c->kh, c->kw);
+    s.w = make_image(c, c->k, c->c / c->groups, c->kh, c->kw);
     s.y = make_image(c, c->n, c->k, 1 + (c->h + 2 * c->pad[0] - c->kh) / c->stride[0],
                      1 + (c->w + 2 * c->pad[1] - c->kw) / c->stride[1]);
     s.bias = make_image(c, 1, c->k, 1, 1);
@@ -116,11 +123,14 @@ static struct setup make_setup(const struct conv_case *c)
     s.y_desc = tensor_of(c, &s.y);
     s.bias_desc = tensor_of(c, &s.bias);
     ok(cudnnCreateFilterDescriptor(&s.w_desc));
-    ok(cudnnSetFilter4dDescriptor(s.w_desc, c->type, c->format, c->k, c->c, c->kh, c->kw));
+    ok(cudnnSetFilter4dDescriptor(s.w_desc, c->type, c->format, c->k, c->c / c->groups, c->kh,
+                                  c->kw));
     ok(cudnnCreateConvolutionDescriptor(&s.conv));
     ok(cudnnSetConvolution2dDescriptor(s.conv, c->pad[0], c->pad[1], c->stride[0], c->stride[1], 1,
                                        1, c->mode, FLOAT));
     ok(cudnnSetConvolutionMathType(s.conv, c->math));
+    if (c->groups > 1)
+        ok(cudnnSetConvolutionGroupCount(s.conv, c->groups));
     ok(cudnnCreateActivationDescriptor(&s.act));
     ok(cudnnSetActivationDescriptor(s.act, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0));
     assert_int_equal(cudaMalloc(&s.workspace, WORKSPACE), cudaSuccess);
@@ -178,11 +188,12 @@ static struct expected expect(const struct conv_case *c, const struct setup *s,
                               const struct image *to)
 {
     struct expected e = {calloc(to->cells, sizeof(double)), calloc(to->cells, sizeof(double))};
+    const int planes = c->c / c->groups, kernels = c->k / c->groups; /* of a group */
     for (int n = 0; n < c->n; n++)
         for (int k = 0; k < c->k; k++)
             for (int i = 0; i < s->y.h * s->y.w; i++)
                 for (int t = 0; t < c->kh * c->kw; t++)
-                    for (int ch = 0; ch < c->c; ch++) {
+                    for (int ch = 0; ch < planes; ch++) {
                         const int ty = t / c->kw, tx = t % c->kw;
                         const bool flip = c->mode == CUDNN_CONVOLUTION;
                         const int h =
@@ -190,7 +201,8 @@ static struct expected expect(const struct conv_case *c, const struct setup *s,
                         const int w =
                             i % s->y.w * c->stride[1] - c->pad[1] + (flip ? c->kw - 1 - tx : tx);
                         if (h >= 0 && h < c->h && w >= 0 && w < c->w)
-                            add_product(c, s, to, &e, cell(&s->x, n, ch, h, w),
+                            add_product(c, s, to, &e,
+                                        cell(&s->x, n, k / kernels * planes + ch, h, w),
                                         cell(&s->w, k, ch, ty, tx),
                                         cell(&s->y, n, k, i / s->y.w, i % s->y.w));
                     }
@@ -352,6 +364,54 @@ static void channels_last_may_have_no_algorithm(void **state)
     free_setup(&s);
 }
 
+/* Statuses of the algorithms that are listed for each direction. */
+static int listed(const struct setup *s, int way, cudnnStatus_t *status, cudnnDeterminism_t *same)
+{
+    cudnnConvolutionFwdAlgoPerf_t fwd[PERFS];
+    cudnnConvolutionBwdDataAlgoPerf_t data[PERFS];
+    cudnnConvolutionBwdFilterAlgoPerf_t filter[PERFS];
+    int n = 0;
+    ok(way == 0   ? cudnnGetConvolutionForwardAlgorithm_v7(s->handle, s->x_desc, s->w_desc, s->conv,
+                                                           s->y_desc, PERFS, &n, fwd)
+       : way == 1 ? cudnnGetConvolutionBackwardDataAlgorithm_v7(s->handle, s->w_desc, s->y_desc,
+                                                                s->conv, s->x_desc, PERFS, &n, data)
+                  : cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+                        s->handle, s->x_desc, s->y_desc, s->conv, s->w_desc, PERFS, &n, filter));
+    for (int i = 0; i < n; i++) {
+        status[i] = way == 0 ? fwd[i].status : way == 1 ? data[i].status : filter[i].status;
+        same[i] = way == 0   ? fwd[i].determinism
+                  : way == 1 ? data[i].determinism
+                             : filter[i].determinism;
+    }
+    return n;
+}
+
+static cudnnStatus_t run_forward(const struct conv_case *c, struct setup *s, size_t workspace);
+
+static void groups_may_have_no_algorithm(void **state)
+{
+    const struct conv_case *depthwise = &cases[11];
+    cudnnStatus_t status[PERFS];
+    cudnnDeterminism_t same[PERFS];
+    struct setup s = make_setup(depthwise);
+    assert_int_equal(depthwise->groups, depthwise->c);
+    for (int way = 0; way < 3; way++) {
+        fake_set("CUDNN_GROUPS", "none");
+        for (int i = listed(&s, way, status, same); i-- > 0;)
+            assert_int_equal(status[i], CUDNN_STATUS_NOT_SUPPORTED);
+        fake_set("CUDNN_GROUPS", "any");
+        for (int i = listed(&s, way, status, same); i-- > 0;)
+            assert_true(way == 0 || status[i] == CUDNN_STATUS_NOT_SUPPORTED ||
+                        same[i] == CUDNN_NON_DETERMINISTIC);
+        assert_int_equal(status[0], CUDNN_STATUS_SUCCESS);
+    }
+    fake_set("CUDNN_GROUPS", "late");
+    assert_true(listed(&s, 0, status, same) > 0 && status[0] == CUDNN_STATUS_SUCCESS);
+    assert_int_equal(run_forward(depthwise, &s, WORKSPACE), CUDNN_STATUS_NOT_SUPPORTED);
+    fake_set("CUDNN_GROUPS", NULL);
+    free_setup(&s);
+}
+
 static cudnnStatus_t run_forward(const struct conv_case *c, struct setup *s, size_t workspace)
 {
     return cudnnConvolutionForward(s->handle, &c->alpha, s->x_desc, s->x.device, s->w_desc,
@@ -384,6 +444,11 @@ static void misuse_gives_the_documented_status(void **state)
                      CUDNN_STATUS_BAD_PARAM);
     assert_int_equal(cudnnSetConvolution2dDescriptor(s.conv, -1, 0, 1, 1, 1, 1, CROSS, FLOAT),
                      CUDNN_STATUS_BAD_PARAM);
+    ok(cudnnSetConvolutionGroupCount(s.conv, 3)); /* of 3 channels, but the kernel has all */
+    assert_int_equal(run_forward(c, &s, bytes) / 1000, CUDNN_STATUS_BAD_PARAM / 1000);
+    ok(cudnnSetConvolutionGroupCount(s.conv, 1));
+    assert_int_equal(cudnnSetConvolutionGroupCount(s.conv, 0), CUDNN_STATUS_BAD_PARAM);
+    assert_int_equal(cudnnSetConvolutionGroupCount(NULL, 1), CUDNN_STATUS_BAD_PARAM);
     assert_int_equal(cudnnSetConvolution2dDescriptor(s.conv, 0, 0, 0, 1, 1, 1, CROSS, FLOAT),
                      CUDNN_STATUS_BAD_PARAM);
     ok(cudnnSetTensor4dDescriptor(s.y_desc, NHWC, FLOAT, 2, 9, 5, 3)); /* a row too many */
@@ -417,6 +482,7 @@ int main(void)
         cmocka_unit_test(backward_filter_is_what_the_documentation_says),
         cmocka_unit_test(a_bias_is_added_by_one_algorithm),
         cmocka_unit_test(channels_last_may_have_no_algorithm),
+        cmocka_unit_test(groups_may_have_no_algorithm),
         cmocka_unit_test(misuse_gives_the_documented_status),
         cmocka_unit_test(a_made_failure_is_given_once),
     };
