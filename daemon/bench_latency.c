@@ -180,6 +180,7 @@ static int start(struct bench *b, const struct model *model, const struct config
         .model = model,
         .backend = config->backend,
         .precision = config_precision(config),
+        .depthwise = config_depthwise(config),
         .fallback = config->fallback,
         .threads = config->threads,
         .publisher = b->publisher,

@@ -23,6 +23,7 @@ static int begin(const struct bench_run *b, double seconds, struct bench_config 
     const struct backend_ops *gpu;
     *ret = (struct bench_config){.backend = b->config.backend,
                                  .precision = config_precision(&b->config),
+                                 .depthwise = config_depthwise(&b->config),
                                  .threads = b->config.threads,
                                  .seconds = b->seconds > 0 ? b->seconds : seconds};
     int r = backend_choose(ret->backend, ret->precision, &choice, error);
@@ -154,6 +155,30 @@ static void print_speed(const struct bench_speed *s, double value)
     fflush(stdout);
 }
 
+/* Which way each kind of focal context took. */
+static void print_depthwise(const struct network_bench_result *n)
+{
+    for (int i = 0; i < n->n_depthwise; i++) {
+        const struct depthwise_choice *c = &n->depthwise[i];
+        printf("    %s: %s", c->what, c->cudnn ? "cuDNN" : "own kernels");
+        if (c->kernels_ms > 0)
+            printf("   (own %.4f ms, cuDNN %.4f ms)", c->kernels_ms, c->cudnn_ms);
+        printf("\n");
+    }
+}
+
+static json_t *depthwise_json(const struct network_bench_result *n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n->n_depthwise; i++) {
+        const struct depthwise_choice *c = &n->depthwise[i];
+        json_array_append_new(list,
+                              json_pack("{s:s, s:b, s:f, s:f}", "what", c->what, "cudnn", c->cudnn,
+                                        "kernels_ms", c->kernels_ms, "cudnn_ms", c->cudnn_ms));
+    }
+    return list;
+}
+
 static void print_head(const char *what)
 {
     printf("  %-10s %5s %12s %12s %12s %10s\n", "precision", "batch", what, "TFLOP/s", "product's",
@@ -199,14 +224,16 @@ static int network_on_gpu(struct bench_run *b, struct bench_config config, const
         config.precision = c.precisions[k / c.n_batches];
         config.batch = c.batches[k % c.n_batches];
         r = network_bench(model, &config, &n, error);
-        if (r == 0 && list == NULL)
+        if (r == 0 && list == NULL) {
             print_speed(&n.speed, n.ms_per_window);
-        else if (r == 0)
+            print_depthwise(&n);
+        } else if (r == 0)
             json_array_append_new(
                 list,
                 with_speed(&n.speed,
-                           json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "model", n.model, "device",
-                                     device, "ms_per_window", n.ms_per_window, "ms_per_window_min",
+                           json_pack("{s:s, s:s, s:o, s:f, s:f, s:f, s:f}", "model", n.model,
+                                     "device", device, "depthwise", depthwise_json(&n),
+                                     "ms_per_window", n.ms_per_window, "ms_per_window_min",
                                      n.ms_per_window_min, "gflop_per_window", n.gflop_per_window,
                                      "weights_mb", (double)n.weights_bytes / mb)));
     }

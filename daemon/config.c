@@ -27,6 +27,8 @@ static const struct key keys[] = {
      AT_RESTART},
     {"model", "precision", KIND_CHOICE, FIELD(precision), 0, 0,
      "auto float32 tf32 bfloat16 float16", "auto", NULL, AT_RESTART},
+    {"model", "depthwise", KIND_CHOICE, FIELD(depthwise), 0, 0, "auto cudnn kernels", "auto", NULL,
+     AT_RESTART},
     {"model", "fallback", KIND_YES_NO, FIELD(fallback), 0, 0, NULL, "yes", NULL, AT_RESTART},
     {"model", "batch_wait", KIND_SECONDS, FIELD(live.batch_wait_s), 0, 1, NULL, "10 ms",
      "batch_wait", LIVE},
@@ -222,6 +224,13 @@ enum precision config_precision(const struct config *config)
     enum precision precision = PRECISION_AUTO; /* the key's choices are its names */
     (void)precision_parse(config->precision, &precision, NULL);
     return precision;
+}
+
+enum depthwise config_depthwise(const struct config *config)
+{
+    enum depthwise depthwise = DEPTHWISE_AUTO; /* likewise */
+    (void)depthwise_parse(config->depthwise, &depthwise, NULL);
+    return depthwise;
 }
 
 /* Differences and live values */

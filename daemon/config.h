@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/depthwise.h"
 #include "model/precision.h"
 
 enum { CONFIG_MAX_STREAMS = 32 };
@@ -43,6 +44,7 @@ struct config {
     char interpreter[16]; /* [model] interpreter = auto | modulation | attention | piq */
     char backend[16];     /* [model] backend = auto | cpu | cuda */
     char precision[16];   /* [model] precision = auto | float32 | tf32 | bfloat16 | float16 */
+    char depthwise[16];   /* [model] depthwise = auto | cudnn | kernels */
     bool fallback;        /* [model] fallback = yes: to the CPU when the GPU fails */
     int threads;          /* [model] threads = 0 (all) */
     struct config_live live;
@@ -90,6 +92,8 @@ const char *const *config_live_keys(void);
 
 /* [model] precision. */
 enum precision config_precision(const struct config *config);
+/* [model] depthwise. */
+enum depthwise config_depthwise(const struct config *config);
 
 /* Where the sockets are: [ipc] dir; else /run/NAME for root, $XDG_RUNTIME_DIR/NAME for others. */
 int config_ipc_dir(const struct config *config, char *ret, size_t size, struct error *error);

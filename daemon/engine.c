@@ -17,6 +17,7 @@ static int make_runner(struct engine *e, const char *backend, enum precision pre
 {
     const struct runner_config runner = {.backend = backend,
                                          .precision = precision,
+                                         .depthwise = e->config.depthwise,
                                          .threads = e->config.threads,
                                          .max_batch = e->config.n_streams};
     return runner_create(&e->runner, e->model, &runner, error);

@@ -22,6 +22,7 @@
 struct engine_config {
     const char *backend; /* see backends.h; outlives the engine, as the rest */
     enum precision precision;
+    enum depthwise depthwise;
     bool fallback; /* to the CPU */
     int threads, n_streams;
     double forget_s; /* after how long without a failure one may be mended again */

@@ -428,6 +428,7 @@ int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
     p->engine_config = (struct engine_config){
         .backend = config->backend,
         .precision = config->precision,
+        .depthwise = config->depthwise,
         .fallback = config->fallback,
         .threads = config->threads,
         .n_streams = config->n_streams,

@@ -30,6 +30,7 @@ struct pipeline_config {
     const struct model *model; /* outlives the pipeline, or its replacement */
     const char *backend;       /* see backends.h; outlives the pipeline */
     enum precision precision;
+    enum depthwise depthwise;
     bool fallback; /* to the CPU when the GPU fails */
     int threads;
     struct publisher *publisher;    /* outlives the pipeline */

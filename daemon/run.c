@@ -68,6 +68,7 @@ static int start_pipeline(struct daemon *d, struct error *error)
         .model = d->model,
         .backend = d->config.backend,
         .precision = config_precision(&d->config),
+        .depthwise = config_depthwise(&d->config),
         .fallback = d->config.fallback,
         .threads = d->config.threads,
         .publisher = d->publisher,

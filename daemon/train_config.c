@@ -135,13 +135,16 @@ static const struct key keys[] = {
     FLAG("run", "checkpoint_activations", checkpoint_activations, "no"),
     CHOICE("run", "backend", backend, "auto cpu cuda ref", "auto"),
     CHOICE("run", "precision", precision, "auto float32 tf32 bfloat16 float16", "auto"),
+    CHOICE("run", "depthwise", depthwise, "auto cudnn kernels", "kernels"),
 };
 
 /* Keys that a run may be older than: it is the same run while they have their defaults. */
 static bool is_younger(const struct key *k)
 {
-    static const char *const younger[][2] = {
-        {"classes", "leave_out"}, {"network", "reject"}, {"run", "precision"}};
+    static const char *const younger[][2] = {{"classes", "leave_out"},
+                                             {"network", "reject"},
+                                             {"run", "precision"},
+                                             {"run", "depthwise"}};
     for (size_t i = 0; i < ARRAY_LEN(younger); i++)
         if (strcmp(k->section, younger[i][0]) == 0 && strcmp(k->key, younger[i][1]) == 0)
             return true;

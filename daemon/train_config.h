@@ -76,7 +76,7 @@ struct train_config {
     int valid_every, explain_every;
     double quantile, fidelity_weight;
     bool checkpoint_activations;
-    char backend[16], precision[16];
+    char backend[16], precision[16], depthwise[16];
 };
 
 /* The defaults, which train from scratch on little data. */

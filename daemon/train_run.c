@@ -170,7 +170,10 @@ static int make_trainer(struct run *run, struct error *error)
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
     enum precision precision = PRECISION_AUTO;
+    enum depthwise depthwise = DEPTHWISE_KERNELS;
     int r = precision_parse(c->precision, &precision, error);
+    if (r == 0)
+        r = depthwise_parse(c->depthwise, &depthwise, error);
     if (r == 0)
         r = backend_choose(c->backend, precision, &run->backend, error);
     if (r < 0)
@@ -191,6 +194,7 @@ static int make_trainer(struct run *run, struct error *error)
                                  .seed = (uint64_t)c->seed,
                                  .ops = run->backend.ops,
                                  .precision = run->backend.precision,
+                                 .depthwise = depthwise,
                                  .threads = c->threads > 0 ? c->threads : eval_pool_cores(),
                                  .checkpoint_activations =
                                      c->checkpoint_activations && !train_config_interpreter(c),
@@ -440,6 +444,7 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
     const struct train_valid_config valid = {.dir = path,
                                              .backend = run->backend.ops->name,
                                              .precision = run->backend.precision,
+                                             .depthwise = run->trainer_config.depthwise,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
                                              .explain = c->explain_every > 0 &&

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/depthwise.h"
 #include "model/graph.h"
 #include "model/precision.h"
 
@@ -25,6 +26,7 @@ static inline size_t cell_bytes(enum cell_type type)
 struct backend_config {
     int threads;              /* >= 1 */
     enum precision precision; /* another than float32 only of a backend that has it */
+    enum depthwise depthwise; /* of a GPU */
 };
 
 /* One operator with what the plan fused into it. Rows (h, w) are dense; `stride` is cells from one
@@ -101,6 +103,9 @@ struct backend_device {
     /* How fast the device computes a product too large for anything but its speed to count, in the
      * backend's precision: floating-point operations a second. For the bench. */
     int (*peak)(struct backend *backend, double *ret_flops, struct error *error);
+    /* Which way the i-th of its focal contexts and their gradients takes, of those that could take
+     * either; false: there is none. For the bench. */
+    bool (*depthwise)(struct backend *backend, int i, struct depthwise_choice *ret);
 
     /* 256-byte aligned, its content undefined; NULL with the error set. */
     void *(*allocate)(struct backend *backend, size_t bytes, struct error *error);

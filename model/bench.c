@@ -20,6 +20,14 @@ static int run(void *user, struct error *error)
     return runner_run(running->runner, running->batch, running->results, error);
 }
 
+static void take_depthwise(const struct running *running, struct network_bench_result *ret)
+{
+    struct depthwise_choice choice;
+    for (int i = 0; runner_depthwise(running->runner, i, &choice); i++)
+        if (choice.batch == running->batch && ret->n_depthwise < BENCH_DEPTHWISE)
+            ret->depthwise[ret->n_depthwise++] = choice;
+}
+
 static int measure(const struct model *model, struct running *running,
                    const struct backend_choice *choice, double seconds,
                    struct network_bench_result *ret, struct error *error)
@@ -53,6 +61,7 @@ static int measure(const struct model *model, struct running *running,
         .resident_bytes = resident,
     };
     ret->speed.share = ret->speed.gflop_s / ret->speed.product_gflop_s;
+    take_depthwise(running, ret);
     snprintf(ret->model, sizeof ret->model, "%s", info->name);
     return 0;
 }
@@ -67,6 +76,7 @@ int network_bench(const struct model *model, const struct bench_config *config,
         return r;
     const struct runner_config runner = {.backend = choice.ops->name,
                                          .precision = choice.precision,
+                                         .depthwise = config->depthwise,
                                          .threads = config->threads,
                                          .max_batch = config->batch};
     r = runner_create(&running.runner, model, &runner, error);

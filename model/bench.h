@@ -13,6 +13,7 @@
 struct bench_config {
     const char *backend; /* see backends.h */
     enum precision precision;
+    enum depthwise depthwise;
     int threads;     /* 0: all cores */
     int batch;       /* windows a run, 1 ... 64; clips a step */
     double seconds;  /* about; runs and products in turn, so that both meet the same machine */
@@ -29,6 +30,8 @@ struct bench_speed {
     double share;           /* gflop_s / product_gflop_s */
 };
 
+enum { BENCH_DEPTHWISE = 16 };
+
 struct network_bench_result {
     char model[64];
     struct bench_speed speed;
@@ -36,7 +39,9 @@ struct network_bench_result {
     double ms_per_window_min;
     double gflop_per_window; /* 2 * multiply-adds of linear layers and convolutions */
     size_t weights_bytes;    /* float32 */
-    size_t resident_bytes;   /* of this process with the network ready and run, before sgemm's */
+    int n_depthwise;
+    struct depthwise_choice depthwise[BENCH_DEPTHWISE]; /* of runs of the batch, on a GPU */
+    size_t resident_bytes; /* of this process with the network ready and run, before sgemm's */
 };
 
 int network_bench(const struct model *model, const struct bench_config *config,

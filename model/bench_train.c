@@ -121,6 +121,7 @@ int train_bench(const struct bench_config *config, struct train_bench_result *re
                                            .seed = 1,
                                            .ops = choice.ops,
                                            .precision = choice.precision,
+                                           .depthwise = config->depthwise,
                                            .threads = config->threads,
                                            .checkpoint_activations = config->checkpoint};
     struct running running = {.targets = calloc((size_t)config->batch, sizeof *running.targets)};

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "model/depthwise.h"
 #include "model/precision.h"
 #include "model/reject.h"
 
@@ -71,9 +72,10 @@ const struct model_info *model_info(const struct model *model);
 struct runner_config {
     const char *backend;      /* by its name, see backends.h: "auto", "cpu", "cuda" */
     enum precision precision; /* likewise */
-    int threads;              /* 1 ... 256; 0: all cores this process may use */
-    int max_batch;            /* 1 ... 64 */
-    bool without_piq;         /* only classify: PIQ is not run, and its map is not given */
+    enum depthwise depthwise;
+    int threads;      /* 1 ... 256; 0: all cores this process may use */
+    int max_batch;    /* 1 ... 64 */
+    bool without_piq; /* only classify: PIQ is not run, and its map is not given */
 };
 
 /* One window's results. Pointers are into the runner and stay valid until its next run. */
@@ -99,6 +101,9 @@ void runner_destroy(struct runner *runner); /* takes NULL */
 /* The backend that was taken ("cpu"), its precision and threads, for health and logs. */
 const char *runner_backend(const struct runner *runner);
 enum precision runner_precision(const struct runner *runner);
+/* Which way the i-th of its focal contexts takes, on a GPU and of those that could take either;
+ * false: there is none. */
+bool runner_depthwise(const struct runner *runner, int i, struct depthwise_choice *ret);
 int runner_threads(const struct runner *runner);
 
 /* Where window i's plane goes before a run: [image_rows][image_cols], 0 <= i < max_batch. */

@@ -54,7 +54,8 @@ static int open_backend(struct runner *r, const struct runner_config *config, st
     if (code < 0)
         return code;
     r->precision = choice.precision;
-    const struct backend_config backend = {.threads = r->threads, .precision = choice.precision};
+    const struct backend_config backend = {
+        .threads = r->threads, .precision = choice.precision, .depthwise = config->depthwise};
     code = choice.ops->open(&r->backend, &backend, error);
     if (code == 0)
         r->ops = choice.ops;
@@ -212,6 +213,11 @@ const char *runner_backend(const struct runner *r)
 enum precision runner_precision(const struct runner *r)
 {
     return r->precision;
+}
+
+bool runner_depthwise(const struct runner *r, int i, struct depthwise_choice *ret)
+{
+    return r->ops->device != NULL && r->ops->device->depthwise(r->backend, i, ret);
 }
 
 int runner_threads(const struct runner *r)

@@ -30,12 +30,18 @@ if ! "$build/tests/parity" --backend cuda "${golden[0]}" >"$log/out" 2>&1 && gre
     exit 77
 fi
 check 'every operator and gradient, float32' "$build/tests/model/test_operators" --backend cuda
+check 'focal contexts by cuDNN, float32' "$build/tests/model/test_operators" --backend cuda cudnn
 for precision in float32 tf32 bfloat16 float16; do
     for file in "${golden[@]}"; do
         # a vector near two keys takes the other one, and all behind it is another's
         [[ $precision != float32 && $(basename "$file") = piq* ]] && continue
         check "$(basename "$file" .safetensors), $precision" \
             "$build/tests/parity" --backend cuda --precision $precision "$file"
+        [[ $(basename "$file") = vit* ]] && continue
+        for depthwise in cudnn auto; do
+            check "$(basename "$file" .safetensors), $precision, depth-wise: $depthwise" \
+                "$build/tests/parity" --backend cuda --precision $precision --depthwise $depthwise "$file"
+        done
     done
 done
 if [ -n "${SANITIZE:-}" ]; then
@@ -43,6 +49,9 @@ if [ -n "${SANITIZE:-}" ]; then
         for precision in float32 bfloat16; do
             check "focalnet_tiny under $tool, $precision" compute-sanitizer --tool $tool --error-exitcode 9 \
                 "$build/tests/parity" --backend cuda --precision $precision "$here/data/golden/focalnet_tiny.safetensors"
+            check "focalnet_tiny under $tool, $precision, by cuDNN" compute-sanitizer --tool $tool --error-exitcode 9 \
+                "$build/tests/parity" --backend cuda --precision $precision --depthwise cudnn \
+                "$here/data/golden/focalnet_tiny.safetensors"
         done
     done
     check 'training under memcheck' compute-sanitizer --tool memcheck --error-exitcode 9 \

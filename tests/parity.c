@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * parity [--backend NAME] [--precision NAME] FILE…: checks files in golden/'s formats. Prints each
- * tensor's largest error beside its limit. Exit status: 0 all within, 1 one beyond or a file that
- * cannot be used. */
+ * parity [--backend NAME] [--precision NAME] [--depthwise NAME] FILE…: checks files in golden/'s
+ * formats. Prints each tensor's largest error beside its limit. Exit status: 0 all within, 1 one
+ * beyond or a file that cannot be used. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct golden_backend backend = {.threads = cores > 0 ? (int)cores : 1};
-    const char *name = "cpu", *precision = "float32", *value;
+    const char *name = "cpu", *precision = "float32", *depthwise = "kernels", *value;
     struct error error;
     int i = 1, status = 0;
     for (;;) {
@@ -114,15 +114,19 @@ int main(int argc, char **argv)
             name = value;
         else if ((value = option(argc, argv, &i, "--precision")) != NULL)
             precision = value;
+        else if ((value = option(argc, argv, &i, "--depthwise")) != NULL)
+            depthwise = value;
         else
             break;
     }
     if (i >= argc || argv[i][0] == '-') {
-        fprintf(stderr, "usage: parity [--backend cpu|ref|cuda] [--precision NAME] FILE…\n");
+        fprintf(stderr, "usage: parity [--backend cpu|ref|cuda] [--precision NAME] "
+                        "[--depthwise auto|cudnn|kernels] FILE…\n");
         return 1;
     }
     if (backend_find(name, &backend.ops, &error) < 0 ||
-        precision_parse(precision, &backend.precision, &error) < 0) {
+        precision_parse(precision, &backend.precision, &error) < 0 ||
+        depthwise_parse(depthwise, &backend.depthwise, &error) < 0) {
         fprintf(stderr, "parity: %s\n", error.text);
         return 1;
     }

@@ -32,6 +32,10 @@ static const struct cuda_kind *kind_of(const struct graph_node *node)
     case GRAPH_BATCH_NORM_GRAD:
     case GRAPH_BATCH_NORM_GRAD_WEIGHTS:
         return node->train ? &cuda_batch_norm_kind : &cuda_kernel_kind;
+    case GRAPH_FOCAL_CONTEXT:
+    case GRAPH_FOCAL_GRAD:
+    case GRAPH_FOCAL_GRAD_WEIGHTS:
+        return &cuda_focal_kind;
     default:
         return &cuda_kernel_kind;
     }
@@ -156,9 +160,8 @@ static int step_pack(struct step *step, const float *const *weights, void *packe
                                  : pack_published(s, weights, packed, error);
 }
 
-static int step_bind(struct step *step, const struct step_memory *memory, struct error *error)
+void cuda_place(struct cuda_step *s, const struct step_memory *memory)
 {
-    struct cuda_step *s = (struct cuda_step *)step;
     s->memory = *memory;
     for (int i = 0; i < s->spec.node->n_in; i++)
         s->call.in[i].data = (void *)(size_t)memory->in[i];
@@ -167,6 +170,12 @@ static int step_bind(struct step *step, const struct step_memory *memory, struct
     s->call.weights_out.data = s->spec.weights_too ? memory->weights_out : NULL;
     s->call.scratch = memory->scratch;
     cuda_published_find(&s->spec, memory->packed, s->call.weights);
+}
+
+static int step_bind(struct step *step, const struct step_memory *memory, struct error *error)
+{
+    struct cuda_step *s = (struct cuda_step *)step;
+    cuda_place(s, memory);
     return s->kind->bind != NULL ? s->kind->bind(s, error) : 0;
 }
 

@@ -109,10 +109,14 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
     if (b == NULL)
         return error_set(error, ENOMEM, "out of memory");
     b->precision = config->precision;
+    b->depthwise = config->depthwise;
     atomic_fetch_add(&open_backends, 1);
     int r = cuda_probe(b->name, sizeof b->name, error);
     if (r == 0)
         r = cuda_check(cudaSetDevice(b->device), "taking the card", error);
+    if (r == 0)
+        r = cuda_check(cudaDeviceGetAttribute(&b->cache_bytes, cudaDevAttrL2CacheSize, b->device),
+                       "asking for the card's cache", error);
     if (r == 0)
         r = make_streams(b, error);
     if (r == 0)
@@ -158,6 +162,7 @@ void cuda_close(struct backend *b)
     for (int i = 0; i < 3; i++)
         if (streams[i] != NULL)
             cudaStreamDestroy(streams[i]);
+    cuda_focal_forget(b);
     free(b);
     reset_if_broken();
 }

@@ -14,6 +14,10 @@ void cuda_enter(struct backend *backend);
 /* backend_device's peak (peak.c). */
 int cuda_peak(struct backend *backend, double *ret_flops, struct error *error);
 
+/* backend_device's depthwise (focal_choice.c), and its end. */
+bool cuda_focal_chosen(struct backend *backend, int i, struct depthwise_choice *ret);
+void cuda_focal_forget(struct backend *backend);
+
 /* Memory and what is enqueued (memory.c). */
 extern const struct backend_device cuda_device;
 /* training.c */

@@ -83,9 +83,9 @@ static int set_layout(struct cuda_correlation *c, bool planar, struct error *err
         r = set_tensor(c, c->bias, (struct tensor_shape){1, 1, 1, s->small.c}, error);
     if (r == 0)
         r = check(c,
-                  cudnnSetFilter4dDescriptor(c->kernel, data_type(s->type),
-                                             planar ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC,
-                                             s->small.c, s->large.c, s->kernel[0], s->kernel[1]),
+                  cudnnSetFilter4dDescriptor(
+                      c->kernel, data_type(s->type), planar ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC,
+                      s->small.c, s->depthwise ? 1 : s->large.c, s->kernel[0], s->kernel[1]),
                   "cudnnSetFilter4dDescriptor", error);
     return r;
 }
@@ -99,6 +99,9 @@ static int set_window(struct cuda_correlation *c, struct error *error)
               cudnnSetConvolution2dDescriptor(c->window, s->pad, s->pad, s->stride[0], s->stride[1],
                                               1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
               "cudnnSetConvolution2dDescriptor", error);
+    if (r == 0 && s->depthwise)
+        r = check(c, cudnnSetConvolutionGroupCount(c->window, s->large.c),
+                  "cudnnSetConvolutionGroupCount", error);
     if (r == 0 && s->bias)
         r = check(c,
                   cudnnSetActivationDescriptor(c->identity, CUDNN_ACTIVATION_IDENTITY,
@@ -246,11 +249,11 @@ int cuda_correlation_create(struct cuda_correlation **ret, struct backend *backe
         r = set_window(c, error);
     if (r == 0)
         r = choose(c, false, error);
-    if (r > 0)
+    if (r > 0 && !spec->depthwise)
         r = choose(c, true, error);
-    if (r > 0)
+    if (r > 0 && !spec->depthwise)
         r = error_set(error, EIO, "%s: cuDNN has no algorithm for it", c->what);
-    if (r < 0) {
+    if (r != 0) {
         cuda_correlation_destroy(c);
         return r;
     }
@@ -301,22 +304,23 @@ static cudnnStatus_t run_with_bias(const struct cuda_correlation *c,
 
 static cudnnStatus_t run(const struct cuda_correlation *c, const struct cuda_correlation_places *p)
 {
-    const float one = 1, zero = 0;
+    const float one = 1, before = p->add ? 1 : 0;
     switch (c->spec.direction) {
     case CUDA_TO_SMALL:
         return cudnnConvolutionForward(c->cudnn, &one, c->large, p->large, c->kernel, p->kernel,
                                        c->window, (cudnnConvolutionFwdAlgo_t)c->algorithm,
-                                       p->workspace, c->workspace_bytes, &zero, c->small, p->small);
+                                       p->workspace, c->workspace_bytes, &before, c->small,
+                                       p->small);
     case CUDA_TO_LARGE:
         return cudnnConvolutionBackwardData(
             c->cudnn, &one, c->kernel, p->kernel, c->small, p->small, c->window,
-            (cudnnConvolutionBwdDataAlgo_t)c->algorithm, p->workspace, c->workspace_bytes, &zero,
+            (cudnnConvolutionBwdDataAlgo_t)c->algorithm, p->workspace, c->workspace_bytes, &before,
             c->large, p->large);
     default:
         return cudnnConvolutionBackwardFilter(
             c->cudnn, &one, c->large, p->large, c->small, p->small, c->window,
-            (cudnnConvolutionBwdFilterAlgo_t)c->algorithm, p->workspace, c->workspace_bytes, &zero,
-            c->kernel, p->kernel);
+            (cudnnConvolutionBwdFilterAlgo_t)c->algorithm, p->workspace, c->workspace_bytes,
+            &before, c->kernel, p->kernel);
     }
 }
 
@@ -331,5 +335,8 @@ int cuda_correlation_run(struct cuda_correlation *c, const struct cuda_correlati
             return check(c, code, "cudnnConvolutionBiasActivationForward", error);
         c->adds_bias = false; /* nothing was enqueued: what there is no query for shows here */
     }
-    return check(c, run(c, p), "cudnnConvolution…", error);
+    cudnnStatus_t code = run(c, p);
+    if (c->spec.depthwise && is_not_supported(code))
+        return 1;
+    return check(c, code, "cudnnConvolution…", error);
 }

@@ -15,10 +15,12 @@ struct cuda_correlation_spec {
     enum cell_type type; /* of all three */
     bool exact;          /* float32: no product of fewer bits */
     bool bias;           /* TO_SMALL: [small.c] of the same type is added, if it can be */
+    bool depthwise;      /* each channel by itself: the kernel is [c][kh][kw] */
 };
 
 struct cuda_correlation;
 
+/* 1: it is depth-wise, and cuDNN has no way of computing it with channels last. */
 int cuda_correlation_create(struct cuda_correlation **ret, struct backend *backend,
                             const struct cuda_correlation_spec *spec, struct error *error);
 void cuda_correlation_destroy(struct cuda_correlation *correlation); /* takes NULL */
@@ -31,8 +33,9 @@ struct cuda_correlation_places {
     void *large, *small, *kernel; /* the direction's is written */
     const void *bias;
     void *workspace;
+    bool add; /* to what is there instead of in its place */
 };
-/* Enqueues. ret_biased: the bias was added. */
+/* Enqueues. ret_biased: the bias was added. 1: it is depth-wise, and cuDNN refuses it after all. */
 int cuda_correlation_run(struct cuda_correlation *correlation,
                          const struct cuda_correlation_places *places, bool *ret_biased,
                          struct error *error);

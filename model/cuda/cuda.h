@@ -11,10 +11,15 @@
 
 #include "model/cuda/kernels.h"
 
+struct cuda_focal_choice; /* focal_choice.c */
+
 struct backend {
     enum precision precision;
+    enum depthwise depthwise;
+    struct cuda_focal_choice *choices; /* made so far */
     int device;
     char name[256];        /* the card's */
+    int cache_bytes;       /* its second-level cache */
     cudaStream_t stream;   /* where steps run */
     cudaStream_t up, down; /* where copies to and from the host run */
     cudaEvent_t uploaded, computed, downloaded, done;
@@ -54,10 +59,14 @@ extern const struct cuda_kind cuda_product_kind;     /* LINEAR, LINEAR_GRAD, LIN
 extern const struct cuda_kind cuda_convolution_kind; /* CONV…, CONV_TRANSPOSED… and their grads */
 extern const struct cuda_kind cuda_attention_kind;   /* ATTENTION, ATTENTION_GRAD */
 extern const struct cuda_kind cuda_batch_norm_kind; /* BATCH_NORM; its grads, in training */
+extern const struct cuda_kind cuda_focal_kind;      /* FOCAL_CONTEXT and its gradients */
 
 /* Weights as published, each float32 and aligned to 256 bytes, one after the other. */
 size_t cuda_published_bytes(const struct step_spec *spec);
 void cuda_published_find(const struct step_spec *spec, const void *packed, const float **ret);
+
+/* Where the step's operands lie from now on. */
+void cuda_place(struct cuda_step *step, const struct step_memory *memory);
 
 cudaDataType_t cuda_data_type(enum cell_type type);
 /* What products of values of that type are computed in. */

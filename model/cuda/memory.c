@@ -201,6 +201,7 @@ static void recording_destroy(struct backend *b, struct recording *recording)
 const struct backend_device cuda_device = {
     .probe = cuda_probe,
     .peak = cuda_peak,
+    .depthwise = cuda_focal_chosen,
     .allocate = allocate,
     .release = release,
     .allocate_host = allocate_host,

@@ -137,7 +137,7 @@ static int make_plan(struct learner *l, struct graph *graph, struct error *error
 
 static int open_store(struct learner *l, const struct learner_config *config, struct error *error)
 {
-    const struct backend_config backend = {config->threads, config->precision};
+    const struct backend_config backend = {config->threads, config->precision, config->depthwise};
     int r = config->ops->open(&l->store.backend, &backend, error);
     if (r == 0)
         l->store.ops = config->ops;

@@ -27,6 +27,7 @@ enum { LEARNER_MAX_OUTPUTS = 4 };
 struct learner_config {
     const struct backend_ops *ops;
     enum precision precision; /* that the backend has */
+    enum depthwise depthwise;
     int threads;
     /* Which weights are not trained; NULL: all are. */
     bool (*frozen)(const void *user, const char *name);

@@ -36,6 +36,7 @@ int trainer_make_part(struct trainer *t, struct graph *graph, const int *outputs
     t->taken += taken;
     const struct learner_config config = {.ops = c->ops,
                                           .precision = c->precision,
+                                          .depthwise = c->depthwise,
                                           .threads = c->threads,
                                           .frozen = frozen,
                                           .user = c,

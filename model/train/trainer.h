@@ -50,6 +50,7 @@ struct trainer_config {
     uint64_t seed;
     const struct backend_ops *ops;
     enum precision precision; /* that the backend has */
+    enum depthwise depthwise;
     int threads;
     bool checkpoint_activations; /* of the backbone: less memory, more time, the same weights */
     struct trainer_rule (*rule)(const void *user, const char *name, int rank);

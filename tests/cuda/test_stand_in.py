@@ -31,6 +31,8 @@ env.update(FOCALD_MODULES=sys.argv[1], HOME=work.name, XDG_CONFIG_HOME=f'{work.n
 
 with open(f'{work.name}/focald.conf', 'w', encoding='utf-8') as conf:
     conf.write(f'[ipc]\ndir = {work.name}/run\n') # beside other tests
+with open(f'{work.name}/cudnn.conf', 'w', encoding='utf-8') as conf:
+    conf.write('[model]\ndepthwise = cudnn\n')
 
 
 def focald(*arguments, **fake):
@@ -50,11 +52,15 @@ def play(*arguments, **fake):
                   '--threads', '1', *arguments, **fake)
 
 
+# Of the two ways of a focal context that are compared, cuDNN's is the faster one.
+CUDNN_WINS = 'focal_level:1000,forward_kernel:1000,weights_kernel:1000,backward_kernel:1000'
+
+
 def clips_are_named_as_on_the_cpu():
     clips = [f'{DEMO}/{name}.ogg' for name in ('dog', 'rain', 'rooster')]
     cpu = classified('--backend', 'cpu', *clips)
     for precision in ('float32', 'tf32', 'bfloat16', 'float16'):
-        gpu = classified('--backend', 'cuda', '--precision', precision, *clips)
+        gpu = classified('--config', f'{work.name}/cudnn.conf', '--backend', 'cuda', '--precision', precision, *clips)
         for a, b in zip(cpu, gpu, strict=True):
             assert a['label'] == b['label'], f'{precision}: {a["file"]} is {b["label"]}'
             if precision == 'float32':
@@ -97,16 +103,25 @@ def epochs_of(out):
 
 def a_network_learns_as_on_the_cpu():
     losses = {}
-    for backend in ('cpu', 'cuda'):
-        out = f'{work.name}/{backend}'
-        done = focald(*train_arguments(out, backend, 'run.epochs=3', 'run.precision=float32'))
+    for name, backend, depthwise in (('cpu', 'cpu', 'auto'), ('cuda', 'cuda', 'kernels'), ('cudnn', 'cuda', 'cudnn')):
+        out = f'{work.name}/{name}'
+        done = focald(*train_arguments(out, backend, 'run.epochs=3', 'run.precision=float32', f'run.depthwise={depthwise}'))
         assert done.returncode == 0, done.stderr
-        losses[backend] = [e['loss'] for e in epochs_of(out)]
+        losses[name] = [e['loss'] for e in epochs_of(out)]
         assert all(e['loss_scale'] is None and e['skipped_steps'] is None for e in epochs_of(out))
     assert len(losses['cpu']) == 3, losses
-    for a, b in zip(losses['cpu'], losses['cuda'], strict=True):
-        assert abs(a - b) < 1e-3 * abs(a), losses
+    for name in ('cuda', 'cudnn'):
+        for a, b in zip(losses['cpu'], losses[name], strict=True):
+            assert abs(a - b) < 1e-3 * abs(a), losses
+    assert losses['cudnn'] != losses['cuda'] # the order of sums is another
     assert losses['cuda'][2] < 0.9 * losses['cuda'][0], losses
+
+
+def training_measures_nothing_that_could_come_out_differently_unless_asked_to():
+    """An event that is timed is what nothing else creates."""
+    for wish, code in (('depthwise=kernels', 0), ('precision=tf32', 0), ('depthwise=auto', 1)):
+        done = focald(*train_arguments(f'{work.name}/{wish}', 'cuda', 'run.epochs=1', f'run.{wish}'), FAIL='cudaEventCreate:1')
+        assert done.returncode == code and (code == 0 or 'an event' in done.stderr), done
 
 
 def training_in_float16_skips_steps_until_its_scale_fits_and_learns():
@@ -160,7 +175,7 @@ def contents(path):
 
 def classify_once(place, **fake):
     done = focald('classify', '--json', '--model', f'{work.name}/tiny', '--threads', '1', '--backend', 'cuda',
-                  f'{work.name}/sound.wav', **fake)
+                  f'{work.name}/sound.wav', TIME=CUDNN_WINS, **fake)
     return done, done.stdout
 
 
@@ -168,7 +183,7 @@ def train_once(place, **fake):
     """Two steps and a validation."""
     done = focald(*train_arguments(f'{place}/run', 'cuda', 'network.depths=1', 'network.focal_levels=1',
                                    'network.focal_windows=3', 'run.epochs=1', 'run.batch=8', 'run.explain_every=0',
-                                   'run.precision=bfloat16'), **fake)
+                                   'run.precision=bfloat16', 'run.depthwise=auto'), TIME=CUDNN_WINS, **fake)
     return done, contents(f'{place}/run/best/model.safetensors')
 
 
@@ -262,6 +277,11 @@ def the_bench_measures_each_precision():
     text = json.dumps(rows)
     for precision in ('float32', 'tf32', 'bfloat16', 'float16'):
         assert precision in text, text
+    for row in rows:
+        assert len(row['depthwise']) > 0, text
+        for choice in row['depthwise']:
+            faster = choice['cudnn_ms'] < 0.9 * choice['kernels_ms']
+            assert '[1][' in choice['what'] and choice['cudnn'] == faster and choice['kernels_ms'] > 0, choice
 
 
 sets(f'{work.name}/set')
@@ -270,6 +290,7 @@ with open(f'{work.name}/tiny.json', 'w', encoding='utf-8') as geometry:
     json.dump(CLASSIFIER, geometry)
 subprocess.run([sys.argv[2], f'{work.name}/tiny', geometry.name, '5'], check=True)
 promises = (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
+            training_measures_nothing_that_could_come_out_differently_unless_asked_to,
             training_in_float16_skips_steps_until_its_scale_fits_and_learns,
             training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
             what_is_missing_is_named, the_bench_measures_each_precision,

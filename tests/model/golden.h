@@ -39,6 +39,7 @@ struct golden_backend {
     bool isolate;             /* see plan_config */
     bool forward;             /* only the forward pass in evaluation mode */
     enum precision precision; /* another than float32 widens the limits */
+    enum depthwise depthwise; /* of a GPU */
 };
 
 /* Each runs the network of a file of its kind on the file's inputs and reports every tensor of the

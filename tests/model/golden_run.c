@@ -309,7 +309,8 @@ int golden_begin_weights(struct golden_run *r, struct error *error)
                    ? weights_hashed(&r->weights, error)
                    : weights_from_file(&r->weights,
                                        r->weights_file != NULL ? r->weights_file : r->file, error);
-    const struct backend_config backend = {r->with->threads, r->with->precision};
+    const struct backend_config backend = {r->with->threads, r->with->precision,
+                                           r->with->depthwise};
     return code == 0 ? r->with->ops->open(&r->backend, &backend, error) : code;
 }
 

@@ -71,8 +71,10 @@ static int make_learner(struct run *r, bool train, struct weights *weights, stru
         graph_finish(&g);
         return code;
     }
-    const struct learner_config config = {
-        .ops = r->g.with->ops, .threads = r->g.with->threads, .precision = r->g.with->precision};
+    const struct learner_config config = {.ops = r->g.with->ops,
+                                          .threads = r->g.with->threads,
+                                          .precision = r->g.with->precision,
+                                          .depthwise = r->g.with->depthwise};
     return learner_create(ret, &g, &r->values.cosines, 1, weights, &config, error);
 }
 

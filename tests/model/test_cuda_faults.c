@@ -31,11 +31,14 @@ struct life {
     int inputs[2], output, seed;
 };
 
+/* How each life is lived. */
+static enum depthwise depthwise;
+
 static int begin(struct life *l, const struct operator_case *c, enum precision precision,
                  struct error *error)
 {
     const struct graph_wanted wanted = {.inputs = true};
-    const struct backend_config with = {.threads = 1, .precision = precision};
+    const struct backend_config with = {1, precision, depthwise};
     graph_init(&l->graph);
     l->output = graph_output(&l->graph, operator_build(&l->graph, c, l->inputs));
     assert_int_equal(graph_grad(&l->graph, &l->output, 1, &wanted, &l->seed, &l->backward, error),
@@ -168,6 +171,20 @@ static void each_call_may_fail_once_in_half_precision(void **state)
         check_case(&cases[i], PRECISION_BFLOAT16);
 }
 
+/* In each of the two ways, and while they are compared, which cuDNN's wins. */
+static void each_call_of_a_focal_context_may_fail_once(void **state)
+{
+    static const struct operator_case focal = {P_FOCAL, {2, 3, 4, 8}, 2, 3, 0, 0, false};
+    check_case(&focal, PRECISION_FLOAT32);
+    depthwise = DEPTHWISE_CUDNN;
+    check_case(&focal, PRECISION_BFLOAT16);
+    depthwise = DEPTHWISE_AUTO;
+    fake_set("TIME", "focal_level:1000,forward_kernel:1000,backward_kernel:1000");
+    check_case(&focal, PRECISION_FLOAT32);
+    fake_set("TIME", NULL);
+    depthwise = DEPTHWISE_KERNELS;
+}
+
 /* What cuDNN has no algorithm for is computed another way, with the same sums. */
 static void check_fallback(const char *setting, const char *value, enum precision precision,
                            float tolerance)
@@ -235,6 +252,7 @@ int main(void)
         cmocka_unit_test(a_line_names_the_function_that_failed),
         cmocka_unit_test(each_call_may_fail_once),
         cmocka_unit_test(each_call_may_fail_once_in_half_precision),
+        cmocka_unit_test(each_call_of_a_focal_context_may_fail_once),
     };
     struct error error;
     if (backend_find("cuda", &gpu, &error) < 0) {

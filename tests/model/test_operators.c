@@ -2,7 +2,8 @@
  * One list of cases, each a small graph, run by the reference and by the cpu backend on the same
  * random weights and hostile inputs; the reference's values lie apart, between guards, and begin as
  * NaN.
- * test_operators --bench times the same cases on both. */
+ * test_operators --bench times the same cases on both; --backend NAME [cudnn] runs them on another
+ * backend, and with cudnn its focal contexts by cuDNN. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +52,7 @@ static void fill_hostile(float *x, struct tensor_shape s, uint64_t state)
 }
 
 static const struct backend_ops *tested_ops = &backend_cpu;
+static enum depthwise tested_depthwise;
 /* A few roundings of float32, as an interpolation has. */
 static const double device_tolerance = 1e-6;
 /* Scores are float32: half a unit in the last place of a score of 2^11, which these inputs have, is
@@ -76,6 +78,17 @@ struct run {
     int output;
 };
 
+/* All that is a focal context is cuDNN's. */
+static void check_cudnn(const struct run *r, const struct operator_case *c, bool backward)
+{
+    struct depthwise_choice found;
+    int n = 0;
+    for (; tested_ops->device->depthwise(r->backend, n, &found); n++)
+        if (!found.cudnn)
+            fail_msg("%s: %s is not", operator_programs[c->program].name, found.what);
+    assert_true(n >= (backward ? 2 : 1));
+}
+
 static void start(struct run *r, const struct operator_case *c, const struct backend_ops *ops,
                   bool isolate, bool backward, int filling)
 {
@@ -90,7 +103,7 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
     const struct graph_wanted wanted = {.inputs = true};
     if (backward && graph_grad(&g, &r->output, 1, &wanted, &r->seed, &r->backward, &error) < 0)
         fail_msg("%s", error.text);
-    const struct backend_config with = {.threads = 2};
+    const struct backend_config with = {.threads = 2, .depthwise = tested_depthwise};
     if (ops->open(&r->backend, &with, &error) < 0 || weights_hashed(&r->weights, &error) < 0)
         fail_msg("%s", error.text);
     struct plan_config config = {
@@ -102,6 +115,8 @@ static void start(struct run *r, const struct operator_case *c, const struct bac
         fail_msg("%s", error.text);
     if (plan_bind(r->plan, r->arena, &error) < 0)
         fail_msg("%s", error.text);
+    if (with.depthwise == DEPTHWISE_CUDNN && ops->device != NULL)
+        check_cudnn(r, c, backward);
     for (int i = 0; i < 2 && inputs[i] >= 0; i++) {
         struct tensor_shape s;
         float *x = plan_value(r->plan, inputs[i], &s);
@@ -237,9 +252,17 @@ static void with_simd(const char *simd)
     }
 }
 
-/* Processes share batch norms on the CPU alone. */
-static bool is_for_it(const struct operator_case *c)
+static bool is_focal(const struct operator_case *c)
 {
+    return c->program == P_FOCAL || c->program == P_FOCAL_NORMALIZED;
+}
+
+/* Of a device's two ways of computing focal contexts the one that is not a kernel of our own; else
+ * all but batch norms of several processes, which share them on the CPU alone. */
+static bool is_tested(const struct operator_case *c)
+{
+    if (tested_depthwise != DEPTHWISE_KERNELS)
+        return is_focal(c);
     return tested_ops->device == NULL || c->program != P_BATCH_NORM_SHARED;
 }
 
@@ -248,7 +271,7 @@ static void every_case_agrees_with_the_reference(void **state)
     print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
     with_simd(*state);
     for (size_t i = 0; i < (size_t)n_operator_cases; i++)
-        if (is_for_it(&operator_cases[i]))
+        if (is_tested(&operator_cases[i]))
             check_case(&operator_cases[i]);
     loop_force(NULL);
 }
@@ -257,7 +280,7 @@ static void gradients_agree_as_well(void **state)
 {
     with_simd(*state);
     for (size_t i = 0; i < (size_t)n_operator_cases; i++) {
-        for (int filling = 0; filling < FILLINGS && is_for_it(&operator_cases[i]); filling++) {
+        for (int filling = 0; filling < FILLINGS && is_tested(&operator_cases[i]); filling++) {
             check_gradients(&operator_cases[i], true, filling);
             check_gradients(&operator_cases[i], false, filling);
         }
@@ -280,7 +303,7 @@ static bool random_case(int i, uint64_t *s, struct operator_case *ret)
     c.slice = i % 3 == 2;
     if (c.program == P_CONV_PLANE)
         c.in.c = 1;
-    if (c.program == P_FOCAL || c.program == P_FOCAL_NORMALIZED) {
+    if (is_focal(&c)) {
         c.out = 1 + c.out % 4;
         c.kernel |= 1;
     }
@@ -307,7 +330,7 @@ static void random_shapes_agree_with_the_reference(void **state)
     print_message("seed %llu (FOCALD_SEED)\n", (unsigned long long)seed_value);
     for (int i = 0; i < 310; i++) {
         struct operator_case c;
-        if (random_case(i, &s, &c) && is_for_it(&c))
+        if (random_case(i, &s, &c) && is_tested(&c))
             check_case(&c);
     }
 }
@@ -323,6 +346,17 @@ static void random_shapes_gradients_agree_as_well(void **state)
             for (int filling = 0; filling < FILLINGS; filling++)
                 check_gradients(&c, false, filling);
     }
+}
+
+/* By cuDNN, of a gradient no more images are computed at once than the card's cache holds: the
+ * stand-in's 4 MB two of these. */
+static void images_one_after_the_other_agree_as_well(void **state)
+{
+    static const struct operator_case large = {P_FOCAL, {6, 40, 42, 31}, 3, 3, 0, 0, false};
+    (void)state;
+    if (tested_depthwise != DEPTHWISE_CUDNN)
+        skip();
+    check_gradients(&large, false, ORDINARY);
 }
 
 /* Timing */
@@ -387,6 +421,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_case_agrees_with_the_reference),
         cmocka_unit_test(random_shapes_agree_with_the_reference),
         cmocka_unit_test(gradients_agree_as_well),
+        cmocka_unit_test(images_one_after_the_other_agree_as_well),
     };
     if (getenv("FOCALD_SEED") != NULL)
         seed_value = strtoull(getenv("FOCALD_SEED"), NULL, 0);
@@ -394,7 +429,8 @@ int main(int argc, char **argv)
         return bench();
     if (argc > 2 && strcmp(argv[1], "--backend") == 0) {
         struct error error;
-        if (backend_find(argv[2], &tested_ops, &error) == 0)
+        if (backend_find(argv[2], &tested_ops, &error) == 0 &&
+            (argc < 4 || depthwise_parse(argv[3], &tested_depthwise, &error) == 0))
             return cmocka_run_group_tests_name(argv[2], of_a_device, NULL, NULL);
         fprintf(stderr, "%s\n", error.text);
         return 1;

@@ -46,7 +46,7 @@ struct moving {
 static void begin(struct moving *m, const struct optimizer_options *options,
                   const struct backend_ops *ops, const float *w, const float *g)
 {
-    const struct backend_config config = {1, PRECISION_FLOAT32};
+    const struct backend_config config = {1, PRECISION_FLOAT32, DEPTHWISE_KERNELS};
     m->store.ops = ops;
     assert_int_equal(ops->open(&m->store.backend, &config, NULL), 0);
     assert_int_equal(optimizer_init(&m->optimizer, options, &m->store, P, ranges,

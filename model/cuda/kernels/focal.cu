@@ -7,6 +7,7 @@
  * Threads lie side by side over channels; each computes a tile of cells, of which it reads a row
  * at a time, once for all the rows of the tile that it reaches. */
 #include "model/cuda/kernels/cells.h"
+#include "model/cuda/kernels/focal_parts.h"
 #include "model/cuda/kernels/forward.h"
 #include "model/cuda/kernels/gelu.h"
 #include "model/cuda/kernels/sums.h"
@@ -211,8 +212,8 @@ struct gather {
     float factor;
 };
 
-template <class T, unsigned N>
-__global__ void focal_gather(typed_cells<T> x, const T *ctx, const float *global, any_cells to,
+template <class T, class S, unsigned N>
+__global__ void focal_gather(typed_cells<T> x, const S *ctx, const float *global, any_cells to,
                              gather s)
 {
     const size_t col_step = (size_t)gridDim.x * blockDim.x * N;
@@ -297,13 +298,30 @@ cudaError_t run_size(cudaStream_t stream, const level<T> &l, int size, const geo
     }
 }
 
-template <class T, unsigned N>
-cudaError_t run_gather(const struct cuda_call *call, const T *ctx, const float *global,
+template <class T, class S, unsigned N>
+cudaError_t run_gather(const struct cuda_call *call, const S *ctx, const float *global,
                        const gather &s)
 {
     const launch_shape over = shape_over(s.rows, s.channels / N, 1);
-    return launch(focal_gather<T, N>, over.grid, over.block, call->stream,
+    return launch(focal_gather<T, S, N>, over.grid, over.block, call->stream,
                   typed_cells_of<T>(&call->in[0]), ctx, global, any_of(&call->out), s);
+}
+
+/* T: x's cells; S: a context's */
+template <class T, class S>
+cudaError_t gather_levels(const struct cuda_call *call, const S *ctx, size_t level_cells,
+                          const float *global)
+{
+    const struct graph_node *node = call->node;
+    const struct tensor_shape shape = call->out.shape;
+    const size_t area = (size_t)shape.h * (size_t)shape.w, n = (size_t)shape.n;
+    const gather s = {level_cells,  area,
+                      area * n,     (unsigned)shape.c,
+                      node->levels, node->normalize ? 1 / (float)(node->levels + 1) : 1};
+    constexpr unsigned N = WIDEST / sizeof(T);
+    if (s.channels % N == 0 && is_aligned(&call->out, N))
+        return run_gather<T, S, N>(call, ctx, global, s);
+    return run_gather<T, S, 1>(call, ctx, global, s);
 }
 
 template <class T> cudaError_t run(const struct cuda_call *call)
@@ -330,13 +348,14 @@ template <class T> cudaError_t run(const struct cuda_call *call)
                                    {g.images, g.groups, g.channels}, (float)area, true);
     if (code != cudaSuccess)
         return code;
-    const gather s = {level_cells,     area,
-                      area * g.images, g.channels,
-                      node->levels,    node->normalize ? 1 / (float)(node->levels + 1) : 1};
-    constexpr unsigned N = WIDEST / sizeof(T);
-    if (g.channels % N == 0 && is_aligned(out, N))
-        return run_gather<T, N>(call, ctx, global, s);
-    return run_gather<T, 1>(call, ctx, global, s);
+    return gather_levels<T>(call, ctx, level_cells, global);
+}
+
+/* of an image */
+sums_shape last_level(const struct cuda_call *call)
+{
+    const struct tensor_shape s = call->out.shape;
+    return {(size_t)s.n, (size_t)s.h * (size_t)s.w, (size_t)s.c};
 }
 
 } // namespace
@@ -351,4 +370,30 @@ size_t cuda_focal_context_scratch(const struct cuda_call *call)
     const layout place = layout_of(call, geometry_of(call->out.shape));
     return (size_t)call->node->levels * place.level_bytes + place.partial_bytes +
            place.global_bytes;
+}
+
+size_t cuda_focal_finish_scratch(const struct cuda_call *call)
+{
+    const sums_shape shape = last_level(call);
+    return placed(shape.groups * shape.cols * sizeof(float)) + sums_scratch(shape) * sizeof(float);
+}
+
+cudaError_t cuda_focal_finish(const struct cuda_call *call, const float *ctx, size_t level_cells,
+                              void *scratch)
+{
+    const sums_shape shape = last_level(call);
+    const size_t cells = shape.groups * shape.cols;
+    const float *last = ctx + (size_t)(call->node->levels - 1) * level_cells;
+    float *global = (float *)scratch,
+          *sums = (float *)((char *)scratch + placed(cells * sizeof(float)));
+    cudaError_t code = sums_over_rows(call->stream, {global, shape.cols, CELL_FLOAT32},
+                                      {(void *)last, shape.cols, CELL_FLOAT32}, shape,
+                                      (float)shape.rows, sums);
+    if (code == cudaSuccess)
+        code = cuda_gelu_in_place(call->stream, global, CELL_FLOAT32, cells);
+    if (code != cudaSuccess)
+        return code;
+    return with_type(call->in[0].type, [&](auto cell) {
+        return gather_levels<decltype(cell)>(call, ctx, level_cells, global);
+    });
 }

@@ -3,6 +3,7 @@
  * channels or over an image. */
 #include "model/cuda/kernels/grad_focal.h"
 
+#include "model/cuda/kernels/focal_parts.h"
 #include "model/cuda/kernels/gelu.h"
 #include "model/cuda/kernels/grad_focal_levels.h"
 #include "model/cuda/kernels/grad_operators.h"
@@ -57,8 +58,9 @@ __global__ void __launch_bounds__(GROUPS *WARP) means_kernel(struct images<X, S>
     to[s.c] = s.share * gated * gelu_slope(mean) / (float)s.area;
 }
 
-/* Of a cell: the gradients of gates and q, and d of the last level. A warp: one cell. */
-template <class X, class S> __global__ void gates_kernel(struct images<X, S> s)
+/* Of a cell: the gradients of gates and q, and d of the last level, rounded to R. A warp: one cell.
+ */
+template <class R, class X, class S> __global__ void gates_kernel(struct images<X, S> s)
 {
     const unsigned lane = threadIdx.x % WARP;
     const size_t cells = (size_t)s.n * s.area;
@@ -79,7 +81,8 @@ template <class X, class S> __global__ void gates_kernel(struct images<X, S> s)
         for (unsigned c = lane; c < s.c; c += WARP) {
             if (s.to.data != NULL)
                 s.to.put(p, c, 0);
-            last.put(p, c, (gate * s.g.at(p, c) + means[s.c + c]) * last.at(p, c));
+            const float d = (gate * s.g.at(p, c) + means[s.c + c]) * last.at(p, c);
+            last.put(p, c, to_float(from_float<R>(d)));
         }
     }
 }
@@ -227,17 +230,24 @@ cudaError_t back(const struct cuda_call *call, const struct images<X, S> *s, uns
     return focal_backward(call->stream, &b);
 }
 
+template <class R, class X, class S>
+cudaError_t means_and_gates(cudaStream_t stream, const struct images<X, S> *s)
+{
+    cudaError_t r = launch(means_kernel<X, S>, dim3((s->c + WARP - 1) / WARP, s->n),
+                           dim3(GROUPS * WARP), stream, *s);
+    if (r == cudaSuccess)
+        r = launch(gates_kernel<R, X, S>, blocks_for((size_t)s->n * s->area, GATE_WARPS),
+                   dim3(GATE_WARPS * WARP), stream, *s);
+    return r;
+}
+
 template <class X, class S>
 cudaError_t run_images(const struct cuda_call *call, const struct images<X, S> *s, bool weights,
                        bool first)
 {
     cudaError_t r = forward(call, s);
     if (r == cudaSuccess)
-        r = launch(means_kernel<X, S>, dim3((s->c + WARP - 1) / WARP, s->n), dim3(GROUPS * WARP),
-                   call->stream, *s);
-    if (r == cudaSuccess)
-        r = launch(gates_kernel<X, S>, blocks_for((size_t)s->n * s->area, GATE_WARPS),
-                   dim3(GATE_WARPS * WARP), call->stream, *s);
+        r = means_and_gates<S>(call->stream, s);
     for (unsigned l = s->levels; l-- > 0 && r == cudaSuccess;) {
         if (weights)
             r = add_weights(call, s, l, first);
@@ -295,6 +305,21 @@ cudaError_t run_typed(const struct cuda_call *call, const struct cuda_tensor *to
                                       weights_out);
 }
 
+template <class T>
+cudaError_t gates(const struct cuda_call *call, const struct cuda_focal_images *part)
+{
+    const size_t cells = area(call->in[1].shape), rows = part->first * cells;
+    auto s =
+        images_of<typed_cells<T>, float>(call, behind(typed_cells_of<T>(&call->in[1]), rows),
+                                         behind(typed_cells_of<T>(&call->in[0]), rows),
+                                         behind(typed_cells_of<T>(&part->to), rows), 0, part->n);
+    s.ctx.data = part->ctx;
+    s.slope.data = part->slope;
+    s.level = part->level_cells;
+    s.means = part->means;
+    return means_and_gates<T>(call->stream, &s);
+}
+
 cudaError_t run(const struct cuda_call *call, const struct cuda_tensor *to, float *weights_out)
 {
     const enum cell_type type = call->in[1].type;
@@ -328,3 +353,9 @@ size_t focal_scratch(const struct cuda_call *call)
 }
 
 } // namespace grad
+
+cudaError_t cuda_focal_gates(const struct cuda_call *call, const struct cuda_focal_images *images)
+{
+    return with_type(call->in[1].type,
+                     [&](auto cell) { return grad::gates<decltype(cell)>(call, images); });
+}
