@@ -239,6 +239,17 @@ static cudnnStatus_t find(norm *ret, cudnnHandle_t handle, cudnnBatchNormMode_t 
     return CUDNN_STATUS_SUCCESS;
 }
 
+static void take_forward(norm *n, const void *alpha, const void *beta, const void *x, void *y,
+                         const void *scale, const void *bias)
+{
+    n->alpha = *(const float *)alpha;
+    n->beta = *(const float *)beta;
+    n->x = (const char *)x;
+    n->to = (char *)y;
+    n->scale = (const float *)scale;
+    n->bias = (const float *)bias;
+}
+
 cudnnStatus_t cudnnBatchNormalizationForwardInference(
     cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void *alpha, const void *beta,
     const cudnnTensorDescriptor_t xDesc, const void *x, const cudnnTensorDescriptor_t yDesc,
@@ -253,12 +264,7 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(
         return status;
     if (!alpha || !beta || !x || !y || !bnScale || !bnBias || !estimatedMean || !estimatedVariance)
         return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
-    n.alpha = *(const float *)alpha;
-    n.beta = *(const float *)beta;
-    n.x = (const char *)x;
-    n.to = (char *)y;
-    n.scale = (const float *)bnScale;
-    n.bias = (const float *)bnBias;
+    take_forward(&n, alpha, beta, x, y, bnScale, bnBias);
     n.mean = (const float *)estimatedMean;
     n.variance = (const float *)estimatedVariance;
     return enqueue(n, "cudnnBatchNormalizationForwardInference", handle, infer);
@@ -280,12 +286,7 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(
     if (!alpha || !beta || !x || !y || !bnScale || !bnBias ||
         !resultRunningMean != !resultRunningVariance || !resultSaveMean != !resultSaveInvVariance)
         return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
-    n.alpha = *(const float *)alpha;
-    n.beta = *(const float *)beta;
-    n.x = (const char *)x;
-    n.to = (char *)y;
-    n.scale = (const float *)bnScale;
-    n.bias = (const float *)bnBias;
+    take_forward(&n, alpha, beta, x, y, bnScale, bnBias);
     n.factor = exponentialAverageFactor;
     n.running_mean = (float *)resultRunningMean;
     n.running_variance = (float *)resultRunningVariance;

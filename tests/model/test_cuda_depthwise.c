@@ -13,10 +13,8 @@
 
 #include "base/memory.h"
 #include "model/backends.h"
-#include "model/graph_grad.h"
-#include "model/plan.h"
 #include "tests/fake_cuda/fake.h"
-#include "tests/model/operator_cases.h"
+#include "tests/model/operator_work.h"
 
 enum { MOST_CELLS = 8192 };
 
@@ -26,122 +24,49 @@ static const struct operator_case usual = {P_FOCAL, {4, 5, 6, 8}, 2, 3, 0, 0, fa
 /* Kernels of our own that cuDNN's way has not: 1 us each; cuDNN's: as told. */
 #define OWN "focal_level:1000,forward_kernel:1000,weights_kernel:1000,backward_kernel:1000"
 
-struct work {
-    struct backend *backend;
-    struct weights *weights;
-    struct graph graph;
-    struct graph_backward backward;
-    struct plan *plan;
-    void *arena;
-    int inputs[2], output, seed;
-};
-
-static void open_work(struct work *w, enum precision precision, enum depthwise depthwise)
+static void open_work(struct operator_work *w, enum precision precision, enum depthwise depthwise)
 {
     struct error error;
     const struct backend_config with = {1, precision, depthwise};
-    *w = (struct work){.backend = NULL};
-    if (gpu->open(&w->backend, &with, &error) < 0 || weights_hashed(&w->weights, &error) < 0)
+    if (operator_work_open(w, gpu, &with, &error) < 0)
         fail_msg("%s", error.text);
 }
 
-static int plan_work(struct work *w, const struct operator_case *c, bool backward,
-                     struct error *error)
-{
-    const struct graph_wanted wanted = {.inputs = true};
-    graph_init(&w->graph);
-    w->output = graph_output(&w->graph, operator_build(&w->graph, c, w->inputs));
-    w->backward = (struct graph_backward){0};
-    if (backward)
-        assert_int_equal(
-            graph_grad(&w->graph, &w->output, 1, &wanted, &w->seed, &w->backward, error), 0);
-    const struct plan_config config = {.ops = gpu, .backend = w->backend, .weights = w->weights};
-    int r = plan_create(&w->plan, &w->graph, &config, error);
-    if (r < 0)
-        return r;
-    w->arena = backend_memory(gpu, w->backend, plan_arena_bytes(w->plan), error);
-    return w->arena == NULL ? -1 : plan_bind(w->plan, w->arena, error);
-}
-
-static void make_plan(struct work *w, const struct operator_case *c, bool backward)
+static void make_plan(struct operator_work *w, const struct operator_case *c)
 {
     struct error error;
-    if (plan_work(w, c, backward, &error) < 0)
+    if (operator_work_plan(w, c, true, &error) < 0)
         fail_msg("%s", error.text);
 }
 
-static void free_plan(struct work *w)
+static void close_work(struct operator_work *w)
 {
-    graph_backward_finish(&w->backward);
-    plan_destroy(w->plan);
-    backend_memory_free(gpu, w->backend, w->arena);
-    w->plan = NULL;
-    w->arena = NULL;
-}
-
-static void close_work(struct work *w)
-{
-    free_plan(w);
-    gpu->close(w->backend);
-    weights_destroy(w->weights);
+    operator_work_close(w);
     assert_int_equal(fake_leaks(true), 0);
 }
 
-static void fill(struct plan *plan, int value)
-{
-    struct tensor_shape shape;
-    float *x = plan_value(plan, value, &shape);
-    for (size_t i = 0; i < tensor_cells(shape); i++)
-        x[i] = sinf((float)(i + 1));
-}
-
-static int keep(struct plan *plan, int value, float *ret, int n)
-{
-    struct tensor_shape shape;
-    const float *x = plan_value(plan, value, &shape);
-    const size_t cells = tensor_cells(shape);
-    assert_true((size_t)n + cells <= MOST_CELLS);
-    memcpy(ret + n, x, cells * sizeof *x);
-    return n + (int)cells;
-}
-
-/* The result, and with a backward pass the gradients: how many cells. */
-static int run(struct work *w, bool backward, float *ret)
-{
-    struct error error;
-    fill(w->plan, w->inputs[0]);
-    if (backward)
-        fill(w->plan, w->seed);
-    for (int i = 0; i < 3; i++) /* the first one, recorded, and replayed */
-        if (plan_run(w->plan, &error) < 0)
-            fail_msg("%s", error.text);
-    int n = keep(w->plan, w->output, ret, 0);
-    if (backward)
-        n = keep(w->plan, w->backward.values[w->inputs[0]], ret, n);
-    for (int i = 0; i < w->backward.n_weights; i++)
-        if (w->backward.weights[i].value >= 0 && w->backward.weights[i].from == 0)
-            n = keep(w->plan, w->backward.weights[i].value, ret, n);
-    return n;
-}
-
+/* The result and its gradients: how many cells. */
 static int results(enum precision precision, enum depthwise depthwise, float *ret)
 {
-    struct work w;
+    struct operator_work w;
+    struct error error;
     open_work(&w, precision, depthwise);
-    make_plan(&w, &usual, true);
-    const int n = run(&w, true, ret);
+    make_plan(&w, &usual);
+    const int n = operator_work_run(&w, ret, MOST_CELLS, &error);
+    if (n < 0)
+        fail_msg("%s", error.text);
     close_work(&w);
     return n;
 }
 
-static struct depthwise_choice found_of(struct work *w, int i)
+static struct depthwise_choice found_of(struct operator_work *w, int i)
 {
     struct depthwise_choice found = {.what = ""};
     assert_true(gpu->device->depthwise(w->backend, i, &found));
     return found;
 }
 
-static int found_count(struct work *w)
+static int found_count(struct operator_work *w)
 {
     struct depthwise_choice found;
     int n = 0;
@@ -155,10 +80,10 @@ static int found_count(struct work *w)
 /* With that said of times: how many of the context and its gradient are cuDNN's. */
 static int cudnn_of(const char *times, struct depthwise_choice found[2])
 {
-    struct work w;
+    struct operator_work w;
     fake_set("TIME", times);
     open_work(&w, PRECISION_FLOAT32, DEPTHWISE_AUTO);
-    make_plan(&w, &usual, true);
+    make_plan(&w, &usual);
     assert_int_equal(found_count(&w), 2);
     found[0] = found_of(&w, 0);
     found[1] = found_of(&w, 1);
@@ -197,24 +122,24 @@ static void fail_next(const char *call)
 
 static void what_is_alike_is_measured_once(void **state)
 {
-    struct work w;
+    struct operator_work w;
     struct error error;
     struct operator_case other = usual;
     fake_set("TIME", OWN ",cudnnConvolution:100");
     open_work(&w, PRECISION_FLOAT32, DEPTHWISE_AUTO);
-    make_plan(&w, &usual, true);
-    free_plan(&w);
+    make_plan(&w, &usual);
+    operator_work_unplan(&w);
     fail_next("cudaEventCreate"); /* nothing is timed any more */
-    make_plan(&w, &usual, true);
+    make_plan(&w, &usual);
     assert_int_equal(found_count(&w), 2);
-    free_plan(&w);
+    operator_work_unplan(&w);
     other.in.h++;
-    assert_true(plan_work(&w, &other, true, &error) < 0);
+    assert_true(operator_work_plan(&w, &other, true, &error) < 0);
     assert_non_null(strstr(error.text, "an event"));
     assert_int_equal(found_count(&w), 2); /* what failed left no choice behind */
     fake_set("FAIL", NULL);
-    free_plan(&w);
-    make_plan(&w, &other, true);
+    operator_work_unplan(&w);
+    make_plan(&w, &other);
     assert_int_equal(found_count(&w), 4);
     close_work(&w);
     fake_set("TIME", NULL);
@@ -222,13 +147,13 @@ static void what_is_alike_is_measured_once(void **state)
 
 static void a_choice_that_is_given_is_not_measured(void **state)
 {
-    struct work w;
+    struct operator_work w;
     float cells[MOST_CELLS];
     fail_next("cudaEventCreate");
     assert_true(results(PRECISION_BFLOAT16, DEPTHWISE_KERNELS, cells) > 0);
     assert_true(results(PRECISION_BFLOAT16, DEPTHWISE_CUDNN, cells) > 0);
     open_work(&w, PRECISION_FLOAT32, DEPTHWISE_CUDNN);
-    make_plan(&w, &usual, true);
+    make_plan(&w, &usual);
     assert_true(found_of(&w, 0).cudnn && found_of(&w, 1).cudnn);
     assert_true(found_of(&w, 0).cudnn_ms == 0 && found_of(&w, 0).kernels_ms == 0);
     close_work(&w);
@@ -269,10 +194,10 @@ static void what_cudnn_refuses_when_it_runs_is_ours(void **state)
 /* The forward pass has nothing that may come out differently. */
 static void what_would_not_give_the_same_bits_is_not_taken(void **state)
 {
-    struct work w;
+    struct operator_work w;
     fake_set("CUDNN_GROUPS", "any");
     open_work(&w, PRECISION_FLOAT32, DEPTHWISE_CUDNN);
-    make_plan(&w, &usual, true);
+    make_plan(&w, &usual);
     assert_int_equal(found_count(&w), 1);
     assert_non_null(strstr(found_of(&w, 0).what, "focal_context"));
     close_work(&w);

@@ -12,117 +12,41 @@
 #include <cmocka.h>
 
 #include "model/backends.h"
-#include "model/graph_grad.h"
-#include "model/plan.h"
 #include "tests/fake_cuda/fake.h"
-#include "tests/model/operator_cases.h"
+#include "tests/model/operator_work.h"
 
 enum { MOST_CALLS = 2000, MOST_CELLS = 4096 };
 
 static const struct backend_ops *gpu;
 
-struct life {
-    struct graph graph;
-    struct graph_backward backward;
-    struct backend *backend;
-    struct weights *weights;
-    struct plan *plan;
-    void *arena;
-    int inputs[2], output, seed;
-};
-
 /* How each life is lived. */
 static enum depthwise depthwise;
 
-static int begin(struct life *l, const struct operator_case *c, enum precision precision,
-                 struct error *error)
+/* The result and its gradients: how many cells, or a negative errno. */
+static int run_once(const struct operator_case *c, enum precision precision, float *ret,
+                    struct error *error)
 {
-    const struct graph_wanted wanted = {.inputs = true};
     const struct backend_config with = {1, precision, depthwise};
-    graph_init(&l->graph);
-    l->output = graph_output(&l->graph, operator_build(&l->graph, c, l->inputs));
-    assert_int_equal(graph_grad(&l->graph, &l->output, 1, &wanted, &l->seed, &l->backward, error),
-                     0);
-    assert_int_equal(weights_hashed(&l->weights, error), 0);
-    int r = gpu->open(&l->backend, &with, error);
-    if (r < 0) {
-        l->backend = NULL;
-        graph_finish(&l->graph);
-        return r;
-    }
-    struct plan_config config = {.ops = gpu, .backend = l->backend, .weights = l->weights};
-    r = plan_create(&l->plan, &l->graph, &config, error);
-    if (r < 0) {
-        l->plan = NULL;
-        return r;
-    }
-    l->arena = backend_memory(gpu, l->backend, plan_arena_bytes(l->plan), error);
-    return l->arena == NULL ? -1 : plan_bind(l->plan, l->arena, error);
-}
-
-static void fill(struct plan *plan, int value)
-{
-    struct tensor_shape shape;
-    float *x = plan_value(plan, value, &shape);
-    for (size_t i = 0; i < tensor_cells(shape); i++)
-        x[i] = sinf((float)(i + 1));
-}
-
-/* Appends the value's cells. Returns how many there are then. */
-static int keep(struct plan *plan, int value, float *ret, int n)
-{
-    struct tensor_shape shape;
-    const float *x = plan_value(plan, value, &shape);
-    const size_t cells = tensor_cells(shape);
-    assert_true((size_t)n + cells <= MOST_CELLS);
-    memcpy(ret + n, x, cells * sizeof *x);
-    return n + (int)cells;
-}
-
-/* Fills ret with the result and its gradients, and gives how many cells, or a negative errno. */
-static int run(struct life *l, float *ret, struct error *error)
-{
-    for (int i = 0; i < 2 && l->inputs[i] >= 0; i++)
-        fill(l->plan, l->inputs[i]);
-    fill(l->plan, l->seed);
-    for (int i = 0; i < 3; i++) { /* the first ones, recorded, and replayed */
-        int r = plan_run(l->plan, error);
-        if (r < 0)
-            return r;
-    }
-    int n = keep(l->plan, l->output, ret, 0);
-    n = keep(l->plan, l->backward.values[l->inputs[0]], ret, n);
-    for (int w = 0; w < l->backward.n_weights; w++)
-        if (l->backward.weights[w].value >= 0 && l->backward.weights[w].from == 0)
-            n = keep(l->plan, l->backward.weights[w].value, ret, n);
-    return n;
-}
-
-static void end(struct life *l)
-{
-    graph_backward_finish(&l->backward);
-    plan_destroy(l->plan);
-    if (l->backend != NULL) {
-        backend_memory_free(gpu, l->backend, l->arena);
-        gpu->close(l->backend);
-    }
-    weights_destroy(l->weights);
+    struct operator_work w;
+    int r = operator_work_open(&w, gpu, &with, error);
+    if (r == 0)
+        r = operator_work_plan(&w, c, true, error);
+    if (r == 0)
+        r = operator_work_run(&w, ret, MOST_CELLS, error);
+    operator_work_close(&w);
+    return r;
 }
 
 /* One life in which call `fails` fails; 0: none does. */
 static int live(const struct operator_case *c, enum precision precision, unsigned fails, float *ret,
                 uint64_t *ret_calls)
 {
-    struct life l = {.inputs = {-1, -1}};
     struct error error = {""};
     char call[32];
     fake_restart();
     snprintf(call, sizeof call, "%u", fails);
     fake_set("FAIL", fails > 0 ? call : NULL);
-    int r = begin(&l, c, precision, &error);
-    if (r == 0)
-        r = run(&l, ret, &error);
-    end(&l);
+    int r = run_once(c, precision, ret, &error);
     fake_set("FAIL", NULL);
     if (r < 0 && error.text[0] == '\0')
         fail_msg("%s, call %u: failed without a word", operator_programs[c->program].name, fails);
@@ -227,16 +151,12 @@ static void a_line_names_the_function_that_failed(void **state)
     const struct operator_case c = {P_BATCH_NORM_TRAIN, {2, 3, 5, 7}, 0, 0, 0, 0, true};
     static float ret[MOST_CELLS];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct life l = {.inputs = {-1, -1}};
         struct error error = {""};
         char first[64];
         fake_restart();
         snprintf(first, sizeof first, "%s:1", names[i]);
         fake_set("FAIL", first);
-        int r = begin(&l, &c, PRECISION_FLOAT32, &error);
-        if (r == 0)
-            r = run(&l, ret, &error);
-        end(&l);
+        int r = run_once(&c, PRECISION_FLOAT32, ret, &error);
         fake_set("FAIL", NULL);
         assert_true(r < 0);
         if (strstr(error.text, names[i]) == NULL)
