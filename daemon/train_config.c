@@ -409,11 +409,16 @@ static json_t *numbers(const char *text)
     return list;
 }
 
+static int image_size(const struct train_config *c)
+{
+    return c->image > 0 ? c->image : 112;
+}
+
 static json_t *focalnet_object(const struct train_config *c)
 {
     return json_pack(
         "{s:s, s:[s], s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:o, s:s, s:f, s:b, s:b, s:b, s:b, s:f}",
-        "model_type", "focalnet", "architectures", "FocalNetBackbone", "image_size", c->image,
+        "model_type", "focalnet", "architectures", "FocalNetBackbone", "image_size", image_size(c),
         "patch_size", c->patch, "num_channels", 3, "embed_dim", c->embed_dim, "use_conv_embed",
         c->conv_embed, "depths", numbers(c->depths), "focal_levels", numbers(c->focal_levels),
         "focal_windows", numbers(c->focal_windows), "hidden_act", "gelu", "mlp_ratio", 4.0,
@@ -424,7 +429,7 @@ static json_t *focalnet_object(const struct train_config *c)
 static json_t *vit_object(const struct train_config *c)
 {
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b}", "model_type",
-                     "vit", "architectures", "ViTModel", "image_size", c->image, "patch_size",
+                     "vit", "architectures", "ViTModel", "image_size", image_size(c), "patch_size",
                      c->patch, "num_channels", 3, "hidden_size", c->hidden_size,
                      "num_hidden_layers", c->layers, "num_attention_heads", c->heads,
                      "intermediate_size", 4 * c->hidden_size, "hidden_act", "gelu",
@@ -441,15 +446,8 @@ static char *dumped(json_t *object)
     return line;
 }
 
-/* Where no key, no config.json and no model says it. */
-enum { IMAGE = 112 };
-
-char *train_config_geometry(const struct train_config *config)
+char *train_config_geometry(const struct train_config *c)
 {
-    struct train_config resolved = *config;
-    const struct train_config *c = &resolved;
-    if (c->image == 0)
-        resolved.image = IMAGE;
     return dumped(strcmp(c->kind, "vit") == 0 ? vit_object(c) : focalnet_object(c));
 }
 

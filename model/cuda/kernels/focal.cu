@@ -386,9 +386,9 @@ cudaError_t cuda_focal_finish(const struct cuda_call *call, const float *ctx, si
     const float *last = ctx + (size_t)(call->node->levels - 1) * level_cells;
     float *global = (float *)scratch,
           *sums = (float *)((char *)scratch + placed(cells * sizeof(float)));
-    cudaError_t code = sums_over_rows(call->stream, {global, shape.cols, CELL_FLOAT32},
-                                      {(void *)last, shape.cols, CELL_FLOAT32}, shape,
-                                      (float)shape.rows, sums);
+    cudaError_t code =
+        sums_over_rows(call->stream, {global, shape.cols, CELL_FLOAT32},
+                       {(void *)last, shape.cols, CELL_FLOAT32}, shape, (float)shape.rows, sums);
     if (code == cudaSuccess)
         code = cuda_gelu_in_place(call->stream, global, CELL_FLOAT32, cells);
     if (code != cudaSuccess)
