@@ -60,7 +60,6 @@ static int create_parts(struct classifier *c, struct error *error)
     struct stft_shape shape = analysis_shape(c->info);
     struct runner_config runner = {.backend = c->config.backend,
                                    .precision = c->config.precision,
-                                   .depthwise = c->config.depthwise,
                                    .threads = c->config.threads,
                                    .max_batch = c->config.batch};
     int r = analysis_create(&c->analysis, c->info, error);

@@ -43,7 +43,6 @@ struct classifier_config {
     const struct model *model; /* outlives the classifier */
     const char *backend;       /* see backends.h */
     enum precision precision;
-    enum depthwise depthwise;
     int threads, batch; /* 0: all cores; 1 ... 64 */
     double quantile;
     float gate;                 /* linear */

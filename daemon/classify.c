@@ -204,7 +204,6 @@ static int start(struct classify *c, struct error *error)
         .model = c->model,
         .backend = backend,
         .precision = config_precision(c->config),
-        .depthwise = config_depthwise(c->config),
         .threads = c->config->threads,
         .batch = c->batch,
         .quantile = c->config->live.quantile,

@@ -164,7 +164,6 @@ static int hear(struct overlap *o, struct clip *mixture, struct error *error)
     struct classifier_config config = {.model = o->config->model,
                                        .backend = o->config->backend,
                                        .precision = o->config->precision,
-                                       .depthwise = o->config->depthwise,
                                        .threads = o->config->threads,
                                        .batch = 1,
                                        .quantile = o->config->quantile,

@@ -19,7 +19,6 @@ struct overlap_config {
     const struct model *model;
     const char *backend; /* see backends.h */
     enum precision precision;
-    enum depthwise depthwise;
     int threads;
     double quantile;
     enum overlap_mode mode;

@@ -333,7 +333,6 @@ static int create_runners(struct run *run, struct error *error)
     run->at_once = piq ? 1 : EVAL_AT_ONCE;
     struct runner_config runner = {.backend = config->backend,
                                    .precision = config->precision,
-                                   .depthwise = config->depthwise,
                                    .threads = config->threads,
                                    .max_batch = run->at_once};
     int r = runner_create(&run->runner, config->model, &runner, error);

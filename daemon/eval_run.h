@@ -52,7 +52,6 @@ struct eval_config {
     const struct model *model;
     const char *backend; /* see backends.h */
     enum precision precision;
-    enum depthwise depthwise;
     int threads;             /* of the network, 0: all cores */
     int batch;               /* windows made ready together, rounded up to EVAL_AT_ONCE */
     const double *quantiles; /* [n_quantiles]; none: accuracy only */

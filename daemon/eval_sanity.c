@@ -122,7 +122,6 @@ static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *er
     struct runner *runner = NULL;
     struct runner_config config = {.backend = s->config->backend,
                                    .precision = s->config->precision,
-                                   .depthwise = s->config->depthwise,
                                    .threads = s->config->threads,
                                    .max_batch = EVAL_AT_ONCE};
     int kept = 0, compared = 0;

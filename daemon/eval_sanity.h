@@ -18,7 +18,6 @@ struct sanity_config {
     const struct model *model;
     const char *backend; /* see backends.h */
     enum precision precision;
-    enum depthwise depthwise;
     int threads;
     int clips; /* at most: the first of the table that were heard */
     uint64_t seed;

@@ -444,7 +444,6 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
     const struct train_valid_config valid = {.dir = path,
                                              .backend = run->backend.ops->name,
                                              .precision = run->backend.precision,
-                                             .depthwise = run->trainer_config.depthwise,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
                                              .explain = c->explain_every > 0 &&

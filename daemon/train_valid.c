@@ -70,7 +70,6 @@ static int run_set(struct validation *v, const struct model *model, const struct
     const struct eval_config config = {.model = model,
                                        .backend = c->backend,
                                        .precision = c->precision,
-                                       .depthwise = c->depthwise,
                                        .threads = c->threads,
                                        .batch = 16,
                                        .quantiles = &c->quantile,

@@ -14,7 +14,6 @@ struct train_valid_config {
     const char *dir;     /* of the model */
     const char *backend; /* see backends.h */
     enum precision precision;
-    enum depthwise depthwise;
     int threads;
     double quantile;
     bool explain;     /* FID-I and the others as well */
