@@ -38,6 +38,8 @@ int feed_create(struct feed **ret, const struct config_stream *config, double ri
     f->config = *config;
     f->is_auto = has_kind(config->source, "auto");
     f->kind = "auto";
+    snprintf(f->status.text, sizeof f->status.text, "starting %.*s",
+             (int)(sizeof f->status.text - sizeof "starting "), config->source);
     pthread_mutex_init(&f->lock, NULL);
     int r = 0;
     const struct source_ops *ops;
@@ -81,8 +83,11 @@ static void changed(void *user, const struct source_status *status)
 {
     struct feed *f = user;
     pthread_mutex_lock(&f->lock);
-    bool news = status->state != f->status.state || strcmp(status->text, f->status.text) != 0;
+    struct source_status before = f->status;
     f->status = *status;
+    if (status->text[0] == '\0') /* its format is known before it has said anything */
+        memcpy(f->status.text, before.text, sizeof before.text);
+    bool news = f->status.state != before.state || strcmp(f->status.text, before.text) != 0;
     pthread_mutex_unlock(&f->lock);
     if (!news)
         return;

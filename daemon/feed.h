@@ -30,7 +30,8 @@ void feed_tick(struct feed *feed);
 /* Stops the source; the ring stays. */
 void feed_stop(struct feed *feed);
 
-/* Any thread. ret_kind: a static string, "auto" while none was found. */
+/* Any thread. The text is never empty: "starting SOURCE" until the source has said something.
+ * ret_kind: a static string, "auto" while none was found. */
 void feed_status(struct feed *feed, struct source_status *ret, const char **ret_kind);
 
 #endif

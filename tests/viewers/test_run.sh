@@ -70,6 +70,7 @@ promise() {
 # begin: in a process group of its own, as a terminal gives it
 begin() {
     rm -f "$STATE"/*.told
+    : >"$dir/out" # what an earlier one said is not this one's, though it begins late
     # what runs in the background has SIGINT ignored otherwise
     env --default-signal=INT setsid bash "$script" "$b" --source "file:$demo/dog.ogg" --loop --threads 1 "$@" \
         >"$dir/out" 2>"$dir/err" &
