@@ -30,7 +30,8 @@ struct eval_data_config {
     bool keep_unknown; /* or left in */
     bool only_unknown; /* or all there is: the others are left out, and there may be none */
     const char *const *left_out; /* [n_left_out] classes that the model does not know by
-                                    intention: left out, or in, without skip_unknown */
+                                    intention: left out without skip_unknown, and in spite of
+                                    keep_unknown */
     int n_left_out;
     bool keep_going;  /* files that are missing are left in, to be counted as failed */
     bool one_of_many; /* of the sets of a training: no clip of the model's classes need be in it,

@@ -26,8 +26,7 @@ struct train_data_config {
     const char *const *labels; /* [n_labels], in this order; NULL: all classes of the sets */
     int n_labels;
     const char *const *left_out; /* [n_left_out] of the classes, which the model is not to know:
-                                    their clips validate nothing, and train only as
-                                    keep_unlabelled says */
+                                    their clips neither train nor validate */
     int n_left_out;
     bool may_lack;        /* not all of these classes need have training clips */
     bool skip_unknown;    /* clips of classes that are not among labels are left out */
