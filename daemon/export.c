@@ -36,11 +36,7 @@ static int write_published(const struct import_plan *p, const struct options *o,
                          error);
     if (r < 0)
         return r;
-    r = export_write(p, dir.temporary, &stop_signal, error);
-    newdir_name(&dir, error);
-    if (r == 0)
-        r = newdir_commit(&dir, error);
-    newdir_abandon(&dir);
+    r = newdir_end(&dir, export_write(p, dir.temporary, &stop_signal, error), error);
     if (r == 0)
         printf("%s with %zu tensors written to %s\n", net_name(p->net.kind),
                checkpoint_count(p->checkpoint), dir.path);

@@ -188,11 +188,7 @@ static int write_model(const struct import_plan *p, const struct options *o, str
                          error);
     if (r < 0)
         return r;
-    r = import_write(p, dir.temporary, &stop_signal, error);
-    newdir_name(&dir, error);
-    if (r == 0)
-        r = newdir_commit(&dir, error);
-    newdir_abandon(&dir);
+    r = newdir_end(&dir, import_write(p, dir.temporary, &stop_signal, error), error);
     if (r < 0)
         return r;
     print_summary(p);

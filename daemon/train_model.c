@@ -136,9 +136,5 @@ int train_model_write(const char *dir, const struct train_model *m, struct train
         r = import_write_text(new.temporary, "preprocess.json", m->preprocess, error);
     if (r == 0)
         r = write_labels(new.temporary, m, error);
-    newdir_name(&new, error);
-    if (r == 0)
-        r = newdir_commit(&new, error);
-    newdir_abandon(&new);
-    return r;
+    return newdir_end(&new, r, error);
 }

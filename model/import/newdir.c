@@ -118,7 +118,6 @@ int newdir_begin(struct newdir *ret, const char *path, const char *source, bool 
 {
     char parent[PATH_MAX];
     size_t n = strlen(path);
-    ret->temporary[0] = '\0';
     ret->replace = replace;
     while (n > 1 && path[n - 1] == '/')
         n--;
@@ -136,10 +135,8 @@ int newdir_begin(struct newdir *ret, const char *path, const char *source, bool 
     if (r < 0)
         return r;
     snprintf(ret->temporary, sizeof ret->temporary, "%.*s/.focald-XXXXXX", PATH_MAX - 20, parent);
-    if (mkdtemp(ret->temporary) == NULL) {
-        ret->temporary[0] = '\0';
+    if (mkdtemp(ret->temporary) == NULL)
         return error_set(error, errno, "%s: cannot be made: %s", ret->path, strerror(errno));
-    }
     return 0;
 }
 
@@ -193,36 +190,38 @@ static int put_in_place(struct newdir *d, bool *ret_old)
     return 0;
 }
 
-int newdir_commit(struct newdir *d, struct error *error)
+static int commit(const struct newdir *d, struct error *error)
 {
+    char parent[PATH_MAX];
     bool old = false;
     sync_directory(d->temporary);
-    if (allow_as_usual(d->temporary) < 0 || put_in_place(d, &old) < 0) {
-        int code = errno;
-        newdir_abandon(d);
-        return error_set(error, code, "%s: cannot be written: %s", d->path, strerror(code));
-    }
+    if (allow_as_usual(d->temporary) < 0 || put_in_place(d, &old) < 0)
+        return error_set(error, errno, "%s: cannot be written: %s", d->path, strerror(errno));
     if (old)
         remove_flat(d->temporary);
-    char *slash = strrchr(d->temporary, '/');
-    slash[1] = '\0';
-    sync_directory(d->temporary);
-    d->temporary[0] = '\0';
+    snprintf(parent, sizeof parent, "%.*s/", (int)(strrchr(d->temporary, '/') - d->temporary),
+             d->temporary);
+    sync_directory(parent);
     return 0;
 }
 
-void newdir_name(const struct newdir *d, struct error *error)
+/* People are told the name they gave. */
+static void name_path(const struct newdir *d, struct error *error)
 {
     struct error named = *error;
-    const char *at = d->temporary[0] != '\0' ? strstr(named.text, d->temporary) : NULL;
+    const char *at = strstr(named.text, d->temporary);
     if (at != NULL)
         error_set(error, EIO, "%.*s%s%s", (int)(at - named.text), named.text, d->path,
                   at + strlen(d->temporary));
 }
 
-void newdir_abandon(struct newdir *d)
+int newdir_end(const struct newdir *d, int r, struct error *error)
 {
-    if (d->temporary[0] != '\0')
+    if (r < 0)
+        name_path(d, error);
+    else
+        r = commit(d, error);
+    if (r < 0)
         remove_flat(d->temporary);
-    d->temporary[0] = '\0';
+    return r;
 }

@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 struct newdir {
-    char path[PATH_MAX], temporary[PATH_MAX]; /* temporary: to write into; "" when none */
+    char path[PATH_MAX], temporary[PATH_MAX]; /* temporary: to write into */
     bool replace;
 };
 
@@ -18,13 +18,11 @@ struct newdir {
  * name is replaced; any other directory never is. Errors name the path. */
 int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,
                  struct error *error);
-/* Renames, whatever was there before goes; on failure nothing is left. */
-int newdir_commit(struct newdir *dir, struct error *error);
-/* People are told the name they gave: puts it in an error's text for the temporary one. */
-void newdir_name(const struct newdir *dir, struct error *error);
+/* After a begin that succeeded, once. r: what the writing returned, with its error. 0: renames, and whatever was there before goes.
+ * Otherwise, or when that fails, nothing is left, and the error names the path instead of the
+ * temporary one. Returns r, or why it could not be renamed. */
+int newdir_end(const struct newdir *dir, int r, struct error *error);
 /* Removes what killed processes left in `parent` unfinished; while nobody else writes there. */
 void newdir_sweep(const char *parent);
-/* Removes what was written. After commit, or a failed begin: nothing. */
-void newdir_abandon(struct newdir *dir);
 
 #endif
