@@ -126,6 +126,7 @@ static void tick(lws_sorted_usec_list_t *list)
     if (hub_streams_changed(s->web.hub))
         viewers_update(&s->web);
     viewers_tick(&s->web);
+    sd_notify(0, "WATCHDOG=1");
     lws_sul_schedule(s->web.context, 0, &s->tick, tick, TICK_US);
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """focal-web as a browser, and as an attacker, meets it: against a real publisher whose sound is known.
 usage: test_web.py FOCAL_WEB SPEAKER"""
-import os, shutil, signal, struct, subprocess, sys, tempfile, time
+import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 from client import (Failure, Promises, Socket, Web, check, exchange, request, start_speaker, wait_until)
 
@@ -226,6 +226,7 @@ def a_slow_browser_is_thinned_out_and_holds_nobody_up(web):
             before = header["seq"]
     fast.close()
     seqs, words = [], 0
+    slow.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)  # now it has time, even on a busy machine
     slow.send({"cmd": "time", "id": 9})
     while True:
         header, _ = slow.packet()
@@ -347,6 +348,26 @@ def it_survives_focalds_absence(program, ipc_dir, speaker):
     process.wait()
 
 
+def the_service_manager_hears_how_it_does(program, ipc_dir):
+    path = f"{ipc_dir}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(60)
+        os.environ["NOTIFY_SOCKET"] = path
+        try:
+            web = Web(program, ipc_dir)
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+        check(manager.recv(100) == b"READY=1", "it is not ready")
+        for _ in range(3):
+            check(manager.recv(100) == b"WATCHDOG=1", "the watchdog is not fed")
+        web.stop()
+        told = b"WATCHDOG=1"
+        while told == b"WATCHDOG=1":
+            told = manager.recv(100)
+        check(told == b"STOPPING=1", f"{told}")
+
+
 def main():
     program, speaker = sys.argv[1:3]
     directory = tempfile.mkdtemp(prefix="focal-web-")
@@ -366,6 +387,7 @@ def main():
             promises.run(promise, web)
         promises.run(too_many_viewers_are_told_so, program, ipc)
         promises.run(a_password_opens_and_nothing_else, program, ipc)
+        promises.run(the_service_manager_hears_how_it_does, program, ipc)
         promises.run(web.stop)
         process.send_signal(signal.SIGTERM)
         process.wait()
