@@ -93,7 +93,9 @@ static void changed(void *user, const struct source_status *status)
         return;
     enum log_level level = status->state == SOURCE_FAILED    ? LOG_LEVEL_ERROR
                            : status->state == SOURCE_WAITING ? LOG_LEVEL_WARNING
-                                                             : LOG_LEVEL_INFO;
+                           : status->state == SOURCE_RUNNING && status->again
+                               ? LOG_LEVEL_DEBUG /* a loop of months is not to fill the log */
+                               : LOG_LEVEL_INFO;
     log_line(level, "stream %s: %s", f->config.name, status->text);
 }
 

@@ -26,6 +26,7 @@ struct source_status {
     uint32_t rate_hz, channels; /* 0 while unknown */
     uint64_t xruns;             /* reported by the server */
     uint64_t reconnects;
+    bool again; /* a file is played in a loop, and all of them were told once */
     char text[192]; /* "capturing alsa_input.usb-…", "waiting for the JACK server"; "" at first */
 };
 

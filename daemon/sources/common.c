@@ -71,6 +71,13 @@ void source_set_format(struct source_common *c, uint32_t rate_hz, uint32_t chann
         tell(c);
 }
 
+void source_set_again(struct source_common *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->status.again = true;
+    pthread_mutex_unlock(&c->lock);
+}
+
 void source_set_xruns(struct source_common *c, uint64_t xruns)
 {
     pthread_mutex_lock(&c->lock);

@@ -197,6 +197,7 @@ static void *file_main(void *arg)
             any_ok |= ok;
             played += frames;
         }
+        source_set_again(c);
     } while (f->loop && played > 0);
     if (any_ok)
         source_set_state(c, SOURCE_ENDED, "%s is at its end",
