@@ -4,6 +4,8 @@
 #ifndef FOCAL_RECORD_HEARING_H
 #define FOCAL_RECORD_HEARING_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -23,6 +25,9 @@ const char *hearing_name(const struct hearing *hearing);
 
 /* 0, or -EPROTO with a line: the message was left out. */
 int hearing_take(struct hearing *hearing, const struct focal_message *message, struct error *error);
+/* Rules of the settings that no label of the stream's model is under, as "[label speech], [label
+ * x]". True once for each model that has such; ret is cut where it is too small. */
+bool hearing_idle_rules(struct hearing *hearing, char *ret, size_t size);
 /* About once a second. now_ms: of the monotonic clock. */
 void hearing_tick(struct hearing *hearing, int64_t now_ms);
 

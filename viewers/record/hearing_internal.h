@@ -72,6 +72,7 @@ struct hearing {
     size_t n_labels;
     bool *is_private; /* [n_labels] */
     char model_hash[SNIPPET_LABEL_BYTES];
+    bool rules_told; /* for this model */
     int hop_length;
     uint64_t window_samples, hop_samples, delay_samples;
 

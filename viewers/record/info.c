@@ -62,8 +62,32 @@ static void tell_model(struct hearing *h, const json_t *header)
     memcpy(h->model_hash, m.hash, sizeof m.hash);
     if (same || m.hash[0] == '\0')
         return;
+    h->rules_told = false;
     m.labels = json_dumps(json_object_get(header, "labels"), JSON_COMPACT);
     writer_model(h->writer, &m);
+}
+
+static bool has_label(const struct hearing *h, const struct rule *rule)
+{
+    for (size_t i = 0; i < h->n_labels; i++)
+        if (settings_rule(h->settings, h->labels[i]) == rule)
+            return true;
+    return false;
+}
+
+bool hearing_idle_rules(struct hearing *h, char *ret, size_t size)
+{
+    size_t at = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < h->settings->n_rules && !h->rules_told && h->n_labels > 0; i++) {
+        const struct rule *rule = &h->settings->rules[i];
+        if (has_label(h, rule) || at >= size)
+            continue;
+        int n = snprintf(ret + at, size - at, "%s[label %s]", at > 0 ? ", " : "", rule->label);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    h->rules_told = h->n_labels > 0;
+    return at > 0;
 }
 
 /* A whole number of the header's within [from, to], or `otherwise`. */

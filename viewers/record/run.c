@@ -173,6 +173,15 @@ static struct hearing *stream_of(struct running *r, const char *name)
     return r->streams[r->n_streams++];
 }
 
+/* One that is private is believed to work. */
+static void tell_idle_rules(struct hearing *stream)
+{
+    char rules[500];
+    if (hearing_idle_rules(stream, rules, sizeof rules))
+        say(true, "%s: the model there has no such labels, so these sections do nothing: %s",
+            hearing_name(stream), rules);
+}
+
 static void take_messages(struct running *r)
 {
     struct focal_message message;
@@ -188,6 +197,8 @@ static void take_messages(struct running *r)
         struct hearing *stream = n > 0 ? stream_of(r, message.stream) : NULL;
         if (stream != NULL && hearing_take(stream, &message, &error) < 0)
             warn(r, error.text);
+        if (stream != NULL)
+            tell_idle_rules(stream);
         if (now_ms() >= until)
             return;
     }

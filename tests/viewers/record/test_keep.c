@@ -243,6 +243,26 @@ static void a_private_label_leaves_a_count_and_nothing_else(void **state)
     finish(&s);
 }
 
+static void a_rule_for_what_the_model_does_not_know_is_told(void **state)
+{
+    static const char *const lines[] = {
+        "s0: the model there has no such labels, so these sections do nothing: [label talk], "
+        "[label a b]",
+        "s1: the model there has no such labels, so these sections do nothing: [label talk], "
+        "[label a b]"};
+    struct stage s;
+    bool told[2] = {false};
+    begin(&s, 2, "[label talk]\nprivate = yes\n[label Rooster]\n[label a b]\nrecord = no\n");
+    for (int i = 0; i < 600 && !(told[0] && told[1]); i++)
+        for (int stream = 0; stream < 2; stream++) {
+            pretender_quiet(&s.p, stream, 1);
+            told[stream] = recorder_logged(&s.r, lines[stream]);
+        }
+    assert_true(told[0] && told[1]);
+    assert_false(recorder_logged(&s.r, "label Rooster"));
+    finish(&s);
+}
+
 /* A dog barks while somebody speaks: every window that holds speech is withheld from the dog's
  * snippet and from the continuous recording. */
 static void private_sound_is_in_nobody_elses_snippet(void **state)
@@ -452,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_lost_message_is_a_gap_and_silence),
         cmocka_unit_test(samples_that_the_source_never_had_are_told),
         cmocka_unit_test(a_private_label_leaves_a_count_and_nothing_else),
+        cmocka_unit_test(a_rule_for_what_the_model_does_not_know_is_told),
         cmocka_unit_test(private_sound_is_in_nobody_elses_snippet),
         cmocka_unit_test(what_no_window_judged_is_withheld_where_something_is_private),
         cmocka_unit_test(rules_by_label_hold),
