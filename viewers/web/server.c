@@ -212,7 +212,7 @@ static int read_keys(struct server *s, struct error *error)
     return code;
 }
 
-/* Endpoints by the daemon's name, as focalctl finds them. */
+/* Endpoints by the daemon's name, which need not be there yet. */
 static void name_endpoints(struct server *s)
 {
     const struct settings *settings = s->web.settings;

@@ -103,11 +103,16 @@ static int take_key(void *user, const char *where, const char *section, const ch
                      name, section);
 }
 
-/* required: a file that is not there is an error. */
+/* And path.d/. required: a file that is not there is an error. */
 static int read_file(struct settings *s, const char *path, bool required, struct error *error)
 {
+    char dir[SETTING_BYTES + 8];
+    if ((size_t)snprintf(dir, sizeof dir, "%s.d", path) >= sizeof dir)
+        return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", path);
     int code = inifile_read(path, take_key, s, error);
-    return code == -ENOENT && !required ? 0 : code;
+    if (code == -ENOENT && !required)
+        code = 0;
+    return code == 0 ? inifile_read_directory(dir, take_key, s, error) : code;
 }
 
 static int read_usual_files(struct settings *s, struct error *error)

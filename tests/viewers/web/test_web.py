@@ -361,11 +361,12 @@ def the_service_manager_hears_how_it_does(program, ipc_dir):
         check(manager.recv(100) == b"READY=1", "it is not ready")
         for _ in range(3):
             check(manager.recv(100) == b"WATCHDOG=1", "the watchdog is not fed")
-        web.stop()
+        web.process.send_signal(signal.SIGTERM)  # and go on to read: its queue is short
         told = b"WATCHDOG=1"
         while told == b"WATCHDOG=1":
             told = manager.recv(100)
         check(told == b"STOPPING=1", f"{told}")
+        web.stop()
 
 
 def main():

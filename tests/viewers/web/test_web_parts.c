@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -275,6 +276,39 @@ static void mistakes_in_settings_are_named(void **state)
     }
 }
 
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void files_of_ones_own_stand_above_the_file_beside_them(void **state)
+{
+    char dir[] = "/tmp/focal-web-XXXXXX", path[64], own[64], command[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/web.conf", dir);
+    snprintf(own, sizeof own, "%s/web.conf.d", dir);
+    assert_int_equal(mkdir(own, 0700), 0);
+    write_text(dir, "web.conf", "[web]\nmax_viewers = 5\nmax_connections = 50\n");
+    write_text(own, "2.conf", "[web]\nmax_viewers = 7\n");
+    write_text(own, "1.conf", "[web]\nmax_viewers = 6\n");
+    write_text(own, "notes", "[web]\nmax_viewers = 8\n");
+    char *argv[] = {"focal-web", "--config", path};
+    struct settings settings;
+    enum settings_action action;
+    struct error e;
+    int code = settings_read(&settings, &action, 3, argv, &e);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(code, 0);
+    assert_int_equal(settings.max_viewers, 7);
+    assert_int_equal(settings.max_connections, 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_session_ends_and_cannot_be_lengthened),
         cmocka_unit_test(serving_others_without_protection_is_refused),
         cmocka_unit_test(mistakes_in_settings_are_named),
+        cmocka_unit_test(files_of_ones_own_stand_above_the_file_beside_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
