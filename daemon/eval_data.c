@@ -215,7 +215,7 @@ static int choose_clips(struct eval_data *data, const struct eval_data_config *c
         const int label = eval_class_find(info, name);
         const bool left_out = label < 0 && is_left_out(config, name);
         data->n_left_out += left_out;
-        if (config->only_unknown ? label >= 0 : left_out)
+        if (config->only_unknown ? label >= 0 || (config->only_left_out && !left_out) : left_out)
             continue;
         if (label < 0 && !config->keep_unknown && !config->only_unknown)
             count_unknown(&unknown, from->category);

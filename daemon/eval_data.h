@@ -26,12 +26,13 @@ struct eval_data_config {
     uint64_t folds;             /* bit f: fold f; 0: all there are */
     const char *const *aliases; /* [n_aliases] "bird=chirping_birds" */
     int n_aliases;
-    bool skip_unknown; /* clips of a class that the model does not know are left out */
-    bool keep_unknown; /* or left in */
-    bool only_unknown; /* or all there is: the others are left out, and there may be none */
+    bool skip_unknown;  /* clips of a class that the model does not know are left out */
+    bool keep_unknown;  /* or left in */
+    bool only_unknown;  /* or all there is: the others are left out, and there may be none */
+    bool only_left_out; /* of these, those of left_out */
     const char *const *left_out; /* [n_left_out] classes that the model does not know by
                                     intention: left out without skip_unknown, and in spite of
-                                    keep_unknown */
+                                    keep_unknown; only_unknown has them */
     int n_left_out;
     bool keep_going;  /* files that are missing are left in, to be counted as failed */
     bool one_of_many; /* of the sets of a training: no clip of the model's classes need be in it,

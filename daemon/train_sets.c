@@ -113,14 +113,20 @@ int train_sets_valid(struct eval_data *ret_known, struct eval_data *ret_unknown,
                                     .skip_unknown = true,
                                     .keep_going = config->keep_going,
                                     .one_of_many = true};
+    struct train_names left_out;
     *ret_known = *ret_unknown = (struct eval_data){0};
-    int r = folds_of(&config->sets[set], "valid", config->sets[set].valid, &data.folds, error);
+    int r = train_names_read(&left_out, config->leave_out, "leave_out", error);
+    if (r == 0)
+        r = folds_of(&config->sets[set], "valid", config->sets[set].valid, &data.folds, error);
     if (r < 0 || data.folds == 0)
         return r;
     r = eval_data_read(ret_known, &data, info, error);
     if (r < 0)
         return r;
     data.only_unknown = true;
+    data.only_left_out = config->keep_unlabelled && config->sets[set].teacher[0] != '\0';
+    data.left_out = left_out.list;
+    data.n_left_out = left_out.n;
     r = eval_data_read(ret_unknown, &data, info, error);
     if (r < 0)
         eval_data_finish(ret_known);

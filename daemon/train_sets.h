@@ -27,8 +27,8 @@ int train_sets_read(struct train_data *ret, const struct train_config *config,
                     const struct model_info *info, struct error *error);
 
 /* What of set number `set` says whether a model that was trained is right: the clips of its classes
- * in the validation folds, and those of all other classes. Both are empty where it has no such
- * folds. */
+ * in the validation folds, and those of other classes that it never heard: with keep_unlabelled
+ * and a teacher of those left out, without of all. Both are empty where it has no such folds. */
 int train_sets_valid(struct eval_data *ret_known, struct eval_data *ret_unknown,
                      const struct train_config *config, const struct train_names *aliases, int set,
                      const struct model_info *info, struct error *error);

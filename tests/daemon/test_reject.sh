@@ -115,6 +115,14 @@ what_is_left_out_does_not_copy_the_teacher() {
         --set classes.keep_unlabelled=yes --set classes.leave_out=noise --out "$work/unheard" \
         2>"$work/err"
     grep -q ' 24 clips train, 8 validate, 4 are' "$work/err"
+    # the high and the low tone are no classes of it either, but it has heard them
+    reject --false-names 0.5 --json "$work/unheard.json" "$work/unheard"
+    "$python" - "$work/unheard.json" <<'PY'
+import json, sys
+j = json.load(open(sys.argv[1]))
+assert (j['runs'][0]['known'], j['runs'][0]['unknown']) == (8, 4), j['runs']
+assert [name for name, c in j['classes'].items() if c['unknown'] > 0] == ['noise'], j['classes']
+PY
 }
 
 a_class_to_leave_out_that_there_is_not_is_told() {
