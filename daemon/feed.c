@@ -83,11 +83,8 @@ static void changed(void *user, const struct source_status *status)
 {
     struct feed *f = user;
     pthread_mutex_lock(&f->lock);
-    struct source_status before = f->status;
+    bool news = status->state != f->status.state || strcmp(status->text, f->status.text) != 0;
     f->status = *status;
-    if (status->text[0] == '\0') /* its format is known before it has said anything */
-        memcpy(f->status.text, before.text, sizeof before.text);
-    bool news = f->status.state != before.state || strcmp(f->status.text, before.text) != 0;
     pthread_mutex_unlock(&f->lock);
     if (!news)
         return;

@@ -26,8 +26,8 @@ struct source_status {
     uint32_t rate_hz, channels; /* 0 while unknown */
     uint64_t xruns;             /* reported by the server */
     uint64_t reconnects;
-    bool again; /* a file is played in a loop, and all of them were told once */
-    char text[192]; /* "capturing alsa_input.usb-…", "waiting for the JACK server"; "" at first */
+    bool again;     /* the same was told in the round before of a loop */
+    char text[192]; /* "capturing alsa_input.usb-…", "waiting for the JACK server" */
 };
 
 struct source_config {
@@ -37,8 +37,8 @@ struct source_config {
     bool fast;        /* file, stdin: as fast as it is read, not paced as live */
     const char *jack_autoconnect; /* regular expression of output ports, or NULL */
     struct ring *ring;            /* the source is its only writer; outlives the source */
-    /* Called from the source's own (not real-time) thread on every change of state or text; may be
-     * NULL. Must not call back into the source. */
+    /* Called from the source's own (not real-time) thread on every change of state or text, which
+     * is never empty; may be NULL. Must not call back into the source. */
     void (*changed)(void *user, const struct source_status *status);
     void *user;
 };
@@ -62,7 +62,7 @@ struct source_ops {
     int (*start)(struct source **ret, const struct source_config *config, struct error *error);
     /* Stops, joins its threads and frees; takes NULL. At most half a second. */
     void (*stop)(struct source *source);
-    /* Any thread. */
+    /* Any thread. The text is empty until the source has told its first state. */
     void (*status)(struct source *source, struct source_status *ret);
     /* Optional: what can be captured. Fills up to cap entries, returns how many there are, or
      * negative with the error (no server). */

@@ -63,7 +63,8 @@ void source_set_state(struct source_common *c, enum source_state state, const ch
 void source_set_format(struct source_common *c, uint32_t rate_hz, uint32_t channels)
 {
     pthread_mutex_lock(&c->lock);
-    bool news = c->status.rate_hz != rate_hz || c->status.channels != channels;
+    bool news = (c->status.rate_hz != rate_hz || c->status.channels != channels) &&
+                c->status.text[0] != '\0';
     c->status.rate_hz = rate_hz;
     c->status.channels = channels;
     pthread_mutex_unlock(&c->lock);
@@ -71,10 +72,10 @@ void source_set_format(struct source_common *c, uint32_t rate_hz, uint32_t chann
         tell(c);
 }
 
-void source_set_again(struct source_common *c)
+void source_set_again(struct source_common *c, bool again)
 {
     pthread_mutex_lock(&c->lock);
-    c->status.again = true;
+    c->status.again = again;
     pthread_mutex_unlock(&c->lock);
 }
 

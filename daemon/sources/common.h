@@ -31,9 +31,10 @@ void source_common_finish(struct source_common *common);
 /* Sets state and text (NULL: as it was), and tells. Not from a real-time thread. */
 void source_set_state(struct source_common *common, enum source_state state, const char *format,
                       ...) __attribute__((format(printf, 3, 4)));
+/* Told with the first state, where there is none yet. */
 void source_set_format(struct source_common *common, uint32_t rate_hz, uint32_t channels);
-/* From here on what is told was told before, as in each round of a loop but the first. */
-void source_set_again(struct source_common *common);
+/* Whether the state that is set next was set before, as in each round of a loop but the first. */
+void source_set_again(struct source_common *common, bool again);
 void source_set_xruns(struct source_common *common, uint64_t xruns);
 void source_common_status(struct source *source, struct source_status *ret);
 

@@ -15,12 +15,18 @@
 
 enum { MAX_CHANNELS = 64, BLOCKS_PER_SECOND = 100, FAST_BLOCK_FRAMES = 4096 };
 
+struct played {
+    char *path;
+    bool told;   /* that it plays, in a round before */
+    bool failed; /* in the round before */
+};
+
 struct file_source {
     struct source_common common;
     pthread_t thread;
     bool started, loop, fast;
-    char **paths;
-    int n_paths;
+    struct played *files;
+    int n_files;
     size_t ring_bytes; /* of the empty ring */
     int64_t next_ns;   /* when the next block is due (paced) */
     float *block;      /* [block_frames][MAX_CHANNELS] */
@@ -30,15 +36,15 @@ struct file_source {
 
 static int add_path(struct file_source *f, const char *path, struct error *error)
 {
-    char **paths = realloc(f->paths, ((size_t)f->n_paths + 1) * sizeof *paths);
+    struct played *files = realloc(f->files, ((size_t)f->n_files + 1) * sizeof *files);
     char *copy = strdup(path);
-    if (paths != NULL)
-        f->paths = paths;
-    if (paths == NULL || copy == NULL) {
+    if (files != NULL)
+        f->files = files;
+    if (files == NULL || copy == NULL) {
         free(copy);
         return error_set(error, ENOMEM, "source file: out of memory");
     }
-    f->paths[f->n_paths++] = copy;
+    f->files[f->n_files++] = (struct played){.path = copy};
     return 0;
 }
 
@@ -67,7 +73,7 @@ static int add_directory(struct file_source *f, const char *dir, struct error *e
         free(entries[i]);
     }
     free(entries);
-    if (r == 0 && f->n_paths == 0)
+    if (r == 0 && f->n_files == 0)
         r = error_set(error, ENOENT, "source file: no audio file in the directory %s", dir);
     return r;
 }
@@ -130,8 +136,8 @@ static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *i
 
 /* The decoder has given its last frame. Returns false, and says so, when that was not the file's.
  */
-static bool tell_end(struct file_source *f, const char *path, SNDFILE *file, const SF_INFO *info,
-                     sf_count_t position)
+static bool tell_end(struct file_source *f, const struct played *p, SNDFILE *file,
+                     const SF_INFO *info, sf_count_t position)
 {
     const char *reason = NULL;
     if (sf_error(file) != SF_ERR_NO_ERROR)
@@ -140,30 +146,34 @@ static bool tell_end(struct file_source *f, const char *path, SNDFILE *file, con
         reason = "it has no frames";
     else if (info->seekable && position < info->frames)
         reason = "it is damaged or cut short";
-    if (reason != NULL)
-        source_set_state(&f->common, SOURCE_RUNNING,
-                         "%s cannot be decoded at %.2f s (frame %lld): %s", path,
-                         (double)position / info->samplerate, (long long)position, reason);
-    return reason == NULL;
+    if (reason == NULL)
+        return true;
+    source_set_again(&f->common, p->failed);
+    source_set_state(&f->common, SOURCE_RUNNING, "%s cannot be decoded at %.2f s (frame %lld): %s",
+                     p->path, (double)position / info->samplerate, (long long)position, reason);
+    return false;
 }
 
 /* Returns false when stopping. *ret_frames: how many were played; *ret_ok: to the file's end. */
-static bool play_file(struct file_source *f, const char *path, int64_t *ret_frames, bool *ret_ok)
+static bool play_file(struct file_source *f, struct played *p, int64_t *ret_frames, bool *ret_ok)
 {
     struct source_common *c = &f->common;
     SF_INFO info = {0};
-    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    SNDFILE *file = sf_open(p->path, SFM_READ, &info);
     *ret_frames = 0;
     *ret_ok = false;
     if (file == NULL || info.channels > MAX_CHANNELS || info.samplerate < 1) {
-        source_set_state(c, SOURCE_RUNNING, "%s cannot be read: %s", path,
+        source_set_again(c, p->failed);
+        source_set_state(c, SOURCE_RUNNING, "%s cannot be read: %s", p->path,
                          file == NULL ? sf_strerror(NULL) : "too many channels");
         if (file != NULL)
             sf_close(file);
         return true;
     }
     source_set_format(c, (uint32_t)info.samplerate, (uint32_t)info.channels);
-    source_set_state(c, SOURCE_RUNNING, "playing %s", path);
+    source_set_again(c, p->told);
+    source_set_state(c, SOURCE_RUNNING, "playing %s", p->path);
+    p->told = true;
     uint32_t frames = f->fast ? FAST_BLOCK_FRAMES : (uint32_t)info.samplerate / BLOCKS_PER_SECOND;
     frames = frames < 1 ? 1 : frames > FAST_BLOCK_FRAMES ? FAST_BLOCK_FRAMES : frames;
     frames = source_block_frames(f->ring_bytes, (uint32_t)info.channels, frames);
@@ -174,7 +184,7 @@ static bool play_file(struct file_source *f, const char *path, int64_t *ret_fram
         position += got;
     }
     *ret_frames = position;
-    *ret_ok = going && tell_end(f, path, file, &info, position);
+    *ret_ok = going && tell_end(f, p, file, &info, position);
     sf_close(file);
     return going;
 }
@@ -189,19 +199,19 @@ static void *file_main(void *arg)
     do {
         any_ok = false;
         played = 0;
-        for (int i = 0; i < f->n_paths; i++) {
+        for (int i = 0; i < f->n_files; i++) {
             bool ok;
             int64_t frames;
-            if (!play_file(f, f->paths[i], &frames, &ok))
+            if (!play_file(f, &f->files[i], &frames, &ok))
                 return NULL;
+            f->files[i].failed = !ok;
             any_ok |= ok;
             played += frames;
         }
-        source_set_again(c);
     } while (f->loop && played > 0);
     if (any_ok)
         source_set_state(c, SOURCE_ENDED, "%s is at its end",
-                         f->n_paths == 1 ? f->paths[0] : "the last file");
+                         f->n_files == 1 ? f->files[0].path : "the last file");
     else
         source_set_state(c, SOURCE_FAILED, NULL); /* the text names the file and the place */
     source_write_end(c);
@@ -219,9 +229,9 @@ static void file_stop(struct source *source)
     if (f->started)
         pthread_join(f->thread, NULL);
     source_common_finish(&f->common);
-    for (int i = 0; i < f->n_paths; i++)
-        free(f->paths[i]);
-    free(f->paths);
+    for (int i = 0; i < f->n_files; i++)
+        free(f->files[i].path);
+    free(f->files);
     free(f->block);
     free(f);
 }

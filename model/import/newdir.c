@@ -159,7 +159,7 @@ static void sync_directory(const char *path)
 
 /* With what was there before under the temporary name afterwards, where there was something. Not
  * every file system can exchange; where it cannot, the name is free for a moment. */
-static int put_in_place(struct newdir *d, bool *ret_old)
+static int put_in_place(const struct newdir *d, bool *ret_old)
 {
     char aside[PATH_MAX + 8];
     *ret_old = false;
@@ -199,7 +199,7 @@ static int commit(const struct newdir *d, struct error *error)
         return error_set(error, errno, "%s: cannot be written: %s", d->path, strerror(errno));
     if (old)
         remove_flat(d->temporary);
-    snprintf(parent, sizeof parent, "%.*s/", (int)(strrchr(d->temporary, '/') - d->temporary),
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(d->temporary, '/') + 1 - d->temporary),
              d->temporary);
     sync_directory(parent);
     return 0;

@@ -18,9 +18,9 @@ struct newdir {
  * name is replaced; any other directory never is. Errors name the path. */
 int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,
                  struct error *error);
-/* After a begin that succeeded, once. r: what the writing returned, with its error. 0: renames, and whatever was there before goes.
- * Otherwise, or when that fails, nothing is left, and the error names the path instead of the
- * temporary one. Returns r, or why it could not be renamed. */
+/* After a begin that succeeded, once. r: what the writing returned, with its error. 0: renames, and
+ * whatever was there before goes. Otherwise, or when that fails, nothing is left, and the error
+ * names the path instead of the temporary one. Returns r, or why it could not be renamed. */
 int newdir_end(const struct newdir *dir, int r, struct error *error);
 /* Removes what killed processes left in `parent` unfinished; while nobody else writes there. */
 void newdir_sweep(const char *parent);

@@ -61,6 +61,8 @@ double listener_stop(struct listener *l)
     double began = listener_now();
     l->source->ops->stop(l->source);
     double took = listener_now() - began;
+    for (int i = 0; i < l->n_texts; i++)
+        assert_true(l->said[i].text[0] != '\0');
     ring_destroy(l->ring);
     pthread_mutex_destroy(&l->lock);
     return took;

@@ -27,7 +27,8 @@ struct listener {
  */
 int listener_start(struct listener *l, const char *spec, size_t ring_bytes,
                    const struct source_config *config);
-/* Stops the source and frees the ring. Returns the seconds that the stop took. */
+/* Stops the source and frees the ring; fails the test if the source told an empty text. Returns the
+ * seconds that the stop took. */
 double listener_stop(struct listener *l);
 
 /* The next block; the one before it is released. Fails the test after timeout_s. */
