@@ -73,7 +73,7 @@ static const struct option_usage usage = {
         "Measures a model on labelled clips: accuracy, what it confuses, and how well its map\n"
         "explains what it says (FID-I and FA by the paper's equations 6 and 7; AI, AD, AG, FF,\n"
         "SPS, COMP). Classes are found by name. The same clips give the same figures on every\n"
-        "run, for every batch size and number of threads.",
+        "run and for every batch size; another number of threads may change the last digits.",
     .options = specs,
     .more =
         "The figures' formulae, the JSON's and the CSV's fields are in focald-eval(1). Nothing\n"
