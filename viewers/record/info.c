@@ -67,26 +67,23 @@ static void tell_model(struct hearing *h, const json_t *header)
     writer_model(h->writer, &m);
 }
 
-static bool has_label(const struct hearing *h, const struct rule *rule)
-{
-    for (size_t i = 0; i < h->n_labels; i++)
-        if (settings_rule(h->settings, h->labels[i]) == rule)
-            return true;
-    return false;
-}
-
 bool hearing_idle_rules(struct hearing *h, char *ret, size_t size)
 {
+    const struct settings *settings = h->settings;
+    bool in_use[SETTINGS_MAX_RULES] = {false};
     size_t at = 0;
-    ret[0] = '\0';
-    for (size_t i = 0; i < h->settings->n_rules && !h->rules_told && h->n_labels > 0; i++) {
-        const struct rule *rule = &h->settings->rules[i];
-        if (has_label(h, rule) || at >= size)
-            continue;
-        int n = snprintf(ret + at, size - at, "%s[label %s]", at > 0 ? ", " : "", rule->label);
-        at += n > 0 ? (size_t)n : 0;
+    if (h->rules_told || h->n_labels == 0)
+        return false;
+    h->rules_told = true;
+    for (size_t i = 0; i < h->n_labels; i++) {
+        const struct rule *rule = settings_rule(settings, h->labels[i]);
+        if (rule != &settings->every)
+            in_use[rule - settings->rules] = true;
     }
-    h->rules_told = h->n_labels > 0;
+    for (size_t i = 0; i < settings->n_rules && at < size; i++)
+        if (!in_use[i])
+            at += (size_t)snprintf(ret + at, size - at, "%s[label %s]", at > 0 ? ", " : "",
+                                   settings->rules[i].label);
     return at > 0;
 }
 
