@@ -76,6 +76,8 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
         switch (option) {
         case 'n':
             a->name = optarg;
+            if (optarg[0] == '\0' || strchr(optarg, '/') != NULL)
+                return bad_usage("--name %s: must be a name without /", optarg);
             break;
         case OPTION_DATA:
             a->data = optarg;
@@ -131,8 +133,8 @@ static bool is_dead(const char *endpoint)
         close(fd);
     if (dead)
         fprintf(stderr,
-                "focalctl: no daemon at %s; is focald running? (systemctl status focald, or "
-                "`focald run`)\n",
+                "focalctl: no daemon at %s; is focald running? (`focald run`, systemctl --user "
+                "status focald, or of the whole machine systemctl status focald)\n",
                 endpoint);
     if (forbidden)
         fprintf(stderr, "focalctl: %s: permission denied; be in the group that owns it\n",
@@ -249,26 +251,18 @@ static int run_keygen(const char *path, bool json)
     return EXIT_SUCCESS;
 }
 
-static void choose_endpoint(char ret[256], const char *given, const char *variable,
-                            const char *name, const char *socket)
+static int choose_endpoint(char ret[ENDPOINT_BYTES], const char *given, const char *name,
+                           const char *socket)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR"), *environment = getenv(variable);
-    if (given != NULL) {
-        snprintf(ret, 256, "%s", given);
-        return;
-    }
-    if (name == NULL && environment != NULL && environment[0] != '\0') {
-        snprintf(ret, 256, "%s", environment);
-        return;
-    }
-    if (name == NULL)
-        name = "focald";
-    if (runtime != NULL && runtime[0] != '\0') {
-        snprintf(ret, 256, "ipc://%s/%s/%s", runtime, name, socket);
-        if (access(ret + strlen("ipc://"), F_OK) == 0)
-            return;
-    }
-    snprintf(ret, 256, "ipc:///run/%s/%s", name, socket);
+    int code = 0;
+    if (given == NULL)
+        code = focal_endpoint(ret, ENDPOINT_BYTES, name, socket);
+    else if (snprintf(ret, ENDPOINT_BYTES, "%s", given) >= ENDPOINT_BYTES)
+        code = -ENAMETOOLONG;
+    if (code < 0)
+        fprintf(stderr, "focalctl: the %s endpoint is longer than %d characters\n", socket,
+                ENDPOINT_BYTES - 1);
+    return code;
 }
 
 static int open_focal(struct focalctl *ctl, const struct arguments *a)
@@ -327,9 +321,8 @@ int main(int argc, char **argv)
         return run_keygen(words[0], a.json);
 
     struct focalctl ctl = {.json = a.json, .timeout_ms = (int)(a.timeout_s * 1000 + 0.5)};
-    choose_endpoint(ctl.data, a.data, "FOCALD_DATA", a.name, "data");
-    choose_endpoint(ctl.control, a.control, "FOCALD_CONTROL", a.name, "control");
-    if (open_focal(&ctl, &a) < 0)
+    if (choose_endpoint(ctl.data, a.data, a.name, "data") < 0 ||
+        choose_endpoint(ctl.control, a.control, a.name, "control") < 0 || open_focal(&ctl, &a) < 0)
         return EXIT_FAILURE;
     if (strcmp(command->name, "listen") == 0)
         status = run_listen(&ctl, words, n);

@@ -9,11 +9,11 @@
 
 #include "ipc/libfocal/focal.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, ENDPOINT_BYTES = 512 };
 
 struct focalctl {
     struct focal *focal;
-    char data[256], control[256];
+    char data[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
     bool json;
     int timeout_ms;
 };

@@ -15,7 +15,7 @@
 #include "ipc/libfocal/parse.h"
 #include "ipc/libfocal/sequence.h"
 
-enum { FRAMES = 3, ERROR_BYTES = 512, KEY_TEXT_BYTES = 41 };
+enum { FRAMES = 3, ERROR_BYTES = 512, KEY_TEXT_BYTES = 41, ENDPOINT_BYTES = 512 };
 
 struct curve {
     bool on;
@@ -24,7 +24,7 @@ struct curve {
 
 struct focal {
     void *context, *data, *control; /* control: NULL until the first request */
-    char *data_endpoint, *control_endpoint;
+    char data_endpoint[ENDPOINT_BYTES], control_endpoint[ENDPOINT_BYTES];
     struct curve curve;
     struct sequences sequences;
     uint64_t request_id;
@@ -61,23 +61,62 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* name is "data" or "control". NULL when memory is short. */
-static char *choose_endpoint(const char *given, const char *variable, const char *name)
+static int fit(char *ret, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fit(char *ret, size_t size, const char *format, ...)
 {
-    const char *environment = getenv(variable), *runtime = getenv("XDG_RUNTIME_DIR");
-    char *endpoint = NULL;
-    if (given != NULL)
-        return strdup(given);
-    if (environment != NULL && environment[0] != '\0')
-        return strdup(environment);
-    if (runtime != NULL && runtime[0] != '\0') {
-        if (asprintf(&endpoint, "ipc://%s/focald/%s", runtime, name) < 0)
-            return NULL;
-        if (access(endpoint + strlen("ipc://"), F_OK) == 0)
-            return endpoint;
-        free(endpoint);
-    }
-    return asprintf(&endpoint, "ipc:///run/focald/%s", name) < 0 ? NULL : endpoint;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(ret, size, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < size)
+        return 0;
+    if (size > 0)
+        ret[0] = '\0';
+    return -ENAMETOOLONG;
+}
+
+static bool is_there(const char *endpoint)
+{
+    return access(endpoint + strlen("ipc://"), F_OK) == 0;
+}
+
+int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
+{
+    const bool data = strcmp(socket, "data") == 0;
+    const char *said = getenv(data ? "FOCALD_DATA" : "FOCALD_CONTROL");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (size > 0)
+        ret[0] = '\0';
+    if (!data && strcmp(socket, "control") != 0)
+        return -EINVAL;
+    if (name != NULL && (name[0] == '\0' || strchr(name, '/') != NULL))
+        return -EINVAL;
+    if (name == NULL && said != NULL && said[0] != '\0')
+        return fit(ret, size, "%s", said);
+    if (name == NULL)
+        name = "focald";
+    if (runtime == NULL || runtime[0] == '\0')
+        return fit(ret, size, "ipc:///run/%s/%s", name, socket);
+    int code = fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
+    if (code < 0 || is_there(ret))
+        return code;
+    code = fit(ret, size, "ipc:///run/%s/%s", name, socket);
+    if (code < 0 || is_there(ret))
+        return code;
+    return fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
+}
+
+static int choose_endpoint(struct focal *f, char ret[ENDPOINT_BYTES], const char *given,
+                           const char *socket)
+{
+    int code = given != NULL ? fit(ret, ENDPOINT_BYTES, "%s", given)
+                             : focal_endpoint(ret, ENDPOINT_BYTES, NULL, socket);
+    if (code < 0)
+        return fail(f, -code, "the %s endpoint is longer than %d characters", socket,
+                    ENDPOINT_BYTES - 1);
+    return 0;
 }
 
 static bool is_key(const char *text)
@@ -155,14 +194,15 @@ static int connect_socket(struct focal *f, void **ret, int type, const char *end
 
 static int open_all(struct focal *f, const struct focal_options *options)
 {
-    f->data_endpoint = choose_endpoint(options->data, "FOCALD_DATA", "data");
-    f->control_endpoint = choose_endpoint(options->control, "FOCALD_CONTROL", "control");
-    if (f->data_endpoint == NULL || f->control_endpoint == NULL)
-        return fail(f, ENOMEM, "out of memory");
+    int code = choose_endpoint(f, f->data_endpoint, options->data, "data");
+    if (code == 0)
+        code = choose_endpoint(f, f->control_endpoint, options->control, "control");
+    if (code < 0)
+        return code;
     if (options->receive_hwm < 0)
         return fail(f, EINVAL, "receive_hwm: %d is negative; 0 takes the usual 1000",
                     options->receive_hwm);
-    int code = choose_keys(f, options);
+    code = choose_keys(f, options);
     if (code != 0)
         return code;
     f->context = zmq_ctx_new();
@@ -207,8 +247,6 @@ void focal_close(struct focal *f)
         }
     sequences_finish(&f->sequences);
     explicit_bzero(&f->curve, sizeof f->curve);
-    free(f->data_endpoint);
-    free(f->control_endpoint);
     free(f->header);
     free(f->aligned);
     free(f);

@@ -19,13 +19,18 @@ extern "C" {
 struct focal;
 
 struct focal_options {
-    const char *data;    /* endpoint; NULL: FOCALD_DATA, else $XDG_RUNTIME_DIR/focald/data if there,
-                            else /run/focald/data */
-    const char *control; /* likewise, FOCALD_CONTROL, …/control */
+    const char *data, *control;          /* endpoints; NULL: as focal_endpoint chooses */
     const char *curve_server_public_key; /* Z85, for TCP endpoints with CURVE; NULL otherwise */
     const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
     int receive_hwm; /* messages kept while the client does not read; 0: 1000 */
 };
+
+/* Where the socket ("data" or "control") of the focald is whose [ipc] name is `name`:
+ * the first of ipc://$XDG_RUNTIME_DIR/NAME/SOCKET and ipc:///run/NAME/SOCKET that is there, and
+ * where none is, the first: the daemon may come later. name NULL: what FOCALD_DATA or
+ * FOCALD_CONTROL says, else that of "focald". -EINVAL: another socket, or a name that is empty or
+ * has a slash; -ENAMETOOLONG: more than ret holds; ret is then "". */
+FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const char *socket);
 
 /* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On
  * failure *ret is NULL, the line goes to focal_last_error(). */

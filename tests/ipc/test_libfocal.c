@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -334,6 +335,48 @@ static void endpoints_come_from_the_environment(void **state)
     focal_close(from);
 }
 
+/* What a user's daemon has comes first, and the system's when there is none of the user's. */
+static void endpoints_are_found_by_name(void **state)
+{
+    char directory[128], ret[128], want[256];
+    struct focal *none;
+    (void)state;
+    snprintf(directory, sizeof directory, "%s/named", f.directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    setenv("XDG_RUNTIME_DIR", f.directory, 1);
+    setenv("FOCALD_DATA", "tcp://10.0.0.1:5", 1);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, NULL, "data"), 0);
+    assert_string_equal(ret, "tcp://10.0.0.1:5");
+    assert_int_equal(focal_endpoint(ret, sizeof ret, NULL, "control"), 0);
+    snprintf(want, sizeof want, "ipc://%s/focald/control", f.directory);
+    assert_string_equal(ret, access("/run/focald/control", F_OK) == 0 ? "ipc:///run/focald/control"
+                                                                      : want);
+    unsetenv("XDG_RUNTIME_DIR");
+    assert_int_equal(focal_endpoint(ret, sizeof ret, "named", "data"), 0);
+    assert_string_equal(ret, "ipc:///run/named/data"); /* the environment is of another one */
+    setenv("XDG_RUNTIME_DIR", f.directory, 1);
+    snprintf(directory, sizeof directory, "%s/named/data", f.directory);
+    snprintf(want, sizeof want, "ipc://%s", directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, "named", "data"), 0);
+    assert_string_equal(ret, want);
+    assert_int_equal(focal_endpoint(ret, strlen(want) + 1, "named", "data"), 0);
+    assert_int_equal(focal_endpoint(ret, strlen(want), "named", "data"), -ENAMETOOLONG);
+    assert_string_equal(ret, "");
+    unsetenv("FOCALD_DATA");
+
+    assert_int_equal(focal_endpoint(ret, sizeof ret, "", "data"), -EINVAL);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, "../named", "data"), -EINVAL);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, "named", "lock"), -EINVAL);
+
+    char endless[600];
+    memset(endless, 'a', sizeof endless);
+    memcpy(endless, "ipc:///", 7);
+    endless[sizeof endless - 1] = '\0';
+    assert_int_equal(focal_open(&none, &(struct focal_options){.data = endless}), -ENAMETOOLONG);
+    assert_non_null(strstr(focal_last_error(), "data endpoint is longer than 511 characters"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +393,7 @@ int main(void)
         cmocka_unit_test(what_was_not_subscribed_to_is_not_lost),
         cmocka_unit_test_setup_teardown(opening_names_what_is_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(endpoints_come_from_the_environment, setup, teardown),
+        cmocka_unit_test_setup_teardown(endpoints_are_found_by_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

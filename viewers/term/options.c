@@ -174,17 +174,6 @@ int options_parse(struct options *o, int argc, char **argv)
     return -1;
 }
 
-static void endpoint_of_name(const char *name, char *ret, size_t size)
-{
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (runtime != NULL && runtime[0] != '\0') {
-        snprintf(ret, size, "ipc://%s/%s/data", runtime, name);
-        if (access(ret + strlen("ipc://"), F_OK) == 0)
-            return;
-    }
-    snprintf(ret, size, "ipc:///run/%s/data", name);
-}
-
 int options_connect(const struct options *o, struct focal **ret, char *why, size_t why_size)
 {
     char endpoint[512], server[KEY_TEXT_BYTES], secret[KEY_TEXT_BYTES], public[KEY_TEXT_BYTES];
@@ -192,10 +181,12 @@ int options_connect(const struct options *o, struct focal **ret, char *why, size
     struct error error = {""};
     int code = 0;
     if (o->data == NULL && o->name != NULL) {
-        endpoint_of_name(o->name, endpoint, sizeof endpoint);
+        code = focal_endpoint(endpoint, sizeof endpoint, o->name, "data");
         options.data = endpoint;
+        if (code < 0)
+            error_set(&error, -code, "--name %s: is too long", o->name);
     }
-    if (o->server_key_file != NULL) {
+    if (code == 0 && o->server_key_file != NULL) {
         code = key_read_public(o->server_key_file, server, &error);
         options.curve_server_public_key = server;
     }

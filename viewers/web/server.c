@@ -23,6 +23,7 @@
 enum {
     ACCEPT_AT_ONCE = 16,
     SEND_BUFFER_BYTES = 256 * 1024, /* what may lie in the kernel for a browser that is slow */
+    ENDPOINT_BYTES = 512,
     TICK_US = 500000
 };
 
@@ -32,7 +33,7 @@ struct server {
     struct focal *asker; /* of the worker that asks focald */
     struct archive *archive;
     struct focal_options focald;
-    char data[SETTING_BYTES + 64], control[SETTING_BYTES + 64];
+    char data[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
     char server_public[KEY_TEXT_BYTES], own_public[KEY_TEXT_BYTES], own_secret[KEY_TEXT_BYTES];
     lws_sorted_usec_list_t tick;
     bool ended;
@@ -212,22 +213,20 @@ static int read_keys(struct server *s, struct error *error)
     return code;
 }
 
-/* Endpoints by the daemon's name, which need not be there yet. */
-static void name_endpoints(struct server *s)
+static int choose_endpoint(const struct settings *settings, const char *said, const char *socket,
+                           char ret[ENDPOINT_BYTES], const char **ret_option, struct error *error)
 {
-    const struct settings *settings = s->web.settings;
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (settings->name[0] != '\0') {
-        const char *dir = runtime != NULL && runtime[0] != '\0' ? runtime : "/run";
-        snprintf(s->data, sizeof s->data, "ipc://%s/%s/data", dir, settings->name);
-        snprintf(s->control, sizeof s->control, "ipc://%s/%s/control", dir, settings->name);
+    int code = 0;
+    *ret_option = NULL; /* focal_open chooses */
+    if (said[0] != '\0')
+        *ret_option = said;
+    else if (settings->name[0] != '\0') {
+        code = focal_endpoint(ret, ENDPOINT_BYTES, settings->name, socket);
+        *ret_option = ret;
     }
-    if (settings->data[0] != '\0')
-        snprintf(s->data, sizeof s->data, "%s", settings->data);
-    if (settings->control[0] != '\0')
-        snprintf(s->control, sizeof s->control, "%s", settings->control);
-    s->focald.data = s->data[0] != '\0' ? s->data : NULL;
-    s->focald.control = s->control[0] != '\0' ? s->control : NULL;
+    return code < 0 ? error_set(error, -code, "name = %s in [focald]: too long for a socket's path",
+                                settings->name)
+                    : 0;
 }
 
 static int start_parts(struct server *s, struct error *error)
@@ -238,7 +237,11 @@ static int start_parts(struct server *s, struct error *error)
         code = password_read(&s->password, settings->password_file, error);
         s->web.gate.password = &s->password;
     }
-    name_endpoints(s);
+    if (code == 0)
+        code = choose_endpoint(settings, settings->data, "data", s->data, &s->focald.data, error);
+    if (code == 0)
+        code = choose_endpoint(settings, settings->control, "control", s->control,
+                               &s->focald.control, error);
     if (code == 0)
         code = read_keys(s, error);
     if (code == 0 && (code = focal_open(&s->asker, &s->focald)) < 0)

@@ -139,7 +139,7 @@ static void print_help(void)
     for (int i = 0; i < KEYS; i++)
         if (keys[i].option[0] != '\0')
             printf("      --%-24s %s\n", keys[i].option, keys[i].help);
-    printf("      --%-24s %s\n      --%-24s %s\n      --%-24s %s\n      --%-24s %s\n",
+    printf("      --%-24s %s\n      --%-24s %s\n  -h, --%-24s %s\n  -V, --%-24s %s\n",
            "set-password FILE", "read a password from standard input, write its hash to FILE",
            "check", "tell whether the settings are good, and end", "help", "print this", "version",
            "print the version");

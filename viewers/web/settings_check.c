@@ -136,6 +136,13 @@ static int check_exposure(const struct settings *s, struct error *error)
                      s->listen);
 }
 
+static int check_name(const char *name, struct error *error)
+{
+    if (strchr(name, '/') != NULL)
+        return error_set(error, EINVAL, "name = %s: must be a name without /", name);
+    return 0;
+}
+
 int settings_check(struct settings *settings, struct error *error)
 {
     int code = check_listen(settings, error);
@@ -145,6 +152,8 @@ int settings_check(struct settings *settings, struct error *error)
         code = check_origins(settings, error);
     if (code == 0)
         code = check_exposure(settings, error);
+    if (code == 0)
+        code = check_name(settings->name, error);
     if (code == 0)
         code = check_readable("certificate", settings->certificate, error);
     if (code == 0)
