@@ -92,7 +92,7 @@ static int run_hop(struct bench *b, int n, struct error *error)
     b->after.ms[n] = ms_since(t);
     t = monotonic_ns();
     uint64_t first;
-    masked_audio_begin(b->audio, window, after.mask, after.soft, before.max);
+    masked_audio_begin(b->audio, window, b->live->hop_frames, after.mask, after.soft, before.max);
     while (masked_audio_next(b->audio, b->pcm, chunk, &first) > 0)
         ;
     b->sound.ms[n] = ms_since(t);

@@ -18,7 +18,9 @@ typedef int (*control_command)(struct daemon *d, const json_t *request, json_t *
 void daemon_tell_info(struct daemon *d)
 {
     pipeline_compute(d->pipeline, &d->told);
-    json_t *fields = info_stream(model_info(d->model), &d->config.live, d->audio_delay_s, &d->told);
+    const struct model_info *info = model_info(d->model);
+    json_t *fields =
+        info_stream(info, &d->config.live, pipeline_audio_delay_s(d->pipeline, info), &d->told);
     if (fields == NULL)
         return;
     for (int i = 0; i < d->n_feeds; i++)

@@ -30,7 +30,6 @@ struct daemon {
     struct model *model;
     struct pipeline *pipeline;
     struct pipeline_compute told; /* what info/ says; under lock */
-    double audio_delay_s;         /* in use, whatever the hop is now */
 
     pthread_mutex_t lock;
     struct config config; /* under lock */

@@ -32,6 +32,11 @@ void events_destroy(struct events *e)
     free(e);
 }
 
+void events_follow(struct events *e, const struct events *before)
+{
+    e->last_id = before->last_id;
+}
+
 void events_step(struct events *e, const struct events_limits *limits, const float *p,
                  uint64_t from, uint64_t to, int64_t t_from_wall_ns,
                  void (*tell)(void *user, const struct event *event), void *user)

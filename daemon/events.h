@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 struct event {
-    uint64_t id; /* counts from 1 */
+    uint64_t id; /* counts from 1, on through changes of the model */
     bool ended;
     int index; /* label */
     float p, p_peak;
@@ -27,6 +27,9 @@ struct events_limits {
 
 int events_create(struct events **ret, int n_classes, struct error *error);
 void events_destroy(struct events *events); /* takes NULL */
+
+/* Counts on from what `before`, of another model, has come to. */
+void events_follow(struct events *events, const struct events *before);
 
 /* One window: p: [n_classes] (NULL: silence, or a sound that is unknown: every event ends), its new
  * samples [from, to), and the wall clock of `from`. Calls tell() for each onset and end, in order

@@ -12,7 +12,7 @@
 struct masked_audio {
     struct stft_shape shape;
     size_t frames, bins; /* of a window */
-    uint64_t delay_frames;
+    int delay_frames;
     struct istft *istft;
     float *spectrum; /* [F][2] */
     float *hop;      /* [hop] */
@@ -28,6 +28,12 @@ struct masked_audio {
     uint64_t end_frame;
 };
 
+int masked_audio_delay(int wanted_frames, size_t window_frames, int hop_frames)
+{
+    int room = (int)window_frames - 2 - hop_frames;
+    return room < 0 ? 0 : wanted_frames < room ? wanted_frames : room;
+}
+
 int masked_audio_create(struct masked_audio **ret, const struct stft_shape *shape,
                         size_t window_samples, int delay_frames, struct error *error)
 {
@@ -37,7 +43,7 @@ int masked_audio_create(struct masked_audio **ret, const struct stft_shape *shap
     a->shape = *shape;
     a->frames = stft_frames(shape, window_samples);
     a->bins = (size_t)stft_bins(shape);
-    a->delay_frames = (uint64_t)delay_frames;
+    a->delay_frames = delay_frames;
     int r = -EINVAL;
     if (delay_frames < 0 || (size_t)delay_frames + 2 > a->frames) {
         error_set(error, EINVAL, "masked audio: a delay of %d frames; allowed: 0 to %zu",
@@ -91,8 +97,8 @@ static void push_frame(struct masked_audio *a)
     a->next_frame++;
 }
 
-void masked_audio_begin(struct masked_audio *a, const struct window *window, const uint8_t *mask,
-                        const float *soft, float max)
+void masked_audio_begin(struct masked_audio *a, const struct window *window, int hop_frames,
+                        const uint8_t *mask, const float *soft, float max)
 {
     a->window = window;
     a->mask = mask;
@@ -100,16 +106,14 @@ void masked_audio_begin(struct masked_audio *a, const struct window *window, con
     a->max = max;
     a->window_frame = window->first / (uint64_t)a->shape.hop;
     /* the window's own first and last frame are padded: not the stream's */
-    uint64_t last = a->window_frame + a->frames - 2;
-    a->end_frame = last + 1 - (a->delay_frames < a->frames - 2 ? a->delay_frames : a->frames - 2);
-    uint64_t oldest = a->window_frame + 1;
+    uint64_t oldest = a->window_frame + 1, last = a->window_frame + a->frames - 2;
+    a->end_frame = last + 1 - (uint64_t)masked_audio_delay(a->delay_frames, a->frames, hop_frames);
     if (a->running && a->next_frame >= oldest)
         return;
     /* The first samples come with the second frame pushed. A new listener gets one hop's worth. */
-    uint64_t hop_frames = window->hop_samples / (uint64_t)a->shape.hop;
-    uint64_t start = a->running || a->end_frame < hop_frames + 1 + oldest
-                         ? oldest
-                         : a->end_frame - hop_frames - 1;
+    uint64_t fresh = window->hop_samples / (uint64_t)a->shape.hop;
+    uint64_t start = a->running || a->end_frame < fresh + 1 + oldest ? oldest
+                                                                     : a->end_frame - fresh - 1;
     istft_reset(a->istft);
     a->next_frame = start;
     a->running = true;

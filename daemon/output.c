@@ -92,6 +92,17 @@ void output_destroy(struct output *o)
     free(o);
 }
 
+void output_follow(struct output *o, struct output *before)
+{
+    struct masked_audio *unused = o->audio;
+    o->audio = before->audio;
+    before->audio = unused;
+    o->next_input = before->next_input;
+    o->next_spec = before->next_spec;
+    o->last_end = before->last_end;
+    events_follow(o->events, before->events);
+}
+
 static bool wants(const struct output *o, enum topic topic)
 {
     return publisher_wants(o->config.publisher, o->config.stream, topic);
@@ -319,8 +330,9 @@ static void publish_audio(struct output *o)
 {
     size_t chunk = OUTPUT_CHUNK_FRAMES * (size_t)o->shape.hop;
     const struct analysis_mask *after = o->now->after;
-    masked_audio_begin(o->audio, o->now->window, after != NULL ? after->mask : NULL,
-                       after != NULL ? after->soft : NULL, o->now->before->max);
+    masked_audio_begin(o->audio, o->now->window, o->now->live->hop_frames,
+                       after != NULL ? after->mask : NULL, after != NULL ? after->soft : NULL,
+                       o->now->before->max);
     for (;;) {
         struct message *m = take_pcm(o, TOPIC_AUDIO, 0, chunk);
         if (m == NULL) {

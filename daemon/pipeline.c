@@ -15,6 +15,7 @@
 #include "daemon/analysis.h"
 #include "daemon/engine.h"
 #include "daemon/latency.h"
+#include "daemon/masked_audio.h"
 #include "daemon/output.h"
 #include "daemon/stream.h"
 #include "daemon/timeline.h"
@@ -329,29 +330,31 @@ static void finish_ended(struct pipeline *p)
     }
 }
 
-/* The events of the old model end: the new one's labels are others. */
+/* The events of the old model end: the new one's labels are others. Waits for pipeline_set_model to
+ * have told them. */
 static void take_next_engine(struct pipeline *p)
 {
-    bool changed = false;
     pthread_mutex_lock(&p->lock);
-    if (p->next_engine != NULL) {
-        for (int i = 0; i < p->n_streams; i++) {
-            output_end(p->engine->outputs[i], p->lanes[i].report.position,
-                       p->lanes[i].report.t_wall_ns);
-            p->lanes[i].report.label.n_top = 0; /* indices of labels that are going */
-        }
-        p->old_engine = p->engine;
-        p->engine = p->next_engine;
-        p->next_engine = NULL;
-        changed = true;
-    }
+    struct engine *old = p->engine, *next = p->next_engine;
+    p->next_engine = NULL;
     pthread_mutex_unlock(&p->lock);
-    if (!changed)
+    if (next == NULL)
         return;
+    for (int i = 0; i < p->n_streams; i++) {
+        const struct pipeline_report *report = &p->lanes[i].report;
+        output_end(old->outputs[i], report->position, report->t_wall_ns);
+        output_follow(next->outputs[i], old->outputs[i]);
+    }
+    p->engine = next;
     p->engine_failures = 0;
     tell_engine(p);
     pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < p->n_streams; i++)
+        p->lanes[i].report.label.n_top = 0; /* indices of labels that are going */
+    p->old_engine = old;
     pthread_cond_broadcast(&p->engine_changed);
+    while (p->old_engine != NULL)
+        pthread_cond_wait(&p->engine_changed, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -361,10 +364,10 @@ static void *inference_main(void *arg)
     while (!atomic_load(&p->stop)) {
         sem_wait(&p->posted);
         atomic_store(&p->working, true);
-        take_next_engine(p);
-        while (!atomic_load(&p->stop) && run_batch(p))
-            ;
-        finish_ended(p);
+        do { /* with fast sources, or a network that is too slow, there is always a window */
+            take_next_engine(p);
+            finish_ended(p);
+        } while (!atomic_load(&p->stop) && run_batch(p));
         atomic_store(&p->working, false);
     }
     return NULL;
@@ -375,10 +378,10 @@ static void *inference_main(void *arg)
 static int delay_frames(const struct pipeline_config *config, const struct stft_shape *shape,
                         int rate_hz, size_t window_frames)
 {
-    if (config->audio_delay_s < 0)
-        return config->live->hop_frames < (int)window_frames - 2 ? config->live->hop_frames
-                                                                 : (int)window_frames - 2;
-    return (int)lround(config->audio_delay_s * rate_hz / shape->hop);
+    int frames = config->audio_delay_s < 0
+                     ? config->live->hop_frames
+                     : (int)lround(config->audio_delay_s * rate_hz / shape->hop);
+    return frames < (int)window_frames - 2 ? frames : (int)window_frames - 2;
 }
 
 static int create_lanes(struct pipeline *p, const struct pipeline_config *config,
@@ -508,7 +511,17 @@ static bool same_preprocess(const struct model_preprocess *a, const struct model
            a->n_fft == b->n_fft && a->win_length == b->win_length && a->hop_length == b->hop_length;
 }
 
-int pipeline_set_model(struct pipeline *p, const struct model *model, struct error *error)
+/* Messages name their labels when they leave: those of the old model before the new labels are
+ * known. A publisher that does not move is not waited for. */
+static void wait_for_messages(struct pipeline *p)
+{
+    const struct timespec pause = {0, 1000000};
+    for (int ms = 0; ms < 1000 && !outbox_empty(p->outbox); ms++)
+        nanosleep(&pause, NULL);
+}
+
+int pipeline_set_model(struct pipeline *p, const struct model *model, void (*taken)(void *user),
+                       void *user, struct error *error)
 {
     const struct model_info *new_info = model_info(model);
     if (!same_preprocess(&p->engine->info->preprocess, &new_info->preprocess))
@@ -531,8 +544,13 @@ int pipeline_set_model(struct pipeline *p, const struct model *model, struct err
     sem_post(&p->posted);
     while (p->old_engine == NULL)
         pthread_cond_wait(&p->engine_changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    wait_for_messages(p);
+    taken(user);
+    pthread_mutex_lock(&p->lock);
     struct engine *old = p->old_engine;
     p->old_engine = NULL;
+    pthread_cond_broadcast(&p->engine_changed);
     pthread_mutex_unlock(&p->lock);
     engine_destroy(old);
     return 0;
@@ -545,11 +563,14 @@ void pipeline_compute(struct pipeline *p, struct pipeline_compute *ret)
     pthread_mutex_unlock(&p->lock);
 }
 
-double pipeline_audio_delay_s(struct pipeline *p)
+double pipeline_audio_delay_s(struct pipeline *p, const struct model_info *info)
 {
-    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
-    return (double)p->engine_config.audio_delay_frames * preprocess->hop_length /
-           preprocess->sample_rate;
+    const struct model_preprocess *preprocess = &info->preprocess;
+    const struct stft_shape shape = analysis_shape(info);
+    int frames = masked_audio_delay(p->engine_config.audio_delay_frames,
+                                    stft_frames(&shape, (size_t)preprocess->window_samples),
+                                    atomic_load(&p->hop_frames));
+    return (double)frames * preprocess->hop_length / preprocess->sample_rate;
 }
 
 void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)

@@ -52,11 +52,10 @@ void pipeline_destroy(struct pipeline *pipeline);
 /* Main thread */
 
 /* Takes another model from the next window on. It must have the same preprocess numbers
- * (-EINVAL). Returns when the old model is no longer used. */
-int pipeline_set_model(struct pipeline *pipeline, const struct model *model, struct error *error);
-
-/* How far the masked audio lags behind a window's end; fixed at start. */
-double pipeline_audio_delay_s(struct pipeline *pipeline);
+ * (-EINVAL). taken() is called, in this thread, between the old one's last message and the new
+ * one's first: the time to tell the new labels. Returns when the old model is no longer used. */
+int pipeline_set_model(struct pipeline *pipeline, const struct model *model,
+                       void (*taken)(void *user), void *user, struct error *error);
 
 /* Any thread */
 
@@ -72,6 +71,10 @@ void pipeline_compute(struct pipeline *pipeline, struct pipeline_compute *ret);
 /* Live parameters apply from the next window on. */
 void pipeline_set_live(struct pipeline *pipeline, const struct config_live *live);
 void pipeline_get_live(struct pipeline *pipeline, struct config_live *ret);
+
+/* How far the masked audio lags behind a window's end. A long hop leaves less room for it. info: of
+ * the model. */
+double pipeline_audio_delay_s(struct pipeline *pipeline, const struct model_info *info);
 
 struct pipeline_report {
     uint64_t windows; /* finished */

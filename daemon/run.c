@@ -81,9 +81,6 @@ static int start_pipeline(struct daemon *d, struct error *error)
     int r = pipeline_create(&d->pipeline, &pipeline, error);
     if (r == 0)
         r = pipeline_start(d->pipeline, error);
-    if (r == 0) {
-        d->audio_delay_s = pipeline_audio_delay_s(d->pipeline);
-    }
     return r;
 }
 
@@ -153,9 +150,23 @@ static bool same_model(const struct model_info *a, const struct model_info *b)
     return true;
 }
 
+struct taking {
+    struct daemon *daemon;
+    struct model *model;
+};
+
+static void tell_taken(void *user)
+{
+    const struct taking *t = user;
+    pthread_mutex_lock(&t->daemon->lock);
+    t->daemon->model = t->model;
+    daemon_tell_info(t->daemon);
+    pthread_mutex_unlock(&t->daemon->lock);
+}
+
 static int reload_model(struct daemon *d, const struct config *config, struct error *error)
 {
-    struct model *model;
+    struct model *model, *old = d->model;
     int r = open_model(&model, config, error);
     if (r < 0)
         return r;
@@ -163,15 +174,12 @@ static int reload_model(struct daemon *d, const struct config *config, struct er
         model_close(model);
         return 0;
     }
-    r = pipeline_set_model(d->pipeline, model, error);
+    struct taking taking = {d, model};
+    r = pipeline_set_model(d->pipeline, model, tell_taken, &taking, error);
     if (r < 0) {
         model_close(model);
         return r;
     }
-    pthread_mutex_lock(&d->lock);
-    struct model *old = d->model;
-    d->model = model;
-    pthread_mutex_unlock(&d->lock);
     log_line(LOG_LEVEL_INFO, "reload: model %s (%s)", model_info(model)->name,
              model_info(model)->hash);
     model_close(old);

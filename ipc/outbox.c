@@ -109,6 +109,12 @@ void outbox_send(struct outbox *outbox)
     (void)written; /* EAGAIN: the counter is full, so the ipc thread is awake anyway */
 }
 
+bool outbox_empty(struct outbox *outbox)
+{
+    uint64_t tail = atomic_load_explicit(&outbox->tail, memory_order_acquire);
+    return tail == atomic_load_explicit(&outbox->head, memory_order_acquire);
+}
+
 const struct message *outbox_peek(struct outbox *outbox, uint64_t *ret_seq)
 {
     uint64_t tail = atomic_load_explicit(&outbox->tail, memory_order_relaxed);

@@ -69,5 +69,7 @@ struct message *outbox_take(struct outbox *outbox);
 /* payload_bytes must be what the header promises (message_payload_bytes). A full outbox drops the
  * message here: it counts as dropped and its sequence number is spent, so that clients see it. */
 void outbox_send(struct outbox *outbox);
+/* True when all that was sent is on its way, with the labels of its time. Any thread. */
+bool outbox_empty(struct outbox *outbox);
 
 #endif

@@ -17,7 +17,8 @@
 #include "dsp/spectrogram.h"
 #include "dsp/stft.h"
 
-enum { WINDOW = 80000, STFT_HOP = 186, FRAMES = 431, BINS = 513, HOP = 43 * STFT_HOP };
+enum { WINDOW = 80000, STFT_HOP = 186, FRAMES = 431, BINS = 513 };
+enum { HOP_FRAMES = 43, HOP = HOP_FRAMES * STFT_HOP };
 enum { WINDOWS = 12, SIGNAL = WINDOW + (WINDOWS - 1) * HOP, CHUNK = 86 * STFT_HOP };
 
 static const struct stft_shape shape = {1024, 372, STFT_HOP};
@@ -101,15 +102,17 @@ static int teardown(void **state)
 
 /* Window i as the inference thread gets it, through `audio` with the signal's mask; what comes out
  * must continue what came before unless it is the first. */
-static void play_window(struct bench *b, struct masked_audio *audio, int i, uint64_t hop_samples)
+static void play_at(struct bench *b, struct masked_audio *audio, uint64_t first_sample,
+                    int hop_frames)
 {
     struct window *w = &b->window;
-    w->first = (uint64_t)i * HOP;
-    w->hop_samples = hop_samples;
+    w->first = first_sample;
+    w->hop_samples = (uint64_t)hop_frames * STFT_HOP;
     memcpy(w->samples, b->x + w->first, WINDOW * sizeof(float));
     stft_signal(b->stft, w->samples, WINDOW, w->spectrum);
     size_t row = w->first / STFT_HOP * BINS;
-    masked_audio_begin(audio, w, b->mask + row, b->soft != NULL ? b->soft + row : NULL, soft_max);
+    masked_audio_begin(audio, w, hop_frames, b->mask + row, b->soft != NULL ? b->soft + row : NULL,
+                       soft_max);
     float pcm[CHUNK];
     uint64_t first;
     size_t n;
@@ -121,6 +124,11 @@ static void play_window(struct bench *b, struct masked_audio *audio, int i, uint
         memcpy(b->heard + first, pcm, n * sizeof(float));
         b->end = first + n;
     }
+}
+
+static void play_window(struct bench *b, struct masked_audio *audio, int i)
+{
+    play_at(b, audio, (uint64_t)i * HOP, HOP_FRAMES);
 }
 
 static double worst_difference(const struct bench *b)
@@ -140,7 +148,7 @@ static void the_stream_equals_the_offline_result_and_has_no_gap(void **state)
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
     for (int i = 0; i < WINDOWS; i++) {
         uint64_t before = b->end;
-        play_window(b, audio, i, HOP);
+        play_window(b, audio, i);
         assert_int_equal(b->end - (i == 0 ? b->first : before), HOP); /* one hop in, one hop out */
     }
     double worst = worst_difference(b);
@@ -165,7 +173,7 @@ static void a_soft_mask_streams_as_well(void **state)
     free(masked);
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
     for (int i = 0; i < WINDOWS; i++)
-        play_window(b, audio, i, HOP);
+        play_window(b, audio, i);
     assert_true(worst_difference(b) < 5e-6);
     masked_audio_destroy(audio);
 }
@@ -177,7 +185,7 @@ static void skipped_windows_leave_no_gap_while_the_frames_are_still_held(void **
     static const int taken[] = {0, 1, 5, 6, 11};
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
     for (size_t i = 0; i < ARRAY_LEN(taken); i++)
-        play_window(b, audio, taken[i], HOP);
+        play_window(b, audio, taken[i]);
     assert_true(worst_difference(b) < 5e-6);
     masked_audio_destroy(audio);
 }
@@ -189,11 +197,47 @@ static void the_delay_is_what_was_asked_for(void **state)
         struct masked_audio *audio;
         b->end = 0;
         assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, delay, NULL), 0);
-        play_window(b, audio, 3, HOP);
+        play_window(b, audio, 3);
         /* the window's last whole frame is 429: it completes the samples before its centre */
         assert_int_equal(b->end, 3 * HOP + (uint64_t)(429 - delay) * STFT_HOP);
         masked_audio_destroy(audio);
     }
+}
+
+/* However far apart windows are and however long the delay: nothing is missing between two, but for
+ * the one frame that no window holds whole when they only touch. */
+static void a_long_hop_or_delay_leaves_no_gap(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        int hop, delay;
+    } cases[] = {{43, 421}, {43, 429}, {215, 215}, {301, 301}, {400, 43}, {429, 0}, {429, 429}};
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+        const uint64_t hop = (uint64_t)cases[k].hop * STFT_HOP;
+        struct masked_audio *audio;
+        int windows = 0;
+        b->end = 0;
+        assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, cases[k].delay, NULL), 0);
+        for (uint64_t first = 0; first + WINDOW <= SIGNAL; first += hop, windows++) {
+            uint64_t before = b->end;
+            play_at(b, audio, first, cases[k].hop); /* fails where it does not continue */
+            assert_true(b->end > before);
+        }
+        assert_true(windows > 1);
+        assert_true(worst_difference(b) < 5e-6);
+        masked_audio_destroy(audio);
+    }
+}
+
+static void windows_that_only_touch_are_heard(void **state)
+{
+    struct bench *b = *state;
+    struct masked_audio *audio;
+    assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 429, NULL), 0);
+    play_at(b, audio, 0, 430);
+    assert_int_equal(b->end, 429 * STFT_HOP);
+    assert_true(worst_difference(b) < 5e-6);
+    masked_audio_destroy(audio);
 }
 
 static void silence_is_zeros_and_takes_part_in_the_overlap(void **state)
@@ -203,9 +247,9 @@ static void silence_is_zeros_and_takes_part_in_the_overlap(void **state)
     float pcm[CHUNK];
     uint64_t first;
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
-    play_window(b, audio, 0, HOP);
+    play_window(b, audio, 0);
     b->window.first = HOP;
-    masked_audio_begin(audio, &b->window, NULL, NULL, 0);
+    masked_audio_begin(audio, &b->window, HOP_FRAMES, NULL, NULL, 0);
     assert_int_equal(masked_audio_next(audio, pcm, CHUNK, &first), HOP);
     assert_int_equal(first, b->end);
     for (int i = STFT_HOP; i < HOP; i++) /* the first hop still fades out */
@@ -220,9 +264,9 @@ static void a_timeline_that_jumped_is_a_jump_in_position(void **state)
     float pcm[CHUNK];
     uint64_t first;
     assert_int_equal(masked_audio_create(&audio, &shape, WINDOW, 43, NULL), 0);
-    play_window(b, audio, 0, HOP);
+    play_window(b, audio, 0);
     b->window.first = 1000 * HOP;
-    masked_audio_begin(audio, &b->window, NULL, NULL, 0);
+    masked_audio_begin(audio, &b->window, HOP_FRAMES, NULL, NULL, 0);
     assert_true(masked_audio_next(audio, pcm, CHUNK, &first) > 0);
     assert_true(first > 1000 * HOP);
     masked_audio_destroy(audio);
@@ -246,6 +290,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             skipped_windows_leave_no_gap_while_the_frames_are_still_held, setup, teardown),
         cmocka_unit_test_setup_teardown(the_delay_is_what_was_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_hop_or_delay_leaves_no_gap, setup, teardown),
+        cmocka_unit_test_setup_teardown(windows_that_only_touch_are_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(silence_is_zeros_and_takes_part_in_the_overlap, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_timeline_that_jumped_is_a_jump_in_position, setup,
