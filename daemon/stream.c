@@ -28,6 +28,7 @@ struct stream {
     uint64_t last_hop;       /* samples between the last window and the next */
     uint64_t missed_before;  /* of the last long gap, for the next window */
     uint64_t serial;
+    int64_t asleep_ns;    /* of the machine, that are accounted for */
     int64_t block_end_ns; /* when the last sample taken left the callback */
     int n_gaps;
     struct gap gaps[WINDOW_MAX_GAPS]; /* oldest first */
@@ -52,6 +53,9 @@ int stream_create(struct stream **ret, const struct stream_config *config, struc
     if (s == NULL)
         return error_set(error, ENOMEM, "stream: out of memory");
     s->config = *config;
+    if (s->config.asleep_ns == NULL)
+        s->config.asleep_ns = asleep_ns;
+    s->asleep_ns = s->config.asleep_ns();
     mailbox_init(&s->mailbox);
     timeline_init(&s->timeline, config->rate_hz);
     int r = sliding_create(&s->sliding, &config->shape, config->window_samples, error);
@@ -224,6 +228,17 @@ static bool held_back(const struct stream *s)
            sliding_has(s->sliding, s->next_first);
 }
 
+/* The machine slept: no clock that blocks are timed by shows it. */
+static void account_sleep(struct stream *s, int64_t t_ns)
+{
+    const int64_t slept_ns = s->config.asleep_ns() - s->asleep_ns;
+    if (slept_ns <= TIMELINE_JUMP_NS)
+        return;
+    s->asleep_ns += slept_ns;
+    close_segment(s, (double)slept_ns * 1e-9 * s->config.rate_hz);
+    timeline_anchor(&s->timeline, input_position(s), t_ns);
+}
+
 /* Lost frames and late blocks move the timeline on before the block's samples come. */
 static void account_time(struct stream *s, const struct ring_block *block)
 {
@@ -234,6 +249,7 @@ static void account_time(struct stream *s, const struct ring_block *block)
             timeline_anchor(&s->timeline, input_position(s), monotonic_ns());
         return;
     }
+    account_sleep(s, block->t_ns);
     int64_t late = timeline_follow(&s->timeline, input_position(s), block->t_ns,
                                    (block->flags & RING_RESTART) != 0);
     if (late > 0) {

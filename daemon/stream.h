@@ -22,8 +22,9 @@ struct stream_config {
     int rate_hz;           /* of the network: 16000 */
     size_t window_samples; /* 80000 */
     enum resampler_quality quality;
-    bool lossless; /* the source waits for us (fast file, pipe): no window is skipped,
-                      and block times mean nothing */
+    int64_t (*asleep_ns)(void); /* NULL: that of timeline.h */
+    bool lossless;              /* the source waits for us (fast file, pipe): no window is skipped,
+                                   and block times mean nothing */
 };
 
 int stream_create(struct stream **ret, const struct stream_config *config, struct error *error);

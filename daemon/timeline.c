@@ -23,6 +23,13 @@ int64_t realtime_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+/* What comes between the two readings makes it less, never more. */
+int64_t asleep_ns(void)
+{
+    const int64_t with_sleep_ns = clock_ns(CLOCK_BOOTTIME);
+    return with_sleep_ns - clock_ns(CLOCK_MONOTONIC);
+}
+
 void timeline_init(struct timeline *timeline, double rate_hz)
 {
     *timeline = (struct timeline){.rate_hz = rate_hz};

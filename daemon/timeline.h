@@ -32,5 +32,7 @@ void timeline_anchor(struct timeline *timeline, double position, int64_t t_ns);
 
 int64_t monotonic_ns(void);
 int64_t realtime_ns(void);
+/* How long the machine has slept since it started: CLOCK_MONOTONIC stands still then. */
+int64_t asleep_ns(void);
 
 #endif

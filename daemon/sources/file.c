@@ -119,7 +119,7 @@ static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *i
     } else {
         int64_t duration = (int64_t)frames * 1000000000 / rate;
         int64_t now = monotonic_ns();
-        if (now > f->next_ns + 1000000000) /* a suspended machine goes on from here */
+        if (now > f->next_ns + 1000000000) /* a stopped process goes on from here */
             f->next_ns = now;
         t_ns = f->next_ns;
         f->next_ns += duration;

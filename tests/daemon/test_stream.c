@@ -24,6 +24,13 @@ struct bench {
     int64_t start_ns;
 };
 
+static int64_t slept_ns; /* of the machine, as the streams see it */
+
+static int64_t sleep_of_machine(void)
+{
+    return slept_ns;
+}
+
 static struct bench bench_start(bool lossless)
 {
     struct bench b = {.start_ns = 1000000000};
@@ -34,6 +41,7 @@ static struct bench bench_start(bool lossless)
                                    .rate_hz = RATE,
                                    .window_samples = WINDOW,
                                    .quality = RESAMPLER_MEDIUM,
+                                   .asleep_ns = sleep_of_machine,
                                    .lossless = lossless};
     assert_int_equal(stream_create(&b.stream, &config, &error), 0);
     return b;
@@ -179,6 +187,29 @@ static void a_source_that_pauses_without_a_word_leaves_a_gap(void **state)
     bench_end(&b);
 }
 
+/* The blocks' times know nothing of it: the clock they are of stood still. */
+static void a_machine_that_slept_leaves_a_gap(void **state)
+{
+    (void)state;
+    struct bench b = bench_start(false);
+    while (b.written < 6 * RATE)
+        write_block(&b, 480, RATE, 1, 0), stream_pump(b.stream, HOP_FRAMES, NULL);
+    while (stream_take(b.stream) != NULL)
+        ;
+    const uint64_t asleep = b.written, hours = 8 * 3600;
+    slept_ns += (int64_t)hours * 1000000000;
+    while (b.written < asleep + 6 * RATE) {
+        write_block(&b, 480, RATE, 1, 0);
+        stream_pump(b.stream, HOP_FRAMES, NULL);
+    }
+    const struct window *w = stream_take(b.stream);
+    assert_non_null(w);
+    assert_in_range(w->first, asleep + hours * RATE, b.written + hours * RATE);
+    assert_int_equal(stream_missed(b.stream), hours * RATE);
+    assert_int_equal(window_lost(w, w->first, WINDOW), 0);
+    bench_end(&b);
+}
+
 static void a_change_of_rate_and_channels_does_not_shift_time(void **state)
 {
     (void)state;
@@ -258,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_window_no_one_takes_is_replaced_and_counted),
         cmocka_unit_test(lost_frames_are_zeros_at_their_place),
         cmocka_unit_test(after_a_restart_the_timeline_has_moved_by_the_time_away),
+        cmocka_unit_test(a_machine_that_slept_leaves_a_gap),
         cmocka_unit_test(a_source_that_pauses_without_a_word_leaves_a_gap),
         cmocka_unit_test(a_change_of_rate_and_channels_does_not_shift_time),
         cmocka_unit_test(a_lossless_stream_waits_and_skips_nothing),
