@@ -225,17 +225,17 @@ static bool is_connected(const struct jack_source *j, const char *name)
     return false;
 }
 
-/* Gives each matching output port a port of ours, in order. Returns false when one could not be
- * connected yet: its client has registered it but is not active. */
+/* Gives each matching output port a port of ours. Returns false when one could not be connected
+ * yet, as its client has registered it but is not active; the others do not wait for it. */
 static bool connect_ports(struct jack_source *j)
 {
     const char **found = jack_get_ports(j->client, NULL, JACK_DEFAULT_AUDIO_TYPE, JackPortIsOutput);
     bool all = true;
     jack_port_t *port;
-    for (int i = 0; found != NULL && found[i] != NULL && all; i++)
+    for (int i = 0; found != NULL && found[i] != NULL; i++)
         if (regexec(&j->regex, found[i], 0, NULL, 0) == 0 && !is_connected(j, found[i]) &&
             (port = free_port(j)) != NULL)
-            all = jack_connect(j->client, found[i], jack_port_name(port)) == 0;
+            all = jack_connect(j->client, found[i], jack_port_name(port)) == 0 && all;
     jack_free((void *)found);
     return all;
 }
