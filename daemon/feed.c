@@ -2,6 +2,7 @@
 #include "daemon/feed.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +22,33 @@ struct feed {
     struct source_status status;
 };
 
-enum { RING_RATE_HZ = 48000, RING_CHANNELS = 2, AUTO_RETRY_TICKS = 3 };
+/* [audio] ring counts seconds of stereo at 48 kHz. */
+enum { RING_BYTES_PER_S = 48000 * 2 * sizeof(float), AUTO_RETRY_TICKS = 3 };
 
 static bool has_kind(const char *source, const char *kind)
 {
     size_t n = strlen(kind);
     return strncmp(source, kind, n) == 0 && (source[n] == '\0' || source[n] == ':');
+}
+
+/* No server: the fallback, before anything is made for the source. */
+static int choose_fallback(struct feed *f, struct error *error)
+{
+    const struct source_ops *ops;
+    const char *spec;
+    int r = source_find("auto", &ops, &spec, error);
+    if (r != -ENODEV)
+        return r;
+    log_line(LOG_LEVEL_WARNING, "stream %s: no PipeWire or JACK server answers: taking %s instead",
+             f->config.name, f->config.fallback);
+    memcpy(f->config.source, f->config.fallback, sizeof f->config.source);
+    f->is_auto = false;
+    return 0;
+}
+
+bool feed_is_auto(const char *source)
+{
+    return has_kind(source, "auto");
 }
 
 int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,
@@ -36,19 +58,20 @@ int feed_create(struct feed **ret, const struct config_stream *config, double ri
     if (f == NULL)
         return error_set(error, ENOMEM, "stream %s: out of memory", config->name);
     f->config = *config;
-    f->is_auto = has_kind(config->source, "auto");
+    f->is_auto = feed_is_auto(config->source);
     f->kind = "auto";
-    snprintf(f->status.text, sizeof f->status.text, "starting %.*s",
-             (int)(sizeof f->status.text - sizeof "starting "), config->source);
     pthread_mutex_init(&f->lock, NULL);
     int r = 0;
     const struct source_ops *ops;
     const char *spec;
-    if (!f->is_auto)
-        r = source_find(config->source, &ops, &spec, error);
+    if (f->is_auto && config->fallback[0] != '\0')
+        r = choose_fallback(f, error);
+    snprintf(f->status.text, sizeof f->status.text, "starting %.*s",
+             (int)(sizeof f->status.text - sizeof "starting "), f->config.source);
+    if (r == 0 && !f->is_auto)
+        r = source_find(f->config.source, &ops, &spec, error);
     if (r == 0)
-        r = ring_create(&f->ring, (size_t)(ring_s * RING_RATE_HZ) * RING_CHANNELS * sizeof(float),
-                        error);
+        r = ring_create(&f->ring, (size_t)(ring_s * RING_BYTES_PER_S), error);
     if (r < 0) {
         feed_destroy(f);
         return error_prefix(error, r, "stream %s", config->name);
@@ -65,6 +88,11 @@ void feed_destroy(struct feed *f)
     ring_destroy(f->ring);
     pthread_mutex_destroy(&f->lock);
     free(f);
+}
+
+double feed_ring_s(size_t bytes)
+{
+    return ceil(100.0 * (double)bytes / RING_BYTES_PER_S) / 100;
 }
 
 struct ring *feed_ring(struct feed *f)
@@ -123,7 +151,7 @@ static void set_waiting(struct feed *f, const char *text)
     changed(f, &status);
 }
 
-/* No server: the configured fallback, or another try later. */
+/* No server: another try later. */
 static int start_auto(struct feed *f, struct error *error)
 {
     const struct source_ops *ops;
@@ -136,15 +164,8 @@ static int start_auto(struct feed *f, struct error *error)
     }
     if (r != -ENODEV)
         return r;
-    if (f->config.fallback[0] == '\0') {
-        set_waiting(f, "no PipeWire or JACK server answers; looking again every 3 s");
-        return 0;
-    }
-    log_line(LOG_LEVEL_WARNING, "stream %s: no PipeWire or JACK server answers: taking %s instead",
-             f->config.name, f->config.fallback);
-    f->is_auto = false;
-    r = source_find(f->config.fallback, &ops, &spec, error);
-    return r < 0 ? r : start_source(f, ops, spec, error);
+    set_waiting(f, "no PipeWire or JACK server answers; looking again every 3 s");
+    return 0;
 }
 
 int feed_start(struct feed *f, struct error *error)

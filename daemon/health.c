@@ -9,12 +9,18 @@
 #include "base/utf8.h"
 
 static void judge(struct health_message *h, const struct source_status *source,
-                  const char *pipeline_problem)
+                  const char *pipeline_problem, size_t ring_needed)
 {
     const char *problem = "";
+    char text[96];
     if (pipeline_problem[0] != '\0')
         problem = pipeline_problem;
-    else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
+    else if (ring_needed > 0) {
+        snprintf(text, sizeof text,
+                 "no block of the source fits: ring in [audio] must be %.2f s at least",
+                 feed_ring_s(2 * ring_needed));
+        problem = text;
+    } else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
         problem = source->text;
     utf8_clean(problem, h->problem, sizeof h->problem);
     h->ok = problem[0] == '\0';
@@ -50,7 +56,7 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .resident_bytes = memory_resident(),
     };
     utf8_clean(source.text, ret->source_text, sizeof ret->source_text);
-    judge(ret, &source, report.problem);
+    judge(ret, &source, report.problem, ring_too_small(feed_ring(d->feeds[stream])));
 }
 
 void health_publish(struct daemon *d)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum { LINE = 64 };
+static const uint64_t MOST_SAMPLES = UINT64_C(1) << 40; /* more than any ring holds */
 
 struct block {
     uint32_t bytes; /* of the whole, header and padding included */
@@ -33,6 +34,7 @@ struct ring {
     uint64_t lost_pending;      /* to be told with the next block */
     uint32_t last_rate;         /* of the last block written: what lost_pending counts at */
     atomic_uint_least64_t lost; /* written by the writer, read by any */
+    atomic_size_t needed;       /* likewise, see ring_too_small */
 
     /* reader */
     _Alignas(LINE) atomic_size_t tail;
@@ -80,6 +82,7 @@ int ring_create(struct ring **ret, size_t bytes, struct error *error)
     atomic_init(&r->head, 0);
     atomic_init(&r->tail, 0);
     atomic_init(&r->lost, 0);
+    atomic_init(&r->needed, 0);
     int code = map_twice(r, error);
     if (code < 0) {
         free(r);
@@ -126,12 +129,14 @@ static void lose(struct ring *r, uint64_t frames)
 float *ring_reserve(struct ring *r, uint32_t frames, uint32_t channels)
 {
     uint64_t samples = (uint64_t)frames * channels;
-    if (samples > r->bytes || block_bytes(samples) > room(r)) {
+    size_t bytes = samples < MOST_SAMPLES ? block_bytes(samples) : MOST_SAMPLES;
+    atomic_store_explicit(&r->needed, bytes > r->bytes ? bytes : 0, memory_order_relaxed);
+    if (bytes > room(r)) {
         lose(r, frames);
         return NULL;
     }
     struct block *b = block_at(r, atomic_load_explicit(&r->head, memory_order_relaxed));
-    r->reserved = block_bytes(samples);
+    r->reserved = bytes;
     r->reserved_frames = frames;
     b->channels = channels;
     return (float *)(void *)((unsigned char *)b + LINE);
@@ -205,4 +210,9 @@ bool ring_empty(const struct ring *r)
 uint64_t ring_lost(const struct ring *r)
 {
     return atomic_load_explicit(&r->lost, memory_order_relaxed);
+}
+
+size_t ring_too_small(const struct ring *r)
+{
+    return atomic_load_explicit(&r->needed, memory_order_relaxed);
 }

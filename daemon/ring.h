@@ -61,5 +61,8 @@ void ring_release(struct ring *ring);
 bool ring_empty(const struct ring *ring);
 /* Frames lost since create. */
 uint64_t ring_lost(const struct ring *ring);
+/* Bytes that a ring must have for the writer's last block, where this one is too small for it even
+ * when it is empty; 0: it is not. */
+size_t ring_too_small(const struct ring *ring);
 
 #endif

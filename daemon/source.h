@@ -34,7 +34,7 @@ struct source_config {
     const char *name; /* the stream's name; also names nodes and clients: "focald-NAME" */
     const char *spec; /* what follows the colon: node, ports, path, RATE:CHANNELS; "" for default */
     bool loop;        /* file: begin again at the end */
-    bool fast;        /* file, stdin: as fast as it is read, not paced as live */
+    bool fast;        /* file: as fast as it is read, not paced as live */
     const char *jack_autoconnect; /* regular expression of output ports, or NULL */
     struct ring *ring;            /* the source is its only writer; outlives the source */
     /* Called from the source's own (not real-time) thread on every change of state or text, which

@@ -137,6 +137,35 @@ static void a_loop_says_only_what_is_news(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static bool is_lossless(const struct config_stream *stream)
+{
+    struct feed *feed;
+    struct error error;
+    assert_int_equal(feed_create(&feed, stream, 1.0, &error), 0);
+    bool lossless = feed_lossless(feed);
+    feed_destroy(feed);
+    return lossless;
+}
+
+/* Known before the pipeline is made, which waits for a lossless one. */
+static void a_fallback_is_as_lossless_as_it_would_be_alone(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/focald-feed-XXXXXX";
+    struct config_stream stream = stream_of("auto");
+    assert_non_null(mkdtemp(dir));
+    setenv("PIPEWIRE_RUNTIME_DIR", dir, 1); /* no server is here */
+    setenv("JACK_DEFAULT_SERVER", "focald-none", 1);
+    assert_false(is_lossless(&stream));
+    snprintf(stream.fallback, sizeof stream.fallback, "stdin:16000:1");
+    assert_true(is_lossless(&stream));
+    snprintf(stream.fallback, sizeof stream.fallback, "file:/clips");
+    assert_false(is_lossless(&stream));
+    stream.fast = true;
+    assert_true(is_lossless(&stream));
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void a_kind_that_is_none_is_refused_by_the_stream(void **state)
 {
     (void)state;
@@ -154,6 +183,7 @@ int main(void)
         cmocka_unit_test(what_has_not_begun_says_what_begins),
         cmocka_unit_test(a_name_too_long_to_tell_is_cut),
         cmocka_unit_test(a_loop_says_only_what_is_news),
+        cmocka_unit_test(a_fallback_is_as_lossless_as_it_would_be_alone),
         cmocka_unit_test(a_kind_that_is_none_is_refused_by_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

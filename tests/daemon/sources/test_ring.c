@@ -148,7 +148,14 @@ static void a_block_larger_than_the_ring_is_dropped_and_counted(void **state)
     assert_null(ring_reserve(ring, 100000, 64));
     assert_null(ring_reserve(ring, UINT32_MAX, UINT32_MAX));
     assert_int_equal(ring_lost(ring), 100000 + (uint64_t)UINT32_MAX);
+    assert_true(ring_too_small(ring) > 0);
+    assert_null(ring_reserve(ring, 600, 2));
+    assert_in_range(ring_too_small(ring), 600 * 2 * sizeof(float), 600 * 2 * sizeof(float) + 128);
     assert_true(write_block(ring, 0, 10, 1, 8000));
+    assert_int_equal(ring_too_small(ring), 0);
+    while (write_block(ring, 0, 10, 1, 8000))
+        ;
+    assert_int_equal(ring_too_small(ring), 0); /* full is another thing */
     ring_destroy(ring);
 }
 
