@@ -20,6 +20,7 @@ struct daemon {
     const char *config_path; /* NULL: the standard files */
     const struct config_option *options;
     int n_options;
+    bool nohup; /* a terminal that goes does not end it */
     struct feed *feeds[CONFIG_MAX_STREAMS];
     int n_feeds;
     struct publisher *publisher;

@@ -209,6 +209,7 @@ static void reload(struct daemon *d)
         snprintf(d->config.model_dir, sizeof d->config.model_dir, "%s", config->model_dir);
         snprintf(d->config.interpreter, sizeof d->config.interpreter, "%s", config->interpreter);
         pipeline_set_live(d->pipeline, &d->config.live);
+        snprintf(d->config.log_level, sizeof d->config.log_level, "%s", config->log_level);
         log_set_level(config->log_level);
         daemon_tell_info(d);
         pthread_mutex_unlock(&d->lock);
@@ -308,9 +309,10 @@ static int main_loop(struct daemon *d, const sigset_t *signals)
         int signal = sigtimedwait(signals, &info, &tick);
         if (signal == SIGTERM || signal == SIGINT)
             return signal;
-        if (signal == SIGHUP && info.si_code == SI_KERNEL) /* the terminal is gone */
+        const bool hangup = signal == SIGHUP && info.si_code == SI_KERNEL;
+        if (hangup && !d->nohup) /* the terminal is gone */
             return signal;
-        if (signal == SIGHUP || atomic_exchange(&d->reload_wanted, false))
+        if ((signal == SIGHUP && !hangup) || atomic_exchange(&d->reload_wanted, false))
             reload(d);
         if (w.console)
             show_labels(d, &w);
@@ -372,8 +374,7 @@ static const struct option_spec run_options[] = {
      "stream", "source"},
     {"fallback", 0, "SPEC", "the source to take when auto finds no server", "stream", "fallback"},
     {"loop", 'l', NULL, "files: begin again at the end", "stream", "loop"},
-    {"fast", 0, NULL, "files, stdin: as fast as they can be analysed, not as live", "stream",
-     "fast"},
+    {"fast", 0, NULL, "files: as fast as they can be analysed, not as live", "stream", "fast"},
     {"jack-autoconnect", 0, "REGEX", "connect matching output ports, also those that come later",
      "stream", "jack_autoconnect"},
     {"model", 'm', "DIR", "the model (default: the one that comes with focald)", "model", "dir"},
@@ -442,7 +443,7 @@ static int check(struct daemon *d, struct error *error)
         const struct config_stream *s = &d->config.streams[i];
         const struct source_ops *ops;
         const char *spec;
-        if (strncmp(s->source, "auto", 4) != 0)
+        if (!feed_is_auto(s->source))
             r = source_find(s->source, &ops, &spec, error);
         if (r == 0 && s->fallback[0] != '\0')
             r = source_find(s->fallback, &ops, &spec, error);
@@ -456,8 +457,10 @@ static int check(struct daemon *d, struct error *error)
 }
 
 /* before any thread starts, so that only the main loop takes them */
-static void block_signals(sigset_t *ret)
+static void block_signals(struct daemon *d, sigset_t *ret)
 {
+    struct sigaction before;
+    d->nohup = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
@@ -484,7 +487,7 @@ static int run_with(struct daemon *d, const struct options *options)
         model_close(d->model);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     }
-    block_signals(&signals);
+    block_signals(d, &signals);
     int status = run(d, &signals);
     daemon_stop(d);
     return status;

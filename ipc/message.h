@@ -57,7 +57,7 @@ struct label_message {
     uint64_t lost;             /* samples of the window that never came and are zeros */
     uint64_t skipped;          /* windows skipped since the label before this one */
     /* milliseconds: from the window's last sample leaving the callback to its being handed over,
-     * waiting for the network, normalising … resizing, the network, map … inverse STFT */
+     * waiting for the network, normalising … resizing, the network, map and mask */
     float ms_ingest, ms_wait, ms_pre, ms_network, ms_post;
 };
 

@@ -56,6 +56,7 @@ accept run --check --config "$dir/conf"
 
 refuse 1 'nowhere' run --check --config "$dir/nowhere"
 refuse 1 'abacus' run --check --config "$dir/conf" --source abacus
+refuse 1 'automatic' run --check --config "$dir/conf" --source automatic
 refuse 1 '"7"' run --check --config "$dir/conf" --quantile 7
 refuse 1 "$dir/none" run --check --config "$dir/conf" --model "$dir/none"
 refuse 1 'no-such-file' run --config "$dir/conf" --source file:"$dir/no-such-file"
