@@ -16,6 +16,13 @@ def reason(test):
     return "skipped"
 
 
+def skipped_parts(test):
+    """The tests of a passed program that were skipped, by cmocka or a script."""
+    return [line.strip() for line in test.get("stdout", "").splitlines()
+            if line.startswith("[  SKIPPED ] ") and not line.endswith(", listed below:")
+            or line.startswith(("skip ", "skipped: "))]
+
+
 def main():
     passed = failed = skipped = 0
     for path in sys.argv[1:]:
@@ -31,6 +38,8 @@ def main():
                 result = test["result"]
                 if result in ("OK", "EXPECTEDFAIL"):
                     passed += 1
+                    for part in dict.fromkeys(skipped_parts(test)):
+                        print(f"{test['name']}, a part of it: {part}")
                 elif result == "SKIP":
                     skipped += 1
                     print(f"{test['name']}: {reason(test)}")

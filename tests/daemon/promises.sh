@@ -14,7 +14,8 @@ promise() {
     # not within `if`, where the shell ignores -e
     (set -e; "$@") >"$work/log" 2>&1
     if [ $? = 0 ]; then
-        echo "ok   $name"
+        skipped=$(grep -m1 '^skipped' "$work/log")
+        echo "${skipped:+skip $name: }${skipped:-ok   $name}"
     else
         echo "FAIL $name"
         sed 's/^/     /' "$work/log"

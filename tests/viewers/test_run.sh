@@ -131,7 +131,8 @@ a_second_one_is_told_in_one_line() {
     first=$run
     status=0
     bash "$script" "$b" --source "file:$demo/dog.ogg" >"$dir/out2" 2>"$dir/err2" || status=$?
-    [ $status = 1 ] && [ "$(cat "$dir/out2" "$dir/err2" | wc -l)" = 1 ]
+    [ $status = 1 ]
+    [ "$(cat "$dir/out2" "$dir/err2" | wc -l)" = 1 ]
     has 'runs already' "$dir/err2"
     "$focalctl" get quantile # the first one goes on
     kill -TERM "$first"
@@ -149,7 +150,8 @@ time.sleep(60)" &
     status=0
     bash "$script" "$b" --source "file:$demo/dog.ogg" >"$dir/out" 2>"$dir/err" || status=$?
     kill $holder
-    [ $status = 1 ] && [ "$(cat "$dir/out" "$dir/err" | wc -l)" = 1 ]
+    [ $status = 1 ]
+    [ "$(cat "$dir/out" "$dir/err" | wc -l)" = 1 ]
     has "port $port is taken" "$dir/err"
     [ ! -e "$XDG_RUNTIME_DIR/focald" ]
 }
