@@ -46,69 +46,69 @@ static int pick(struct store *s, sqlite3_stmt *q, struct victim *v, int most, st
     return code;
 }
 
-/* Rows first: a kill leaves files without rows, which the next start removes. */
-static int delete_rows(struct store *s, const struct victim *v, int n, struct error *error)
+/* Rows first: a kill leaves files without rows, which the next start removes. They are picked in
+ * the transaction: until it has begun somebody may make one a favourite. Returns how many went. */
+static int delete_rows(struct store *s, sqlite3_stmt *q, struct victim *v, int most,
+                       struct error *error)
 {
-    sqlite3_stmt *q = s->statements[STORE_DELETE_EVENT];
+    sqlite3_stmt *forget = s->statements[STORE_DELETE_EVENT];
     int code = store_begin(s, error);
-    for (int i = 0; i < n && code == 0; i++) {
-        sqlite3_bind_int64(q, 1, v[i].id);
-        code = sql_run(s->db, s->path, q, error);
-    }
-    if (code == 0)
-        return store_end(s, error);
-    store_undo(s);
-    return code;
-}
-
-static int delete_whole(struct store *s, const struct victim *v, int n, struct error *error)
-{
-    int code = place_commit_begin(s->place, 1, error);
     if (code < 0)
         return code;
-    code = delete_rows(s, v, n, error);
-    for (int i = 0; i < n && code == 0; i++)
+    int n = pick(s, q, v, most, error);
+    code = n < 0 ? n : 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        sqlite3_bind_int64(forget, 1, v[i].id);
+        code = sql_run(s->db, s->path, forget, error);
+    }
+    if (code == 0)
+        code = store_end(s, error);
+    else
+        store_undo(s);
+    return code < 0 ? code : n;
+}
+
+/* Deletes the rows that the statement gives out, `most` at most, and their files. */
+static int delete_whole(struct store *s, sqlite3_stmt *q, int most, int64_t *ret_bytes,
+                        struct error *error)
+{
+    struct victim *v = calloc((size_t)most, sizeof *v);
+    if (v == NULL)
+        return error_set(error, ENOMEM, "history: out of memory");
+    int code = place_commit_begin(s->place, 1, error);
+    int n = code == 0 ? delete_rows(s, q, v, most, error) : code;
+    *ret_bytes = 0;
+    for (int i = 0; i < n; i++) {
+        *ret_bytes += v[i].bytes;
         for (int k = 0; k < FILES; k++)
             if (v[i].files[k] != NULL)
                 place_remove(s->place, v[i].files[k]);
-    place_commit_end(s->place);
-    return code;
+    }
+    if (code == 0)
+        place_commit_end(s->place);
+    free_victims(v, most);
+    return n;
 }
 
 int store_delete_oldest(struct store *s, int most, int64_t before_ns, int64_t *ret_bytes,
                         struct error *error)
 {
     sqlite3_stmt *q = s->statements[STORE_PICK_OLDEST];
-    struct victim *v = calloc((size_t)most, sizeof *v);
-    if (v == NULL)
-        return error_set(error, ENOMEM, "history: out of memory");
     sqlite3_bind_int64(q, 1, before_ns);
     sqlite3_bind_int(q, 2, most);
-    int n = pick(s, q, v, most, error);
-    int code = n > 0 ? delete_whole(s, v, n, error) : 0;
-    *ret_bytes = 0;
-    for (int i = 0; i < n; i++)
-        *ret_bytes += v[i].bytes;
-    free_victims(v, n > 0 ? n : 0);
-    return code < 0 ? code : n;
+    return delete_whole(s, q, most, ret_bytes, error);
 }
 
 int store_delete(struct store *s, int64_t id, struct error *error)
 {
     sqlite3_stmt *q = s->statements[STORE_PICK_ONE];
-    struct victim *v = calloc(1, sizeof *v);
-    if (v == NULL)
-        return error_set(error, ENOMEM, "history: out of memory");
+    int64_t bytes;
     sqlite3_bind_int64(q, 1, id);
-    int n = pick(s, q, v, 1, error);
-    int code = n < 0    ? n
-               : n == 0 ? error_set(error, ENOENT,
-                                    "%lld: no such snippet; focal-record query "
-                                    "lists them",
-                                    (long long)id)
-                        : delete_whole(s, v, 1, error);
-    free_victims(v, n > 0 ? n : 0);
-    return code;
+    int n = delete_whole(s, q, 1, &bytes, error);
+    if (n == 0)
+        return error_set(error, ENOENT, "%lld: no such snippet; focal-record query lists them",
+                         (long long)id);
+    return n < 0 ? n : 0;
 }
 
 static int change(struct store *s, sqlite3_stmt *q, int64_t id, struct error *error)

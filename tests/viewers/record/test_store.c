@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the history keeps where the file system, the disk or somebody else is in the way. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -118,10 +116,45 @@ static void space_that_is_freed_lazily_does_not_cost_the_history(void **state)
     finish(&s);
 }
 
+static void *delete_one(void *user)
+{
+    struct error error;
+    int64_t bytes;
+    int n = store_delete_oldest(user, 1, 0, &bytes, &error);
+    return n == 1 ? user : NULL;
+}
+
+/* The row that would go is made a favourite while whoever deletes waits for a reader. */
+static void what_becomes_a_favourite_meanwhile_stays(void **state)
+{
+    struct stage s;
+    struct place other_place;
+    struct store *other;
+    struct error error;
+    pthread_t thread;
+    void *done;
+    begin(&s);
+    assert_int_equal(place_look(&other_place, s.dir, &error), 0);
+    assert_int_equal(store_open(&other, &other_place, 0, &error), 0);
+    assert_int_equal(place_commit_begin(&other_place, 0, &error), 0);
+    assert_int_equal(pthread_create(&thread, NULL, delete_one, s.store), 0);
+    usleep(100000); /* it waits then; where it does not yet, nothing is proven and nothing fails */
+    assert_int_equal(store_set_favourite(other, 1, 1, &error), 0);
+    place_commit_end(&other_place);
+    pthread_join(thread, &done);
+    assert_non_null(done);
+    assert_true(is_there(&s, 1));
+    assert_false(is_there(&s, 2));
+    store_close(other);
+    place_release(&other_place);
+    finish(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(space_that_is_freed_lazily_does_not_cost_the_history),
+        cmocka_unit_test(what_becomes_a_favourite_meanwhile_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
