@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "viewers/record/store_internal.h"
 
 enum { FILES = 4 };
-
-static const char *const columns[FILES] = {"input_file", "audio_file", "picture_file",
-                                           "thumb_file"};
 
 struct victim {
     sqlite3_int64 id, bytes;
@@ -186,46 +183,79 @@ static int remove_strangers(struct store *s, int *ret, struct error *error)
     return code;
 }
 
-static int file_is_there(const struct store *s, const char *file)
+/* 1: it is there, 0: it is not. What cannot be told is no reason to forget a row. */
+static int look_at(const struct store *s, const char *file, int64_t *ret_bytes, struct error *error)
 {
     char path[PLACE_PATH_BYTES];
+    struct stat st;
     int n = snprintf(path, sizeof path, "%s/%s", s->place->dir, file);
-    return n >= 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+    if (n < 0 || (size_t)n >= sizeof path)
+        return 0;
+    if (stat(path, &st) < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : error_set(error, errno,
+                               "%s: %s; let this user read it (chown -R of the history), or mend "
+                               "the disk",
+                               path, strerror(errno));
+    *ret_bytes = st.st_size;
+    return 1;
 }
 
-/* A column whose file somebody removed becomes NULL, a row without any file goes. */
-static int forget_missing(struct store *s, int *ret, struct error *error)
+/* Those of the known files that are there, with their sizes. */
+static int list_present(struct store *s, struct error *error)
 {
-    sqlite3_stmt *names = NULL;
-    char text[200];
-    int code = sql_do(s->db, s->path, "CREATE TEMP TABLE missing (file TEXT PRIMARY KEY)", error);
-    sqlite3_stmt *add = NULL;
+    sqlite3_stmt *names = NULL, *add = NULL;
+    int code =
+        sql_do(s->db, s->path,
+               "CREATE TEMP TABLE present (file TEXT PRIMARY KEY, bytes) WITHOUT ROWID", error);
     if (code == 0)
-        code = sql_prepare(s->db, s->path, "INSERT INTO missing VALUES (?1)", &add, error);
+        code = sql_prepare(s->db, s->path, "INSERT INTO present VALUES (?1, ?2)", &add, error);
     if (code == 0)
         code = sql_prepare(s->db, s->path, "SELECT file FROM known", &names, error);
-    while (code == 0 && sqlite3_step(names) == SQLITE_ROW) {
+    int step = SQLITE_DONE;
+    while (code == 0 && (step = sqlite3_step(names)) == SQLITE_ROW) {
         const char *file = (const char *)sqlite3_column_text(names, 0);
-        if (file_is_there(s, file))
+        int64_t bytes;
+        int there = look_at(s, file, &bytes, error);
+        code = there < 0 ? there : 0;
+        if (there <= 0)
             continue;
         sqlite3_bind_text(add, 1, file, -1, SQLITE_TRANSIENT);
+        sqlite3_bind_int64(add, 2, bytes);
         code = sql_run(s->db, s->path, add, error);
     }
+    if (code == 0 && step != SQLITE_DONE)
+        code = sql_failed(s->db, s->path, error);
     sqlite3_finalize(names);
     sqlite3_finalize(add);
-    for (int k = 0; k < FILES && code == 0; k++) {
-        snprintf(text, sizeof text,
-                 "UPDATE event SET %s = NULL WHERE %s IN (SELECT file FROM missing)", columns[k],
-                 columns[k]);
-        code = sql_do(s->db, s->path, text, error);
-    }
-    if (code == 0)
-        code = sql_do(s->db, s->path,
-                      "DELETE FROM event WHERE coalesce(input_file, audio_file, picture_file,"
-                      " thumb_file) IS NULL AND bytes > 0",
-                      error);
-    *ret = code == 0 ? sqlite3_changes(s->db) : 0;
     return code;
+}
+
+#define FILES_OF_IT "(input_file, audio_file, picture_file, thumb_file)"
+
+static const char forget_rows[] =
+    "DELETE FROM event WHERE bytes > 0"
+    " AND NOT EXISTS (SELECT 1 FROM present WHERE file IN " FILES_OF_IT ")";
+
+static const char forget_files[] =
+    "UPDATE event SET"
+    " input_file = (SELECT file FROM present WHERE file = input_file),"
+    " audio_file = (SELECT file FROM present WHERE file = audio_file),"
+    " picture_file = (SELECT file FROM present WHERE file = picture_file),"
+    " thumb_file = (SELECT file FROM present WHERE file = thumb_file),"
+    " bytes = (SELECT coalesce(sum(p.bytes), 0) FROM present p WHERE file IN " FILES_OF_IT ")"
+    " WHERE (SELECT count(*) FROM known WHERE file IN " FILES_OF_IT ")"
+    " > (SELECT count(*) FROM present WHERE file IN " FILES_OF_IT ")";
+
+/* A row without any of its files goes; a column whose file somebody removed becomes NULL. */
+static int forget_missing(struct store *s, int *ret, struct error *error)
+{
+    int code = list_present(s, error);
+    if (code == 0)
+        code = sql_do(s->db, s->path, forget_rows, error);
+    *ret = code == 0 ? sqlite3_changes(s->db) : 0;
+    return code == 0 ? sql_do(s->db, s->path, forget_files, error) : code;
 }
 
 int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *error)
@@ -240,7 +270,7 @@ int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *
     if (code == 0)
         code = forget_missing(s, ret_rows, error);
     place_commit_end(s->place);
-    sqlite3_exec(s->db, "DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS missing", NULL, NULL,
+    sqlite3_exec(s->db, "DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS present", NULL, NULL,
                  NULL);
     return code;
 }

@@ -373,6 +373,9 @@ static void the_next_start_mends(void **state)
     assert_non_null(strstr(text, "mine.txt"));
     assert_null(strstr(text, "No such file"));
     free(text);
+    snprintf(command, sizeof command, "rm '%s/clips/'*/mine.txt", r.history);
+    assert_int_equal(system(command), 0);
+    recorder_must_be_whole(&r);
     assert_int_equal(recorder_number(&r, "SELECT picture_file IS NULL FROM event WHERE id = 4"), 1);
     assert_int_equal(recorder_stop(&r), 0);
     free(file);

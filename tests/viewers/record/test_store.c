@@ -150,11 +150,35 @@ static void what_becomes_a_favourite_meanwhile_stays(void **state)
     finish(&s);
 }
 
+/* A loop of links stands for a disk that cannot be read, and for files of another user. */
+static void files_that_cannot_be_looked_at_keep_their_rows(void **state)
+{
+    struct stage s;
+    struct error error;
+    char day[128], away[128], command[600];
+    int files, rows;
+    begin(&s);
+    snprintf(day, sizeof day, "%s/clips/2026-11-28", s.dir);
+    snprintf(away, sizeof away, "%s/away", s.dir);
+    snprintf(command, sizeof command, "mv %s %s && ln -s %s %s", day, away, day, day);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(store_recover(s.store, &files, &rows, &error), -ELOOP);
+    assert_non_null(strstr(error.text, "_s_dog_"));
+    assert_non_null(strstr(error.text, "chown"));
+    snprintf(command, sizeof command, "rm %s && mv %s %s", day, away, day);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(store_recover(s.store, &files, &rows, &error), 0);
+    assert_int_equal(files + rows, 0);
+    assert_int_equal(n_there(&s), ROWS);
+    finish(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(space_that_is_freed_lazily_does_not_cost_the_history),
         cmocka_unit_test(what_becomes_a_favourite_meanwhile_stays),
+        cmocka_unit_test(files_that_cannot_be_looked_at_keep_their_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
