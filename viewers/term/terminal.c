@@ -50,7 +50,7 @@ static void append(const char *capability)
 
 static void prepare_for_crashes(void)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT};
     struct sigaction action = {.sa_handler = restore_after_crash,
                                .sa_flags = SA_RESETHAND | SA_NODEFER};
     append("sgr0");

@@ -35,7 +35,7 @@ def every_way_out_gives_the_terminal_back(daemon):
                 (lambda: screen.keys("q"), 0), (lambda: screen.keys("C-c"), 0),
                 (lambda: screen.signal(signal.SIGINT), 0),
                 (lambda: screen.signal(signal.SIGTERM), 0),
-                (lambda: screen.signal(signal.SIGHUP), 0),
+                (lambda: screen.signal(signal.SIGHUP), 0), (lambda: screen.keys("C-\\"), 131),
                 (lambda: screen.signal(signal.SIGABRT), 134),
                 (lambda: screen.signal(signal.SIGSEGV), 139))):
             screen.start()
