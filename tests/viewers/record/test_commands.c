@@ -191,6 +191,32 @@ static void export_writes_clips_pictures_and_a_table(void **state)
     free(again);
 }
 
+/* Files that are gone when they are read, as a recorder deletes old ones while a zip is written. */
+static void export_leaves_out_what_is_deleted_meanwhile(void **state)
+{
+    char path[300], command[900];
+    int status, number;
+    char *gone = recorder_text(&r, "SELECT audio_file FROM event WHERE id = 2");
+    char *last = recorder_text(&r, "SELECT picture_file FROM event WHERE id = 4");
+    snprintf(path, sizeof path, "%s/less.zip", r.dir);
+    snprintf(command, sizeof command, "cd '%s' && mv '%s' a.saved && mv '%s' b.saved", r.history,
+             gone, last);
+    assert_int_equal(system(command), 0);
+    char *text = recorder_run(&r, &status, "export %s", path);
+    snprintf(command, sizeof command, "cd '%s' && mv a.saved '%s' && mv b.saved '%s'", r.history,
+             gone, last);
+    assert_int_equal(system(command), 0);
+    if (status != 0 || strstr(text, "2 files were deleted meanwhile") == NULL)
+        fail_msg("%d %s", status, text);
+    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &number);
+    assert_non_null(zip);
+    assert_int_equal(zip_get_num_entries(zip, 0), 4 * 3 - 2 + 1);
+    zip_discard(zip);
+    free(text);
+    free(gone);
+    free(last);
+}
+
 /* A label track's times fit the file that the label is of. */
 static void the_label_track_fits_the_clip(void **state)
 {
@@ -402,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_history_that_may_not_be_read_says_who_may),
         cmocka_unit_test(mistakes_in_the_configuration_name_line_and_mend),
         cmocka_unit_test(export_writes_clips_pictures_and_a_table),
+        cmocka_unit_test(export_leaves_out_what_is_deleted_meanwhile),
         cmocka_unit_test(the_label_track_fits_the_clip),
         cmocka_unit_test(play_gives_the_file_to_the_player),
         cmocka_unit_test(stats_count_by_hour_and_label),
