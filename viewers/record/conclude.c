@@ -231,23 +231,24 @@ static void conclude_event(struct hearing *h, const struct pending *e)
     writer_snippet(h->writer, s);
 }
 
+/* What goes on is remembered when its snippet is made: its end is no event of its own. */
 static void conclude_events(struct hearing *h, bool all)
 {
     size_t kept = 0;
     for (size_t i = 0; i < h->n_events; i++) {
         struct pending *e = &h->events[i];
         uint64_t first, end;
-        bool cut;
-        bounds(h, e, &first, &end, &cut);
-        bool over = all || (e->ended && (is_whole(h, end) || h->now_ms >= e->due_ms));
+        bool longer;
+        bounds(h, e, &first, &end, &longer);
+        bool over = e->ended && (all || is_whole(h, end) || h->now_ms >= e->due_ms);
         /* what would come later is no longer on the tape then */
         bool longest =
-            !e->ended && !e->concluded &&
             (is_whole(h, end) || hearing_position(h) > end + h->window_samples + 5 * RATE_HZ) &&
             hearing_position(h) >= end;
-        if ((over || longest) && !e->concluded)
+        bool cut = !e->ended && (all || longest);
+        if ((over || cut) && !e->concluded)
             conclude_event(h, e);
-        e->concluded = e->concluded || longest;
+        e->concluded = e->concluded || cut;
         if (!over)
             h->events[kept++] = *e;
     }

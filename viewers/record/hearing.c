@@ -75,7 +75,7 @@ static void tell_listening(struct hearing *h)
     h->listening_told_ms = h->now_ms;
 }
 
-/* What was under way ends here: nothing more of it will come. */
+/* Keeps what was under way as far as it was heard. */
 static void end_all(struct hearing *h)
 {
     hearing_conclude(h, true);
@@ -258,10 +258,10 @@ static struct pending *find_event(struct hearing *h, uint64_t id)
 
 static struct pending *add_event(struct hearing *h, const struct pending *e)
 {
-    if (h->n_events == HEARING_MAX_EVENTS) {
+    if (h->n_events == HEARING_MAX_EVENTS)
         hearing_conclude(h, true);
-        h->n_events = h->n_events < HEARING_MAX_EVENTS ? h->n_events : 0;
-    }
+    if (h->n_events == HEARING_MAX_EVENTS) /* none has ended: the oldest is forgotten */
+        memmove(&h->events[0], &h->events[1], --h->n_events * sizeof h->events[0]);
     h->events[h->n_events] = *e;
     return &h->events[h->n_events++];
 }
