@@ -167,8 +167,10 @@ static bool rules_allow(struct hearing *h, const struct pending *e, const struct
     const int64_t *last = cool_of(h, e->label, false);
     if (!rule->record || e->p_peak < rule->min_probability || length_s < rule->min_length_s)
         return false;
-    return last == NULL || rule->cool_down_s <= 0 ||
-           (double)(e->t_onset_ns - *last) * 1e-9 >= rule->cool_down_s;
+    if (last == NULL || rule->cool_down_s <= 0)
+        return true;
+    double cooled_s = (double)(e->t_onset_ns - *last) * 1e-9;
+    return cooled_s < 0 || cooled_s >= rule->cool_down_s; /* below 0: the clock was put back */
 }
 
 static void add_scores(const struct hearing *h, const struct pending *e, uint64_t end,

@@ -119,16 +119,23 @@ static void begin_run(struct hearing *h, int64_t run)
     h->t_anchor_ns = 0;
 }
 
+/* A span is of the wall clock, which may be put forward or back, and runs on while the machine
+ * sleeps: what lies across a leap was not heard. */
 static void note_listening(struct hearing *h, int64_t run)
 {
+    struct store_listening *l = &h->listening;
     int64_t now = wall_ns();
-    if (h->listening.t_from_ns == 0) {
-        memcpy(h->listening.stream, h->name, sizeof h->name);
-        h->listening.run = run;
-        h->listening.t_from_ns = now;
+    if (l->t_from_ns != 0 &&
+        (now < l->t_to_ns || now - l->t_to_ns > HEARING_STALL_MS * INT64_C(1000000))) {
+        tell_listening(h);
+        l->t_from_ns = 0;
     }
-    if (now > h->listening.t_to_ns || h->listening.t_to_ns == 0)
-        h->listening.t_to_ns = now;
+    if (l->t_from_ns == 0) {
+        memcpy(l->stream, h->name, sizeof h->name);
+        l->run = run;
+        l->t_from_ns = now;
+    }
+    l->t_to_ns = now;
     if (h->now_ms - h->listening_told_ms >= 10000)
         tell_listening(h);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a hearing makes of pauses and of crowds. */
+ * What a hearing makes of pauses, of crowds, and of clocks that leap. Time is the test's own. */
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -14,6 +16,17 @@
 #include "viewers/record/hearing.h"
 
 #define HOUR_S INT64_C(3600)
+
+/* Seconds that the wall clock was put forward. */
+static int64_t leap_s;
+
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+    int code = (int)syscall(SYS_clock_gettime, clock, ret);
+    if (clock == CLOCK_REALTIME)
+        ret->tv_sec += leap_s;
+    return code;
+}
 
 static int64_t now_ns(clockid_t clock)
 {
@@ -78,6 +91,7 @@ static void must_be(const struct stage *s, const char *sql, int64_t wanted)
 static void remove_all(struct stage *s)
 {
     char command[100];
+    leap_s = 0;
     snprintf(command, sizeof command, "rm -rf '%s'", s->dir);
     assert_int_equal(system(command), 0);
 }
@@ -155,11 +169,44 @@ static void more_sounds_at_a_time_than_are_remembered_are_counted_once(void **st
     remove_all(&s);
 }
 
+static void what_lies_across_a_leap_of_the_clock_was_not_heard(void **state)
+{
+    struct stage s;
+    begin(&s, "");
+    say(&s, 1, "dog", now_ns(CLOCK_REALTIME), 0);
+    leap_s = 8 * HOUR_S; /* the machine slept: its monotonic clock stood still */
+    say(&s, 1, "dog", now_ns(CLOCK_REALTIME), 0);
+    leap_s = 7 * HOUR_S; /* and was put back */
+    say(&s, 1, "dog", now_ns(CLOCK_REALTIME), 0);
+    say(&s, 1, "dog", now_ns(CLOCK_REALTIME), 0);
+    end(&s);
+    must_be(&s, "SELECT count(*) FROM listening", 3);
+    must_be(&s, "SELECT count(*) FROM listening WHERE t_to_ns - t_from_ns > 600000000000", 0);
+    must_be(&s, "SELECT count(*) FROM listening WHERE t_to_ns < t_from_ns", 0);
+    remove_all(&s);
+}
+
+static void a_clock_that_is_put_back_does_not_rule_a_label_out(void **state)
+{
+    struct stage s;
+    int64_t t_ns = now_ns(CLOCK_REALTIME), ten_min = 600 * INT64_C(1000000000);
+    begin(&s, "[label dog]\ncool_down = 1 h\n");
+    say(&s, 1, "dog", t_ns, 1);
+    say(&s, 2, "dog", t_ns - ten_min, 1);
+    say(&s, 3, "dog", t_ns, 1);
+    end(&s);
+    must_be(&s, "SELECT count(*) FROM event", 2);
+    must_be(&s, "SELECT max(event) FROM event", 2);
+    remove_all(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_with_a_pause_in_it_is_one_sound),
         cmocka_unit_test(more_sounds_at_a_time_than_are_remembered_are_counted_once),
+        cmocka_unit_test(what_lies_across_a_leap_of_the_clock_was_not_heard),
+        cmocka_unit_test(a_clock_that_is_put_back_does_not_rule_a_label_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
