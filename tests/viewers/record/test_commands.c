@@ -3,6 +3,7 @@
  * and the same through history.h. */
 #include <errno.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +290,40 @@ static void favourites_and_notes_stay(void **state)
     must_list(0, "--text neighbour");
 }
 
+static void write_row(const char *sql)
+{
+    char path[300];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/history.db", r.history);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Labels and notes are whatever a daemon or a person has written. */
+static void nothing_of_others_steers_the_terminal(void **state)
+{
+    static const struct {
+        const char *command, *says;
+    } cases[] = {
+        {"query", "\"?[2Jx?y ä\"\n"},
+        {"show 2", "note        ?[2Jx?y ä\n"},
+        {"stats", "\n??ääääääääääääääääääää       1 "}, /* cut at a whole letter */
+    };
+    free(recorder_run(&r, NULL, "note 2 \"$(printf '\\033[2Jx\\302\\233y \\303\\244')\""));
+    write_row("INSERT INTO tally VALUES ('s0', char(27, 155) || 'ääääääääääääääääääääöö', 0, 1, 0,"
+              " 0, 1, 0)");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = recorder_run(&r, NULL, "%s", cases[i].command);
+        if (strchr(text, '\033') != NULL || strstr(text, "\302\233") != NULL ||
+            strstr(text, cases[i].says) == NULL)
+            fail_msg("%s: %s", cases[i].command, text);
+        free(text);
+    }
+    write_row("DELETE FROM tally WHERE hour = 0");
+    free(recorder_run(&r, NULL, "note 2 ''"));
+}
+
 /* history.h */
 
 static int count_row(void *user, const struct history_row *row)
@@ -433,6 +468,7 @@ int main(void)
         cmocka_unit_test(play_gives_the_file_to_the_player),
         cmocka_unit_test(stats_count_by_hour_and_label),
         cmocka_unit_test(favourites_and_notes_stay),
+        cmocka_unit_test(nothing_of_others_steers_the_terminal),
         cmocka_unit_test(viewers_page_and_count_through_history_h),
         cmocka_unit_test(verify_finds_every_damage),
         cmocka_unit_test(the_next_start_mends),
