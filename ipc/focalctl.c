@@ -161,7 +161,9 @@ json_t *focalctl_ask(struct focalctl *ctl, json_t *request)
     if (json_is_true(json_object_get(reply, "ok")))
         return reply;
     const char *line = json_string_value(json_object_get(reply, "error"));
-    fprintf(stderr, "focalctl: %s\n", line != NULL ? line : "the answer is not focald's");
+    fputs("focalctl: ", stderr);
+    focalctl_print_text(line != NULL ? line : "the answer is not focald's", stderr);
+    fputc('\n', stderr);
     json_decref(reply);
     return NULL;
 }
@@ -186,8 +188,12 @@ static void show_changed(const json_t *changed, FILE *out)
 {
     if (json_array_size(changed) == 0)
         fputs("nothing changed\n", out);
-    for (size_t i = 0; i < json_array_size(changed); i++)
-        fprintf(out, "changed: %s\n", json_string_value(json_array_get(changed, i)));
+    for (size_t i = 0; i < json_array_size(changed); i++) {
+        const char *key = json_string_value(json_array_get(changed, i));
+        fputs("changed: ", out);
+        focalctl_print_text(key != NULL ? key : "-", out);
+        fputc('\n', out);
+    }
 }
 
 static const struct command commands[] = {

@@ -26,6 +26,8 @@ json_t *focalctl_ask(struct focalctl *ctl, json_t *request);
 int focalctl_listen(struct focalctl *ctl, char **topics, int n);
 int focalctl_doctor(struct focalctl *ctl);
 
+/* Without what could steer a terminal: each control character is a blank. */
+void focalctl_print_text(const char *text, FILE *out);
 void focalctl_show_status(const json_t *status, FILE *out);
 void focalctl_show_streams(const json_t *streams, FILE *out);
 void focalctl_show_values(const json_t *values, FILE *out);

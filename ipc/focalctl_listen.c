@@ -45,12 +45,6 @@ static bool problem_is_new(struct problems *p, const char *stream, const char *p
     return true;
 }
 
-static void print_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
-}
-
 static void print_start(const struct focal_message *m, int64_t t_ns)
 {
     char clock[16];
@@ -84,7 +78,7 @@ static void show_label(struct focal *f, const struct focal_message *m)
     }
     if (number(f, "unknown", 0) != 0) {
         printf("unknown, nearest to ");
-        print_text(string(f, "top.0.label", "?"));
+        focalctl_print_text(string(f, "top.0.label", "?"), stdout);
         printf(" %.0f %%\n", 100 * number(f, "top.0.p", 0));
         return;
     }
@@ -96,7 +90,7 @@ static void show_label(struct focal *f, const struct focal_message *m)
         if (probability < 0 || (i > 0 && probability < 0.05))
             break;
         printf("%s", i > 0 ? ", " : "");
-        print_text(string(f, label, "?"));
+        focalctl_print_text(string(f, label, "?"), stdout);
         printf(" %.0f %%", 100 * probability);
     }
     putchar('\n');
@@ -108,7 +102,7 @@ static void show_event(struct focal *f, const struct focal_message *m)
     double samples = number(f, "end", 0) - number(f, "onset", 0);
     print_start(m, m->t_ns);
     printf("%s ", is_end ? "<<" : ">>");
-    print_text(string(f, "label", "?"));
+    focalctl_print_text(string(f, "label", "?"), stdout);
     if (is_end)
         printf(" ended after %.1f s, peak %.0f %%\n", samples / 16000,
                100 * number(f, "p_peak", 0));
@@ -123,7 +117,7 @@ static void show_health(struct focal *f, const struct focal_message *m, struct p
         return;
     print_start(m, m->t_ns);
     printf("!! ");
-    print_text(problem[0] != '\0' ? problem : "well again");
+    focalctl_print_text(problem[0] != '\0' ? problem : "well again", stdout);
     putchar('\n');
 }
 

@@ -19,6 +19,25 @@ struct table {
     int rows;
 };
 
+/* Bytes of the control character that text begins with, 0 if it does not. Those that UTF-8 writes
+ * with two bytes, U+0080 to U+009F, steer some terminals as an escape does. */
+static size_t control_bytes(const char *text)
+{
+    unsigned char c = (unsigned char)text[0];
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    return c == 0xc2 && (text[1] & 0xe0) == 0x80 ? 2 : 0;
+}
+
+void focalctl_print_text(const char *text, FILE *out)
+{
+    while (*text != '\0') {
+        size_t n = control_bytes(text);
+        fputc(n > 0 ? ' ' : *text, out);
+        text += n > 0 ? n : 1;
+    }
+}
+
 /* Columns that a terminal needs for UTF-8 text of one-column characters. */
 static int width_of(const char *text)
 {
@@ -60,10 +79,12 @@ static void cell_text(char ret[CELL_BYTES], const json_t *object, const char *ke
     const json_t *value = json_object_get(object, key);
     const char *text = json_string_value(value);
     if (text != NULL && text[0] != '\0') {
-        snprintf(ret, CELL_BYTES, "%s", text);
-        for (char *p = ret; *p != '\0'; p++)
-            if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                *p = ' ';
+        int n = 0;
+        for (size_t more; *text != '\0' && n<CELL_BYTES - 1; text += more> 0 ? more : 1) {
+            more = control_bytes(text);
+            ret[n++] = more > 0 ? ' ' : *text;
+        }
+        ret[n] = '\0';
     } else if (json_is_integer(value)) {
         snprintf(ret, CELL_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     } else if (json_is_real(value)) {
@@ -148,8 +169,7 @@ void focalctl_show_streams(const json_t *streams, FILE *out)
 static void print_value(const json_t *value, FILE *out)
 {
     if (json_is_string(value)) {
-        for (const char *p = json_string_value(value); *p != '\0'; p++)
-            fputc((unsigned char)*p < 0x20 || *p == 0x7f ? ' ' : *p, out);
+        focalctl_print_text(json_string_value(value), out);
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
             const json_t *item = json_array_get(value, i);
@@ -168,7 +188,8 @@ void focalctl_show_values(const json_t *values, FILE *out)
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)values, key, value) {
-        fprintf(out, "%s = ", key);
+        focalctl_print_text(key, out);
+        fputs(" = ", out);
         print_value(value, out);
         fputc('\n', out);
     }
@@ -185,7 +206,9 @@ static void show_fields(const json_t *object, const char *prefix, FILE *out)
             show_fields(value, path, out);
             continue;
         }
-        fprintf(out, "  %s: ", path);
+        fputs("  ", out);
+        focalctl_print_text(path, out);
+        fputs(": ", out);
         print_value(value, out);
         fputc('\n', out);
     }
@@ -196,7 +219,8 @@ void focalctl_show_info(const json_t *info, FILE *out)
     const char *stream;
     json_t *fields;
     json_object_foreach ((json_t *)info, stream, fields) {
-        fprintf(out, "%s\n", stream);
+        focalctl_print_text(stream, out);
+        fputc('\n', out);
         show_fields(fields, "", out);
     }
 }

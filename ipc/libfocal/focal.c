@@ -161,19 +161,36 @@ static int choose_keys(struct focal *f, const struct focal_options *o)
     return 0;
 }
 
+static int set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+/* The kernel asks whether a silent peer is still there, as a subscriber never sends anything by
+ * itself: a daemon whose machine lost its power is noticed in about a minute. ZeroMQ's heartbeats
+ * would also cut off a daemon whose answer waits behind messages that the client does not take. */
+static int keep_alive(void *socket)
+{
+    int failed = 0;
+    failed |= set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 30);
+    failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, 10);
+    failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+    return failed;
+}
+
 static int connect_socket(struct focal *f, void **ret, int type, const char *endpoint, int hwm)
 {
     void *socket = zmq_socket(f->context, type);
     if (socket == NULL)
         return fail(f, zmq_errno(), "%s: no ZeroMQ socket: %s", endpoint,
                     zmq_strerror(zmq_errno()));
-    int zero = 0, one = 1, reconnect_ms = 100, reconnect_max_ms = 2000, failed = 0;
-    failed |= zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
-    failed |= zmq_setsockopt(socket, ZMQ_RCVHWM, &hwm, sizeof hwm);
-    failed |= zmq_setsockopt(socket, ZMQ_IPV6, &one, sizeof one);
-    failed |= zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof reconnect_ms);
-    failed |=
-        zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_max_ms, sizeof reconnect_max_ms);
+    int failed = keep_alive(socket);
+    failed |= set_int(socket, ZMQ_LINGER, 0);
+    failed |= set_int(socket, ZMQ_RCVHWM, hwm);
+    failed |= set_int(socket, ZMQ_IPV6, 1);
+    failed |= set_int(socket, ZMQ_RECONNECT_IVL, 100);
+    failed |= set_int(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
     /* keys only where they are asked for: a CURVE client cannot talk to a daemon's ipc socket */
     if (f->curve.on && strncmp(endpoint, "ipc://", 6) != 0) {
         failed |= zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, f->curve.server, KEY_TEXT_BYTES - 1);

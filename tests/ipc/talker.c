@@ -106,7 +106,8 @@ static void say(struct outbox *outbox, uint64_t position)
                                         .backend = "cpu",
                                         .precision = "float32",
                                         .ok = false};
-    snprintf(m->health.problem, sizeof m->health.problem, "the \033[31mJACK server went away");
+    snprintf(m->health.problem, sizeof m->health.problem,
+             "the \033[31mJACK \302\233server went away");
     outbox_send(outbox);
 }
 
@@ -125,8 +126,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "talker: %s\n", error.text);
         return 1;
     }
-    json_t *info = json_pack("{s:{s:s},s:[s,s]}", "model", "name", "home", "labels", "rooster",
-                             "dog \033[1mbark");
+    json_t *info = json_pack("{s:{s:s},s:[s,s],s:i}", "model", "name", "home", "labels", "rooster",
+                             "dog \033[1mbark", "a \033 \302\237key", 1);
     publisher_set_info(publisher, 0, info);
     json_decref(info);
     for (uint64_t position = 0; !ended; position += HOP) {

@@ -221,6 +221,48 @@ static void a_client_outlives_the_daemon(void **state)
     free(reply);
 }
 
+/* What the kernel's timer of the connection to that port is for: 2 is keeping it alive. -1: there
+ * is no such connection. */
+static int timer_to(unsigned port)
+{
+    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+    char line[256];
+    unsigned remote, state, timer;
+    int found = -1;
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(tables[i], "r");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL)
+            if (sscanf(line, "%*s %*s %*[0-9A-F]:%x %x %*x:%*x %x:", &remote, &state, &timer) ==
+                    3 &&
+                remote == port && state == 1)
+                found = (int)timer;
+        if (file != NULL)
+            fclose(file);
+    }
+    return found;
+}
+
+static void a_machine_that_went_away_silently_is_noticed(void **state)
+{
+    char endpoint[64];
+    size_t size = sizeof endpoint;
+    struct focal *far;
+    if (access("/proc/net/tcp", R_OK) != 0) {
+        print_message("skipped: no /proc/net/tcp tells of the connection\n");
+        skip();
+    }
+    void *context = zmq_ctx_new(), *pub = zmq_socket(context, ZMQ_XPUB);
+    assert_int_equal(zmq_bind(pub, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(pub, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    unsigned port = (unsigned)atoi(strrchr(endpoint, ':') + 1);
+    struct focal_options options = {.data = endpoint, .control = f.control};
+    assert_int_equal(focal_open(&far, &options), 0);
+    assert_true(wait_until(timer_to(port) == 2));
+    focal_close(far);
+    zmq_close(pub);
+    zmq_ctx_term(context);
+}
+
 /* A peer that is not focald, publishing frames as they are given. */
 static void send_strange(void *pub, const char *topic, const char *header, int frames)
 {
@@ -245,6 +287,11 @@ static void strange_messages_are_dropped_and_told(void **state)
         {"label", GOOD(1), 3},
         {"/kitchen", GOOD(1), 3},
         {"label/", GOOD(1), 3},
+        {"label/kit chen", GOOD(1), 3},
+        {"label/../kitchen", GOOD(1), 3},
+        {"label/\033[2J", GOOD(1), 3},
+        {"label/k\xc2\x9bm", GOOD(1), 3},
+        {"la\tbel/kitchen", GOOD(1), 3},
         {"label/kitchen", "", 3},
         {"label/kitchen", "[]", 3},
         {"label/kitchen", "{\"v\":1}", 3},
@@ -389,6 +436,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_daemon_is_a_timeout_that_names_the_socket, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_client_outlives_the_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_machine_that_went_away_silently_is_noticed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(strange_messages_are_dropped_and_told, setup, teardown),
         cmocka_unit_test(what_was_not_subscribed_to_is_not_lost),
         cmocka_unit_test_setup_teardown(opening_names_what_is_wrong, setup, teardown),

@@ -24,12 +24,13 @@ struct exporting {
 
 /* The zip */
 
+static const char table_name[] = "events.csv";
+
 static int zip_failed(struct exporting *e, const char *what)
 {
     return error_set(e->error, EIO, "%s: %s", what, zip_strerror(e->zip));
 }
 
-/* A row whose file was deleted meanwhile is left out, and said. */
 static int add_file(struct exporting *e, const char *file)
 {
     char path[1200];
@@ -38,10 +39,6 @@ static int add_file(struct exporting *e, const char *file)
     int code = history_path(e->history, file, path, sizeof path, e->error);
     if (code < 0)
         return code;
-    if (access(path, R_OK) < 0) {
-        e->skipped++;
-        return 0;
-    }
     zip_source_t *source = zip_source_file(e->zip, path, 0, -1);
     zip_int64_t at = source != NULL ? zip_file_add(e->zip, file, source, ZIP_FL_ENC_UTF_8) : -1;
     if (at < 0) {
@@ -68,10 +65,44 @@ static int take_row(void *user, const struct history_row *row)
 static int add_table(struct exporting *e, char *text, size_t size)
 {
     zip_source_t *source = zip_source_buffer(e->zip, text, size, 0);
-    if (source != NULL && zip_file_add(e->zip, "events.csv", source, ZIP_FL_ENC_UTF_8) >= 0)
+    if (source != NULL && zip_file_add(e->zip, table_name, source, ZIP_FL_ENC_UTF_8) >= 0)
         return 0;
     zip_source_free(source);
-    return zip_failed(e, "events.csv");
+    return zip_failed(e, table_name);
+}
+
+/* Takes the files out that were deleted meanwhile. Returns how many, or a negative errno. */
+static int take_missing_out(struct exporting *e)
+{
+    int n = 0;
+    zip_int64_t entries = zip_get_num_entries(e->zip, 0);
+    for (zip_int64_t i = 0; i < entries; i++) {
+        char path[1200];
+        struct error ignored;
+        const char *file = zip_get_name(e->zip, (zip_uint64_t)i, 0); /* NULL: taken out before */
+        if (file == NULL || strcmp(file, table_name) == 0 ||
+            history_path(e->history, file, path, sizeof path, &ignored) < 0 ||
+            access(path, F_OK) == 0 || errno != ENOENT)
+            continue;
+        if (zip_delete(e->zip, (zip_uint64_t)i) < 0)
+            return zip_failed(e, file);
+        n++;
+    }
+    return n;
+}
+
+/* libzip reads what it was given only now, and renames a whole file into place. What was deleted
+ * until then is left out, and said. */
+static int write_zip(struct exporting *e)
+{
+    while (zip_close(e->zip) < 0) {
+        int code = zip_failed(e, "the zip cannot be written"), n = take_missing_out(e);
+        if (n <= 0)
+            return n < 0 ? n : code;
+        e->skipped += n;
+    }
+    e->zip = NULL;
+    return 0;
 }
 
 static int fill_zip(struct exporting *e, const struct history_filter *filter)
@@ -90,11 +121,8 @@ static int fill_zip(struct exporting *e, const struct history_filter *filter)
                          "nothing to export; focal-record query shows what there is");
     if (code == 0)
         code = add_table(e, text, size);
-    /* libzip reads what it was given only now, and renames a whole file into place */
-    if (code == 0 && zip_close(e->zip) < 0)
-        code = zip_failed(e, "the zip cannot be written");
-    else if (code == 0)
-        e->zip = NULL;
+    if (code == 0)
+        code = write_zip(e);
     if (e->zip != NULL)
         zip_discard(e->zip);
     free(text);

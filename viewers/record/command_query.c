@@ -9,14 +9,8 @@
 #include "viewers/record/commands.h"
 #include "viewers/record/csv.h"
 #include "viewers/record/history_json.h"
+#include "viewers/record/text.h"
 #include "viewers/record/times.h"
-
-/* Notes and labels come from outside: no control characters reach the terminal. */
-static void print_text(const char *text)
-{
-    for (; text != NULL && *text != '\0'; text++)
-        putchar((unsigned char)*text < 32 || *text == 127 ? '?' : *text);
-}
 
 static int print_json(json_t *value)
 {
@@ -38,15 +32,16 @@ static void print_row(const struct history_row *r)
         printf("%3.0f %%  ", 100 * r->p_peak);
     else
         printf("       ");
-    printf("%-14.14s  ", r->stream);
-    print_text(r->label != NULL ? r->label : "(continuous)");
+    text_print_column(r->stream, 14);
+    printf("  ");
+    text_print(r->label != NULL ? r->label : "(continuous)");
     if (r->favourite)
         printf("  *");
     if (r->lost > 0)
         printf("  [%.1f s lost]", (double)r->lost / 16000);
     if (r->note != NULL) {
         printf("  \"");
-        print_text(r->note);
+        text_print(r->note);
         putchar('"');
     }
     putchar('\n');
@@ -96,20 +91,24 @@ static void show_row(const struct history_row *r)
     if (r->t_end_ns != 0)
         time_text(r->t_end_ns, end, sizeof end);
     printf("id          %" PRId64 "%s\nlabel       ", r->id, r->favourite ? "  (favourite)" : "");
-    print_text(r->label != NULL ? r->label : "(continuous)");
+    text_print(r->label != NULL ? r->label : "(continuous)");
     if (r->label != NULL)
         printf(", %.1f %%", 100 * r->p_peak);
-    printf("\nstream      %s\nfrom, to    %s, %s\n", r->stream, onset, end);
+    printf("\nstream      ");
+    text_print(r->stream);
+    printf("\nfrom, to    %s, %s\n", onset, end);
     printf("snippet     %s, %.2f s%s\n", first, (double)r->count / 16000,
            r->cut ? "; the sound goes on" : "");
-    printf("model       %s\n", r->model_hash != NULL ? r->model_hash : "unknown");
+    printf("model       ");
+    text_print(r->model_hash != NULL ? r->model_hash : "unknown");
+    putchar('\n');
     const char *const files[] = {r->input_file, r->audio_file, r->picture_file};
     for (int i = 0; i < 3; i++)
         if (files[i] != NULL)
             printf("%-11s %s\n", i == 0 ? "files" : "", files[i]);
     if (r->note != NULL) {
         printf("note        ");
-        print_text(r->note);
+        text_print(r->note);
         putchar('\n');
     }
     if (r->lost > 0)
@@ -127,7 +126,7 @@ static int show_score(void *user, const struct history_score *s)
     bool *begun = user;
     printf("%-11s %5.1f %%  cosine %+.3f  ", *begun ? "" : "scores", 100 * s->p, s->cosine);
     *begun = true;
-    print_text(s->label != NULL ? s->label : "?");
+    text_print(s->label != NULL ? s->label : "?");
     putchar('\n');
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "viewers/record/csv.h"
 #include "viewers/record/history_json.h"
 #include "viewers/record/stats_picture.h"
+#include "viewers/record/text.h"
 
 static int add_count(void *user, const struct history_count *c)
 {
@@ -50,7 +51,8 @@ static void print_table(const struct stats *s)
     putchar('\n');
     for (size_t i = 0; i < s->n; i++) {
         const struct stats_row *row = &s->rows[i];
-        printf("%-22.22s %7" PRId64 " %7" PRId64 " ", row->label, row->total, row->kept);
+        text_print_column(row->label, 22);
+        printf(" %7" PRId64 " %7" PRId64 " ", row->total, row->kept);
         for (int hour = 0; hour < 24; hour++) {
             if (row->heard[hour] == 0)
                 printf("   .");

@@ -167,8 +167,10 @@ static bool rules_allow(struct hearing *h, const struct pending *e, const struct
     const int64_t *last = cool_of(h, e->label, false);
     if (!rule->record || e->p_peak < rule->min_probability || length_s < rule->min_length_s)
         return false;
-    return last == NULL || rule->cool_down_s <= 0 ||
-           (double)(e->t_onset_ns - *last) * 1e-9 >= rule->cool_down_s;
+    if (last == NULL || rule->cool_down_s <= 0)
+        return true;
+    double cooled_s = (double)(e->t_onset_ns - *last) * 1e-9;
+    return cooled_s < 0 || cooled_s >= rule->cool_down_s; /* below 0: the clock was put back */
 }
 
 static void add_scores(const struct hearing *h, const struct pending *e, uint64_t end,
@@ -231,23 +233,24 @@ static void conclude_event(struct hearing *h, const struct pending *e)
     writer_snippet(h->writer, s);
 }
 
+/* What goes on is remembered when its snippet is made: its end is no event of its own. */
 static void conclude_events(struct hearing *h, bool all)
 {
     size_t kept = 0;
     for (size_t i = 0; i < h->n_events; i++) {
         struct pending *e = &h->events[i];
         uint64_t first, end;
-        bool cut;
-        bounds(h, e, &first, &end, &cut);
-        bool over = all || (e->ended && (is_whole(h, end) || h->now_ms >= e->due_ms));
+        bool longer;
+        bounds(h, e, &first, &end, &longer);
+        bool over = e->ended && (all || is_whole(h, end) || h->now_ms >= e->due_ms);
         /* what would come later is no longer on the tape then */
         bool longest =
-            !e->ended && !e->concluded &&
             (is_whole(h, end) || hearing_position(h) > end + h->window_samples + 5 * RATE_HZ) &&
             hearing_position(h) >= end;
-        if ((over || longest) && !e->concluded)
+        bool cut = !e->ended && (all || longest);
+        if ((over || cut) && !e->concluded)
             conclude_event(h, e);
-        e->concluded = e->concluded || longest;
+        e->concluded = e->concluded || cut;
         if (!over)
             h->events[kept++] = *e;
     }

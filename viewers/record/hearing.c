@@ -75,7 +75,7 @@ static void tell_listening(struct hearing *h)
     h->listening_told_ms = h->now_ms;
 }
 
-/* What was under way ends here: nothing more of it will come. */
+/* Keeps what was under way as far as it was heard. */
 static void end_all(struct hearing *h)
 {
     hearing_conclude(h, true);
@@ -119,16 +119,23 @@ static void begin_run(struct hearing *h, int64_t run)
     h->t_anchor_ns = 0;
 }
 
+/* A span is of the wall clock, which may be put forward or back, and runs on while the machine
+ * sleeps: what lies across a leap was not heard. */
 static void note_listening(struct hearing *h, int64_t run)
 {
+    struct store_listening *l = &h->listening;
     int64_t now = wall_ns();
-    if (h->listening.t_from_ns == 0) {
-        memcpy(h->listening.stream, h->name, sizeof h->name);
-        h->listening.run = run;
-        h->listening.t_from_ns = now;
+    if (l->t_from_ns != 0 &&
+        (now < l->t_to_ns || now - l->t_to_ns > HEARING_STALL_MS * INT64_C(1000000))) {
+        tell_listening(h);
+        l->t_from_ns = 0;
     }
-    if (now > h->listening.t_to_ns || h->listening.t_to_ns == 0)
-        h->listening.t_to_ns = now;
+    if (l->t_from_ns == 0) {
+        memcpy(l->stream, h->name, sizeof h->name);
+        l->run = run;
+        l->t_from_ns = now;
+    }
+    l->t_to_ns = now;
     if (h->now_ms - h->listening_told_ms >= 10000)
         tell_listening(h);
 }
@@ -258,10 +265,10 @@ static struct pending *find_event(struct hearing *h, uint64_t id)
 
 static struct pending *add_event(struct hearing *h, const struct pending *e)
 {
-    if (h->n_events == HEARING_MAX_EVENTS) {
+    if (h->n_events == HEARING_MAX_EVENTS)
         hearing_conclude(h, true);
-        h->n_events = h->n_events < HEARING_MAX_EVENTS ? h->n_events : 0;
-    }
+    if (h->n_events == HEARING_MAX_EVENTS) /* none has ended: the oldest is forgotten */
+        memmove(&h->events[0], &h->events[1], --h->n_events * sizeof h->events[0]);
     h->events[h->n_events] = *e;
     return &h->events[h->n_events++];
 }

@@ -52,7 +52,7 @@ struct pending {
     uint64_t onset, end;
     int64_t t_onset_ns;
     bool ended;
-    bool concluded; /* at its greatest length; its end is waited for */
+    bool concluded; /* its snippet is made, and its end is waited for */
     int64_t due_ms; /* when it is concluded with what is there; 0: not known yet */
 };
 
@@ -124,7 +124,7 @@ bool windows_withheld(const struct windows *windows, uint64_t from, uint64_t to,
 
 /* conclude.c */
 
-/* Concludes what has all its sound, and with `all` everything. */
+/* Concludes what has all its sound, and with `all` everything; what has not ended stays known. */
 void hearing_conclude(struct hearing *hearing, bool all);
 int64_t hearing_time(const struct hearing *hearing, uint64_t position);
 /* The newest position of what is kept. */

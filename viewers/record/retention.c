@@ -7,7 +7,13 @@ enum { BATCH = 16 };
 
 int retention_count(struct retention *r, struct error *error)
 {
-    return store_size(r->store, &r->size_bytes, error);
+    uint64_t free_bytes;
+    int code = store_size(r->store, &r->size_bytes, error);
+    if (code == 0)
+        code = place_free(r->place, &free_bytes, error);
+    if (code == 0)
+        r->room_bytes = r->size_bytes + (int64_t)free_bytes;
+    return code;
 }
 
 int retention_age(struct retention *r, int64_t now_ns, struct error *error)
@@ -26,18 +32,31 @@ int retention_age(struct retention *r, int64_t now_ns, struct error *error)
     return n < 0 ? n : store_forget_losses(r->store, before, error);
 }
 
+/* What is free, or will be once the file system has freed what was deleted since the last count:
+ * some take their time, and it must not cost the whole history that the number stands still. */
+static int free_soon(const struct retention *r, double *ret, struct error *error)
+{
+    uint64_t now;
+    int code = place_free(r->place, &now, error);
+    if (code < 0)
+        return code;
+    double soon = (double)(r->room_bytes - r->size_bytes);
+    *ret = (double)now > soon ? (double)now : soon;
+    return 0;
+}
+
 /* Bytes that are still to go, 0 when there is room; *ret_what: which limit it is. */
 static int missing(const struct retention *r, int64_t more, double *ret, const char **ret_what,
                    struct error *error)
 {
-    uint64_t free_bytes;
-    int code = place_free(r->place, &free_bytes, error);
+    double free_bytes;
+    int code = free_soon(r, &free_bytes, error);
     if (code < 0)
         return code;
     double over = r->settings->max_size_bytes > 0
                       ? (double)(r->size_bytes + more) - r->settings->max_size_bytes
                       : 0;
-    double least = r->settings->min_free_bytes + (double)more - (double)free_bytes;
+    double least = r->settings->min_free_bytes + (double)more - free_bytes;
     *ret_what = least > over ? "min_free" : "max_size";
     *ret = least > over ? least : over;
     return 0;

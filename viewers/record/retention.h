@@ -14,10 +14,11 @@ struct retention {
     struct place *place;
     struct store *store;
     int64_t size_bytes; /* of the history, as last counted and added to */
+    int64_t room_bytes; /* of the history and of what was free beside it, when last counted */
     uint64_t deleted;   /* snippets, since start */
 };
 
-/* Counts anew, as people delete things too. */
+/* Counts anew, as people delete things too, and others fill the disk. */
 int retention_count(struct retention *retention, struct error *error);
 /* What is too old. */
 int retention_age(struct retention *retention, int64_t now_ns, struct error *error);

@@ -22,6 +22,8 @@ enum {
     RECEIVE_HWM = 20000,
     TICK_MS = 500,
     QUIET_MS = 10000, /* between two warnings of the same kind */
+    MOVE_MS = 5000,   /* a daemon that is started anew has its socket again before */
+    ENDPOINT_BYTES = 512,
 };
 
 static volatile sig_atomic_t ended;
@@ -29,6 +31,8 @@ static volatile sig_atomic_t ended;
 struct running {
     const struct settings *settings;
     struct focal *focal;
+    char endpoint[ENDPOINT_BYTES]; /* that focal_endpoint chose; "": the configuration has one */
+    int64_t elsewhere_ms;          /* since when it chooses another; 0: it does not */
     struct writer *writer;
     struct hearing *streams[STREAMS_MAX];
     int n_streams;
@@ -70,6 +74,14 @@ __attribute__((format(printf, 2, 3))) static void say(bool warning, const char *
     fputc('\n', stderr);
 }
 
+static void warn(struct running *r, const char *text)
+{
+    if (now_ms() - r->warned_ms < QUIET_MS)
+        return;
+    r->warned_ms = now_ms();
+    say(true, "%s", text);
+}
+
 /* Subscribing */
 
 static int read_keys(const struct settings *s, struct focal_options *o,
@@ -90,19 +102,19 @@ static int read_keys(const struct settings *s, struct focal_options *o,
     return code;
 }
 
-static int subscribe_one(struct running *r, const char *topic, const char *stream,
+static int subscribe_one(struct focal *focal, const char *topic, const char *stream,
                          struct error *error)
 {
     char name[80];
     snprintf(name, sizeof name, "%s/%.63s", topic, stream);
-    if (focal_subscribe(r->focal, name) < 0)
-        return error_set(error, EIO, "%s", focal_error(r->focal));
+    if (focal_subscribe(focal, name) < 0)
+        return error_set(error, EIO, "%s", focal_error(focal));
     return 0;
 }
 
-static int subscribe_stream(struct running *r, const char *stream, struct error *error)
+static int subscribe_stream(struct focal *focal, const struct settings *s, const char *stream,
+                            struct error *error)
 {
-    const struct settings *s = r->settings;
     const struct {
         const char *topic;
         bool wanted;
@@ -112,44 +124,74 @@ static int subscribe_stream(struct running *r, const char *stream, struct error 
     int code = 0;
     for (size_t i = 0; i < ARRAY_LEN(topics) && code == 0; i++)
         if (topics[i].wanted)
-            code = subscribe_one(r, topics[i].topic, stream, error);
+            code = subscribe_one(focal, topics[i].topic, stream, error);
     return code;
 }
 
-static int subscribe(struct running *r, struct error *error)
+static int subscribe(struct focal *focal, const struct settings *s, struct error *error)
 {
-    char list[sizeof r->settings->streams], *save = NULL;
-    memcpy(list, r->settings->streams, sizeof list);
+    char list[sizeof s->streams], *save = NULL;
+    memcpy(list, s->streams, sizeof list);
     int code = 0, n = 0;
     for (char *name = strtok_r(list, " \t,", &save); name != NULL && code == 0;
          name = strtok_r(NULL, " \t,", &save), n++)
-        code = subscribe_stream(r, strcmp(name, "*") == 0 ? "" : name, error);
-    return n == 0 ? subscribe_stream(r, "", error) : code;
+        code = subscribe_stream(focal, s, strcmp(name, "*") == 0 ? "" : name, error);
+    return n == 0 ? subscribe_stream(focal, s, "", error) : code;
 }
 
+/* On failure the connection that there was stays. */
 static int connect_to(struct running *r, struct error *error)
 {
     const struct settings *s = r->settings;
+    struct focal *focal = NULL;
     char keys[3][KEY_TEXT_BYTES];
-    struct focal_options o = {.data = s->data[0] != '\0' ? s->data : NULL,
+    char endpoint[ENDPOINT_BYTES] = "";
+    if (s->data[0] == '\0')
+        focal_endpoint(endpoint, sizeof endpoint, NULL, "data");
+    struct focal_options o = {.data = s->data[0] != '\0'    ? s->data
+                                      : endpoint[0] != '\0' ? endpoint
+                                                            : NULL,
                               .control = s->control[0] != '\0' ? s->control : NULL,
                               .receive_hwm = RECEIVE_HWM};
     int code = read_keys(s, &o, keys, error);
-    if (code == 0 && focal_open(&r->focal, &o) < 0)
+    if (code == 0 && focal_open(&focal, &o) < 0)
         code = error_set(error, EINVAL, "%s", focal_last_error());
     explicit_bzero(keys, sizeof keys);
-    return code == 0 ? subscribe(r, error) : code;
+    if (code == 0)
+        code = subscribe(focal, s, error);
+    if (code < 0) {
+        focal_close(focal);
+        return code;
+    }
+    focal_close(r->focal);
+    r->focal = focal;
+    memcpy(r->endpoint, endpoint, sizeof r->endpoint);
+    return 0;
+}
+
+/* Nobody said where the daemon is: the user's and the system's come and go, and the one that is to
+ * be heard is not always there when the recorder is started. */
+static void follow_daemon(struct running *r)
+{
+    char now[ENDPOINT_BYTES];
+    struct error error;
+    if (r->settings->data[0] != '\0' || focal_endpoint(now, sizeof now, NULL, "data") < 0 ||
+        strcmp(now, r->endpoint) == 0) {
+        r->elsewhere_ms = 0;
+        return;
+    }
+    if (r->elsewhere_ms == 0)
+        r->elsewhere_ms = now_ms();
+    if (now_ms() - r->elsewhere_ms < MOVE_MS)
+        return;
+    r->elsewhere_ms = 0;
+    if (connect_to(r, &error) < 0)
+        warn(r, error.text);
+    else
+        say(false, "listening to %s", r->endpoint);
 }
 
 /* Listening */
-
-static void warn(struct running *r, const char *text)
-{
-    if (now_ms() - r->warned_ms < QUIET_MS)
-        return;
-    r->warned_ms = now_ms();
-    say(true, "%s", text);
-}
 
 static struct hearing *stream_of(struct running *r, const char *name)
 {
@@ -226,6 +268,7 @@ static void record(struct running *r)
     sd_notify(0, "READY=1");
     while (!ended) {
         take_messages(r);
+        follow_daemon(r);
         int64_t now = now_ms();
         for (int i = 0; i < r->n_streams; i++)
             hearing_tick(r->streams[i], now);

@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "viewers/record/store_internal.h"
 
 enum { FILES = 4 };
-
-static const char *const columns[FILES] = {"input_file", "audio_file", "picture_file",
-                                           "thumb_file"};
 
 struct victim {
     sqlite3_int64 id, bytes;
@@ -46,69 +43,69 @@ static int pick(struct store *s, sqlite3_stmt *q, struct victim *v, int most, st
     return code;
 }
 
-/* Rows first: a kill leaves files without rows, which the next start removes. */
-static int delete_rows(struct store *s, const struct victim *v, int n, struct error *error)
+/* Rows first: a kill leaves files without rows, which the next start removes. They are picked in
+ * the transaction: until it has begun somebody may make one a favourite. Returns how many went. */
+static int delete_rows(struct store *s, sqlite3_stmt *q, struct victim *v, int most,
+                       struct error *error)
 {
-    sqlite3_stmt *q = s->statements[STORE_DELETE_EVENT];
+    sqlite3_stmt *forget = s->statements[STORE_DELETE_EVENT];
     int code = store_begin(s, error);
-    for (int i = 0; i < n && code == 0; i++) {
-        sqlite3_bind_int64(q, 1, v[i].id);
-        code = sql_run(s->db, s->path, q, error);
-    }
-    if (code == 0)
-        return store_end(s, error);
-    store_undo(s);
-    return code;
-}
-
-static int delete_whole(struct store *s, const struct victim *v, int n, struct error *error)
-{
-    int code = place_commit_begin(s->place, 1, error);
     if (code < 0)
         return code;
-    code = delete_rows(s, v, n, error);
-    for (int i = 0; i < n && code == 0; i++)
+    int n = pick(s, q, v, most, error);
+    code = n < 0 ? n : 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        sqlite3_bind_int64(forget, 1, v[i].id);
+        code = sql_run(s->db, s->path, forget, error);
+    }
+    if (code == 0)
+        code = store_end(s, error);
+    else
+        store_undo(s);
+    return code < 0 ? code : n;
+}
+
+/* Deletes the rows that the statement gives out, `most` at most, and their files. */
+static int delete_whole(struct store *s, sqlite3_stmt *q, int most, int64_t *ret_bytes,
+                        struct error *error)
+{
+    struct victim *v = calloc((size_t)most, sizeof *v);
+    if (v == NULL)
+        return error_set(error, ENOMEM, "history: out of memory");
+    int code = place_commit_begin(s->place, 1, error);
+    int n = code == 0 ? delete_rows(s, q, v, most, error) : code;
+    *ret_bytes = 0;
+    for (int i = 0; i < n; i++) {
+        *ret_bytes += v[i].bytes;
         for (int k = 0; k < FILES; k++)
             if (v[i].files[k] != NULL)
                 place_remove(s->place, v[i].files[k]);
-    place_commit_end(s->place);
-    return code;
+    }
+    if (code == 0)
+        place_commit_end(s->place);
+    free_victims(v, most);
+    return n;
 }
 
 int store_delete_oldest(struct store *s, int most, int64_t before_ns, int64_t *ret_bytes,
                         struct error *error)
 {
     sqlite3_stmt *q = s->statements[STORE_PICK_OLDEST];
-    struct victim *v = calloc((size_t)most, sizeof *v);
-    if (v == NULL)
-        return error_set(error, ENOMEM, "history: out of memory");
     sqlite3_bind_int64(q, 1, before_ns);
     sqlite3_bind_int(q, 2, most);
-    int n = pick(s, q, v, most, error);
-    int code = n > 0 ? delete_whole(s, v, n, error) : 0;
-    *ret_bytes = 0;
-    for (int i = 0; i < n; i++)
-        *ret_bytes += v[i].bytes;
-    free_victims(v, n > 0 ? n : 0);
-    return code < 0 ? code : n;
+    return delete_whole(s, q, most, ret_bytes, error);
 }
 
 int store_delete(struct store *s, int64_t id, struct error *error)
 {
     sqlite3_stmt *q = s->statements[STORE_PICK_ONE];
-    struct victim *v = calloc(1, sizeof *v);
-    if (v == NULL)
-        return error_set(error, ENOMEM, "history: out of memory");
+    int64_t bytes;
     sqlite3_bind_int64(q, 1, id);
-    int n = pick(s, q, v, 1, error);
-    int code = n < 0    ? n
-               : n == 0 ? error_set(error, ENOENT,
-                                    "%lld: no such snippet; focal-record query "
-                                    "lists them",
-                                    (long long)id)
-                        : delete_whole(s, v, 1, error);
-    free_victims(v, n > 0 ? n : 0);
-    return code;
+    int n = delete_whole(s, q, 1, &bytes, error);
+    if (n == 0)
+        return error_set(error, ENOENT, "%lld: no such snippet; focal-record query lists them",
+                         (long long)id);
+    return n < 0 ? n : 0;
 }
 
 static int change(struct store *s, sqlite3_stmt *q, int64_t id, struct error *error)
@@ -186,46 +183,79 @@ static int remove_strangers(struct store *s, int *ret, struct error *error)
     return code;
 }
 
-static int file_is_there(const struct store *s, const char *file)
+/* 1: it is there, 0: it is not. What cannot be told is no reason to forget a row. */
+static int look_at(const struct store *s, const char *file, int64_t *ret_bytes, struct error *error)
 {
     char path[PLACE_PATH_BYTES];
+    struct stat st;
     int n = snprintf(path, sizeof path, "%s/%s", s->place->dir, file);
-    return n >= 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+    if (n < 0 || (size_t)n >= sizeof path)
+        return 0;
+    if (stat(path, &st) < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : error_set(error, errno,
+                               "%s: %s; let this user read it (chown -R of the history), or mend "
+                               "the disk",
+                               path, strerror(errno));
+    *ret_bytes = st.st_size;
+    return 1;
 }
 
-/* A column whose file somebody removed becomes NULL, a row without any file goes. */
-static int forget_missing(struct store *s, int *ret, struct error *error)
+/* Those of the known files that are there, with their sizes. */
+static int list_present(struct store *s, struct error *error)
 {
-    sqlite3_stmt *names = NULL;
-    char text[200];
-    int code = sql_do(s->db, s->path, "CREATE TEMP TABLE missing (file TEXT PRIMARY KEY)", error);
-    sqlite3_stmt *add = NULL;
+    sqlite3_stmt *names = NULL, *add = NULL;
+    int code =
+        sql_do(s->db, s->path,
+               "CREATE TEMP TABLE present (file TEXT PRIMARY KEY, bytes) WITHOUT ROWID", error);
     if (code == 0)
-        code = sql_prepare(s->db, s->path, "INSERT INTO missing VALUES (?1)", &add, error);
+        code = sql_prepare(s->db, s->path, "INSERT INTO present VALUES (?1, ?2)", &add, error);
     if (code == 0)
         code = sql_prepare(s->db, s->path, "SELECT file FROM known", &names, error);
-    while (code == 0 && sqlite3_step(names) == SQLITE_ROW) {
+    int step = SQLITE_DONE;
+    while (code == 0 && (step = sqlite3_step(names)) == SQLITE_ROW) {
         const char *file = (const char *)sqlite3_column_text(names, 0);
-        if (file_is_there(s, file))
+        int64_t bytes;
+        int there = look_at(s, file, &bytes, error);
+        code = there < 0 ? there : 0;
+        if (there <= 0)
             continue;
         sqlite3_bind_text(add, 1, file, -1, SQLITE_TRANSIENT);
+        sqlite3_bind_int64(add, 2, bytes);
         code = sql_run(s->db, s->path, add, error);
     }
+    if (code == 0 && step != SQLITE_DONE)
+        code = sql_failed(s->db, s->path, error);
     sqlite3_finalize(names);
     sqlite3_finalize(add);
-    for (int k = 0; k < FILES && code == 0; k++) {
-        snprintf(text, sizeof text,
-                 "UPDATE event SET %s = NULL WHERE %s IN (SELECT file FROM missing)", columns[k],
-                 columns[k]);
-        code = sql_do(s->db, s->path, text, error);
-    }
-    if (code == 0)
-        code = sql_do(s->db, s->path,
-                      "DELETE FROM event WHERE coalesce(input_file, audio_file, picture_file,"
-                      " thumb_file) IS NULL AND bytes > 0",
-                      error);
-    *ret = code == 0 ? sqlite3_changes(s->db) : 0;
     return code;
+}
+
+#define FILES_OF_IT "(input_file, audio_file, picture_file, thumb_file)"
+
+static const char forget_rows[] =
+    "DELETE FROM event WHERE bytes > 0"
+    " AND NOT EXISTS (SELECT 1 FROM present WHERE file IN " FILES_OF_IT ")";
+
+static const char forget_files[] =
+    "UPDATE event SET"
+    " input_file = (SELECT file FROM present WHERE file = input_file),"
+    " audio_file = (SELECT file FROM present WHERE file = audio_file),"
+    " picture_file = (SELECT file FROM present WHERE file = picture_file),"
+    " thumb_file = (SELECT file FROM present WHERE file = thumb_file),"
+    " bytes = (SELECT coalesce(sum(p.bytes), 0) FROM present p WHERE file IN " FILES_OF_IT ")"
+    " WHERE (SELECT count(*) FROM known WHERE file IN " FILES_OF_IT ")"
+    " > (SELECT count(*) FROM present WHERE file IN " FILES_OF_IT ")";
+
+/* A row without any of its files goes; a column whose file somebody removed becomes NULL. */
+static int forget_missing(struct store *s, int *ret, struct error *error)
+{
+    int code = list_present(s, error);
+    if (code == 0)
+        code = sql_do(s->db, s->path, forget_rows, error);
+    *ret = code == 0 ? sqlite3_changes(s->db) : 0;
+    return code == 0 ? sql_do(s->db, s->path, forget_files, error) : code;
 }
 
 int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *error)
@@ -240,7 +270,7 @@ int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *
     if (code == 0)
         code = forget_missing(s, ret_rows, error);
     place_commit_end(s->place);
-    sqlite3_exec(s->db, "DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS missing", NULL, NULL,
+    sqlite3_exec(s->db, "DROP TABLE IF EXISTS known; DROP TABLE IF EXISTS present", NULL, NULL,
                  NULL);
     return code;
 }

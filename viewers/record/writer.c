@@ -357,7 +357,8 @@ static int start(struct writer *w, const char *dir, struct error *error)
         code = store_recover(w->store, &files, &rows, error);
     if (code < 0)
         return code;
-    w->retention = (struct retention){w->settings, &w->place, w->store, 0, 0};
+    w->retention =
+        (struct retention){.settings = w->settings, .place = &w->place, .store = w->store};
     code = pthread_create(&w->thread, NULL, write_all, w);
     if (code != 0)
         return error_set(error, code, "no thread to write with: %s", strerror(code));

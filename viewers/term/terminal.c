@@ -50,7 +50,7 @@ static void append(const char *capability)
 
 static void prepare_for_crashes(void)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT};
     struct sigaction action = {.sa_handler = restore_after_crash,
                                .sa_flags = SA_RESETHAND | SA_NODEFER};
     append("sgr0");
@@ -138,11 +138,26 @@ void terminal_restore(void)
     refresh();
 }
 
+/* By SIGTSTP, which the kernel ignores where no shell could let us go on, as under ssh -t or in a
+ * terminal of our own; SIGSTOP it never ignores. ncurses has put a handler of its own there. */
+static void stop(void)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL}, handler;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTSTP);
+    sigaction(SIGTSTP, &usual, &handler);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigaction(SIGTSTP, &handler, NULL);
+}
+
 void terminal_suspend(void)
 {
     endwin();
     taken = 0;
-    raise(SIGSTOP);
+    stop();
     taken = 1;
     terminal_restore();
 }

@@ -3,6 +3,7 @@
  * and the same through history.h. */
 #include <errno.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,6 +192,32 @@ static void export_writes_clips_pictures_and_a_table(void **state)
     free(again);
 }
 
+/* Files that are gone when they are read, as a recorder deletes old ones while a zip is written. */
+static void export_leaves_out_what_is_deleted_meanwhile(void **state)
+{
+    char path[300], command[900];
+    int status, number;
+    char *gone = recorder_text(&r, "SELECT audio_file FROM event WHERE id = 2");
+    char *last = recorder_text(&r, "SELECT picture_file FROM event WHERE id = 4");
+    snprintf(path, sizeof path, "%s/less.zip", r.dir);
+    snprintf(command, sizeof command, "cd '%s' && mv '%s' a.saved && mv '%s' b.saved", r.history,
+             gone, last);
+    assert_int_equal(system(command), 0);
+    char *text = recorder_run(&r, &status, "export %s", path);
+    snprintf(command, sizeof command, "cd '%s' && mv a.saved '%s' && mv b.saved '%s'", r.history,
+             gone, last);
+    assert_int_equal(system(command), 0);
+    if (status != 0 || strstr(text, "2 files were deleted meanwhile") == NULL)
+        fail_msg("%d %s", status, text);
+    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &number);
+    assert_non_null(zip);
+    assert_int_equal(zip_get_num_entries(zip, 0), 4 * 3 - 2 + 1);
+    zip_discard(zip);
+    free(text);
+    free(gone);
+    free(last);
+}
+
 /* A label track's times fit the file that the label is of. */
 static void the_label_track_fits_the_clip(void **state)
 {
@@ -261,6 +288,40 @@ static void favourites_and_notes_stay(void **state)
     must_list(1, "--text neighbour");
     free(recorder_run(&r, NULL, "note 2 ''"));
     must_list(0, "--text neighbour");
+}
+
+static void write_row(const char *sql)
+{
+    char path[300];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/history.db", r.history);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Labels and notes are whatever a daemon or a person has written. */
+static void nothing_of_others_steers_the_terminal(void **state)
+{
+    static const struct {
+        const char *command, *says;
+    } cases[] = {
+        {"query", "\"?[2Jx?y ä\"\n"},
+        {"show 2", "note        ?[2Jx?y ä\n"},
+        {"stats", "\n??ääääääääääääääääääää       1 "}, /* cut at a whole letter */
+    };
+    free(recorder_run(&r, NULL, "note 2 \"$(printf '\\033[2Jx\\302\\233y \\303\\244')\""));
+    write_row("INSERT INTO tally VALUES ('s0', char(27, 155) || 'ääääääääääääääääääääöö', 0, 1, 0,"
+              " 0, 1, 0)");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = recorder_run(&r, NULL, "%s", cases[i].command);
+        if (strchr(text, '\033') != NULL || strstr(text, "\302\233") != NULL ||
+            strstr(text, cases[i].says) == NULL)
+            fail_msg("%s: %s", cases[i].command, text);
+        free(text);
+    }
+    write_row("DELETE FROM tally WHERE hour = 0");
+    free(recorder_run(&r, NULL, "note 2 ''"));
 }
 
 /* history.h */
@@ -373,6 +434,9 @@ static void the_next_start_mends(void **state)
     assert_non_null(strstr(text, "mine.txt"));
     assert_null(strstr(text, "No such file"));
     free(text);
+    snprintf(command, sizeof command, "rm '%s/clips/'*/mine.txt", r.history);
+    assert_int_equal(system(command), 0);
+    recorder_must_be_whole(&r);
     assert_int_equal(recorder_number(&r, "SELECT picture_file IS NULL FROM event WHERE id = 4"), 1);
     assert_int_equal(recorder_stop(&r), 0);
     free(file);
@@ -399,10 +463,12 @@ int main(void)
         cmocka_unit_test(a_history_that_may_not_be_read_says_who_may),
         cmocka_unit_test(mistakes_in_the_configuration_name_line_and_mend),
         cmocka_unit_test(export_writes_clips_pictures_and_a_table),
+        cmocka_unit_test(export_leaves_out_what_is_deleted_meanwhile),
         cmocka_unit_test(the_label_track_fits_the_clip),
         cmocka_unit_test(play_gives_the_file_to_the_player),
         cmocka_unit_test(stats_count_by_hour_and_label),
         cmocka_unit_test(favourites_and_notes_stay),
+        cmocka_unit_test(nothing_of_others_steers_the_terminal),
         cmocka_unit_test(viewers_page_and_count_through_history_h),
         cmocka_unit_test(verify_finds_every_damage),
         cmocka_unit_test(the_next_start_mends),

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What is kept of what was heard: the real focal-record, told by a publisher made for it. */
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -450,6 +454,54 @@ static void only_the_streams_that_are_named_are_recorded(void **state)
     finish(&s);
 }
 
+static uint64_t sound_of(struct pretender *p, const struct recorder *r, int64_t n)
+{
+    uint64_t id = pretender_sound(p, 0, DOG, 0.9, 4);
+    recorder_wait(r, "SELECT count(*) FROM event", n);
+    return id;
+}
+
+/* Of two daemons the user's is heard, whenever it comes, and the system's while it is away. In a
+ * place where /run is the test's own. */
+static void the_daemon_that_is_to_be_heard_is_found_whenever_it_comes(void **state)
+{
+    struct pretender user, system_wide;
+    struct recorder r;
+    char runtime[] = "/tmp/pretender-XXXXXX", directory[64], path[80];
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, "size=4m") < 0) {
+        print_message("skipped: a /run of its own needs root\n");
+        skip();
+    }
+    assert_non_null(mkdtemp(runtime));
+    snprintf(directory, sizeof directory, "%s/focald", runtime);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    assert_int_equal(mkdir("/run/focald", 0700), 0);
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
+    unsetenv("FOCALD_DATA");
+    recorder_prepare(&r, NULL, NULL, "", short_times);
+    recorder_start(&r, 0); /* where there is none yet */
+    recorder_wait(&r, "SELECT count(*) FROM event", 0);
+    pretender_start(&system_wide, "/run/focald", 1);
+    pretender_wait(&system_wide);
+    sound_of(&system_wide, &r, 1);
+    pretender_start(&user, directory, 1);
+    pretender_wait(&user);
+    sound_of(&user, &r, 2);
+    assert_int_equal(recorder_number(&r, "SELECT run FROM event WHERE id = 2"), user.run);
+    pretender_stop(&user);
+    snprintf(path, sizeof path, "%s/data", directory);
+    assert_int_equal(unlink(path), 0); /* as focald does when it ends */
+    pretender_drain(&system_wide);
+    pretender_wait(&system_wide);
+    sound_of(&system_wide, &r, 3);
+    pretender_stop(&system_wide);
+    recorder_clean(&r);
+    rmdir(directory);
+    rmdir(runtime);
+    umount("/run");
+}
+
 static void a_second_recorder_is_refused(void **state)
 {
     struct stage s;
@@ -481,6 +533,7 @@ int main(void)
         cmocka_unit_test(continuous_pieces_join_without_a_gap),
         cmocka_unit_test(only_the_streams_that_are_named_are_recorded),
         cmocka_unit_test(a_second_recorder_is_refused),
+        cmocka_unit_test(the_daemon_that_is_to_be_heard_is_found_whenever_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # focal-term comes and goes without leaving a broken terminal, follows every size, and outlives its
 # daemon.
+import contextlib
 import os
+import pty
 import random
 import re
 import signal
@@ -33,7 +35,7 @@ def every_way_out_gives_the_terminal_back(daemon):
                 (lambda: screen.keys("q"), 0), (lambda: screen.keys("C-c"), 0),
                 (lambda: screen.signal(signal.SIGINT), 0),
                 (lambda: screen.signal(signal.SIGTERM), 0),
-                (lambda: screen.signal(signal.SIGHUP), 0),
+                (lambda: screen.signal(signal.SIGHUP), 0), (lambda: screen.keys("C-\\"), 131),
                 (lambda: screen.signal(signal.SIGABRT), 134),
                 (lambda: screen.signal(signal.SIGSEGV), 139))):
             screen.start()
@@ -69,6 +71,40 @@ def suspended_it_leaves_the_terminal_and_comes_back(daemon):
         screen.type("clear; fg")
         until("the screen again", lambda: has_half_blocks(screen) and
               "q quit" in screen.line(29))
+
+
+def where_nobody_could_wake_it_it_goes_on(daemon):
+    # as under `ssh -t HOST focal-term`: no shell is there that would say fg. Not in tmux, which
+    # wakes whatever stops.
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(TERM, [TERM], dict(os.environ, TERM="xterm", XDG_RUNTIME_DIR=daemon.runtime))
+    os.set_blocking(terminal, False)
+    said = bytearray()
+
+    def says(text):
+        with contextlib.suppress(OSError):
+            said.extend(os.read(terminal, 1 << 16))
+        return text in said
+
+    def ends():
+        says(b"")
+        ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+        if not ended:
+            os.write(terminal, b"q")
+        return ended
+
+    try:
+        until("the help line", lambda: says(b"quit"))
+        os.write(terminal, b"\x1a")
+        until("the terminal given back", lambda: says(b"\033[?1049l"), 10)
+        until("its end", ends, 10)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(terminal)
 
 
 def a_terminal_that_goes_away_ends_it(daemon):
@@ -151,6 +187,7 @@ def what_is_no_terminal_is_refused_in_one_line(daemon):
 need_tmux()
 run_promises(every_way_out_gives_the_terminal_back,
              suspended_it_leaves_the_terminal_and_comes_back,
+             where_nobody_could_wake_it_it_goes_on,
              a_terminal_that_goes_away_ends_it,
              every_size_at_any_moment_is_survived,
              a_daemon_that_goes_and_comes_is_told_and_followed,
