@@ -327,6 +327,41 @@ def a_password_opens_and_nothing_else(program, ipc_dir):
     web.stop()
 
 
+def replies(web, *pieces):
+    """Sends pieces, one after the other, and reads until the connection ends, for 5 s at most."""
+    data = b""
+    with web.connect() as s:
+        try:
+            for piece in pieces:
+                s.sendall(piece)
+                time.sleep(0.02)
+            s.settimeout(5)
+            while piece := s.recv(65536):
+                data += piece
+        except ConnectionResetError:
+            pass
+        except TimeoutError:
+            raise Failure(f"the connection goes on: {data[:200]}")
+    return data
+
+
+def bytes_behind_a_request_end_its_connection(program, ipc_dir):
+    password = f"{ipc_dir}/password"
+    subprocess.run([program, "--set-password", password], input="correct horse\n", text=True, check=True)
+    web = Web(program, ipc_dir, "--password-file", password)
+    post = f"POST /login HTTP/1.1\r\nHost: {web.host()}\r\nContent-Length: 20\r\n\r\npassword=wrong+horse".encode()
+    before = web.cpu_s()
+    check(replies(web, post + b"x" * 1000).count(b"HTTP/1.1 ") <= 1, "one login was answered several times")
+    check(replies(web, post, b"x").count(b"HTTP/1.1 ") <= 1, "one login was answered several times, later")
+    check(web.cpu_s() - before < 2, "it was busy with nothing")
+    right = request(web, "/login", "POST", b"password=correct+horse")
+    check("set-cookie" in right[1], f"after that: {right}")
+    file = (f"GET /history/1/input.flac HTTP/1.1\r\nHost: {web.host()}\r\nContent-Length: 5\r\n"
+            f"Cookie: {right[1]['set-cookie'].split(';')[0]}\r\n\r\n").encode()
+    check(b"405" not in replies(web, file + b"hello"), "a GET was answered as a POST, too")
+    web.stop()
+
+
 def it_survives_focalds_absence(program, ipc_dir, speaker):
     process = start_speaker(speaker, ipc_dir)
     web = Web(program, ipc_dir)
@@ -388,6 +423,7 @@ def main():
             promises.run(promise, web)
         promises.run(too_many_viewers_are_told_so, program, ipc)
         promises.run(a_password_opens_and_nothing_else, program, ipc)
+        promises.run(bytes_behind_a_request_end_its_connection, program, ipc)
         promises.run(the_service_manager_hears_how_it_does, program, ipc)
         promises.run(web.stop)
         process.send_signal(signal.SIGTERM)
