@@ -278,6 +278,16 @@ async function fits(browser, address, width, height, scheme) {
   await page.close();
 }
 
+/** On a page that was told to hide another stream. */
+async function showsOthers(browser, address) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.addInitScript(() => localStorage.setItem('focal', '{"hidden":["elsewhere"]}'));
+  await page.goto(address);
+  await until(async () => (await label(page).catch(() => '')) === 'Rooster', 'the label');
+  await page.close();
+}
+
 async function main() {
   fs.mkdirSync(shots, { recursive: true });
   fs.mkdirSync(`${dir}/history`);
@@ -325,6 +335,7 @@ async function main() {
     await promise('the_page_survives_restarts', () => surviveRestarts(page, address));
     await promise('the_page_makes_no_errors', () => hold(errors.length === 0, errors.join('\n')));
     await page.close();
+    await promise('a_hidden_stream_hides_no_other', () => showsOthers(browser, address));
     await promise('it_fits_a_desktop', () => fits(browser, address, 1440, 900, 'light'));
     await promise('it_fits_a_phone', () => fits(browser, address, 390, 844, 'dark'));
   } finally {

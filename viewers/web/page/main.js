@@ -31,6 +31,7 @@ function streamOf(name) {
     stream = new Stream(name, listener);
     streams.set(name, stream);
     arrange();
+    wantSoon();
   }
   return stream;
 }
@@ -124,6 +125,15 @@ async function route() {
 function wantPictures() {
   const looks = !document.hidden && !byId('live').hidden;
   link.watch(looks ? (settings.hidden.length ? [...streams.keys()].filter((s) => !settings.hidden.includes(s)) : null) : []);
+}
+
+/** Of many streams that come at once all are asked for in one command. */
+let wanting = null;
+function wantSoon() {
+  wanting ??= setTimeout(() => {
+    wanting = null;
+    wantPictures();
+  }, 100);
 }
 
 addEventListener('hashchange', route);
