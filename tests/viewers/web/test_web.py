@@ -327,6 +327,32 @@ def a_password_opens_and_nothing_else(program, ipc_dir):
     web.stop()
 
 
+def a_new_password_ends_the_sessions_of_the_old(program, ipc_dir):
+    password = f"{ipc_dir}/password"
+
+    def say(text):
+        subprocess.run([program, "--set-password", password], input=text + "\n", text=True, check=True)
+
+    def log_in(web, text):
+        return request(web, "/login", "POST", b"password=" + text)[1].get("set-cookie", "").split(";")[0]
+
+    say("correct horse")
+    web = Web(program, ipc_dir, "--password-file", password)
+    cookie = log_in(web, b"correct+horse")
+    s = Socket(web, Cookie=cookie)
+    check(s.status == 101, f"{s.status}")
+    say("battery staple")
+    wait_until(lambda: request(web, "/", Cookie=cookie)[0] == 303, "the old session's end")
+    s.close_code()  # it ends, too
+    check(log_in(web, b"correct+horse") == "", "the old password goes on")
+    cookie = log_in(web, b"battery+staple")
+    check(request(web, "/", Cookie=cookie)[0] == 200, "the new password")
+    os.unlink(password)
+    wait_until(lambda: "the password before holds" in web.errors(), "a line about the file")
+    check(request(web, "/", Cookie=cookie)[0] == 200 and request(web, "/")[0] == 303, "without the file")
+    web.stop()
+
+
 def replies(web, *pieces):
     """Sends pieces, one after the other, and reads until the connection ends, for 5 s at most."""
     data = b""
@@ -423,6 +449,7 @@ def main():
             promises.run(promise, web)
         promises.run(too_many_viewers_are_told_so, program, ipc)
         promises.run(a_password_opens_and_nothing_else, program, ipc)
+        promises.run(a_new_password_ends_the_sessions_of_the_old, program, ipc)
         promises.run(bytes_behind_a_request_end_its_connection, program, ipc)
         promises.run(the_service_manager_hears_how_it_does, program, ipc)
         promises.run(web.stop)
