@@ -133,6 +133,7 @@ static int give(struct web *web, struct exchange *x, struct http_job *j)
         return respond_error(x, 503, "focal-web is busy; try again");
     }
     x->job = j;
+    respond_wait(x);
     return 0;
 }
 
@@ -215,6 +216,7 @@ int http_job_piece(struct web *web, struct exchange *x)
     j->offset = x->offset;
     j->piece_bytes = x->left < PIECE_BYTES ? (size_t)x->left : PIECE_BYTES;
     x->job = j;
+    respond_wait(x);
     worker_continue(web->reader, &j->job);
     return 0;
 }
