@@ -389,10 +389,11 @@ def bytes_behind_a_request_end_its_connection(program, ipc_dir):
 
 
 def it_survives_focalds_absence(program, ipc_dir, speaker):
-    process = start_speaker(speaker, ipc_dir)
+    process = start_speaker(speaker, ipc_dir, 2)
     web = Web(program, ipc_dir)
     s = Socket(web)
     s.send({"cmd": "watch"})
+    s.until(lambda h: h["topic"] == "event" and h["stream"] == "room1")
     first, _ = s.until(lambda h: h["topic"] == "spec")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -403,6 +404,14 @@ def it_survives_focalds_absence(program, ipc_dir, speaker):
     process = start_speaker(speaker, ipc_dir)
     s.until(lambda h: h.get("kind") == "daemon" and h["here"])
     again, _ = s.until(lambda h: h["topic"] == "spec" and h["run"] != first["run"])
+    gone, _ = s.until(lambda h: h.get("kind") == "gone")
+    check(gone["stream"] == "room1", f"{gone}")
+    s.close()
+    s = Socket(web)
+    streams = set()
+    while (header := s.packet()[0]).get("kind") != "daemon":  # the last of what a page gets at first
+        streams.add(header.get("stream"))
+    check("room0" in streams and "room1" not in streams, f"what is gone comes back: {streams}")
     s.close()
     web.stop()
     process.send_signal(signal.SIGTERM)

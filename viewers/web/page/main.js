@@ -36,6 +36,25 @@ function streamOf(name) {
   return stream;
 }
 
+function forget(name) {
+  streams.delete(name);
+  forgetHealth(name);
+  arrange();
+}
+
+/** What went while nobody told this page says nothing any more. Health comes every second or so. */
+const SILENT_MS = 20000;
+let silence;
+function forgetSilent() {
+  clearTimeout(silence);
+  const since = performance.now();
+  silence = setTimeout(() => {
+    if (!connected || !here) return;
+    for (const stream of [...streams.values()]) if (stream.heardMs < since) forget(stream.name);
+    showState();
+  }, SILENT_MS);
+}
+
 function arrange() {
   const shown = [...streams.values()].filter((s) => !settings.hidden.includes(s.name)).sort((a, b) => (a.name < b.name ? -1 : 1));
   byId('streams').replaceChildren(...shown.map((s) => s.element));
@@ -52,22 +71,23 @@ function takeOwn(packet) {
     route();
   } else if (packet.kind === 'daemon') {
     here = packet.here;
+    if (here) forgetSilent();
     if (here && !byId('knobs').hidden) knobs.refresh();
   } else if (packet.kind === 'values') knobs.show(packet.values);
-  else if (packet.kind === 'gone') {
-    streams.delete(packet.stream);
-    forgetHealth(packet.stream);
-    arrange();
-  }
+  else if (packet.kind === 'gone') forget(packet.stream);
   showState();
 }
 
 link.addEventListener('packet', ({ detail: packet }) => {
   if (packet.topic === 'web') return takeOwn(packet);
   const now = performance.now();
+  if (packet.topic === 'event') {
+    streams.get(packet.stream)?.take(packet, now); // its stream may be gone
+    return showEvent(packet, now - openedMs > 2000);
+  }
   const stream = streamOf(packet.stream);
+  stream.heardMs = now;
   stream.take(packet, now);
-  if (packet.topic === 'event') showEvent(packet, now - openedMs > 2000);
   if (packet.topic === 'health') {
     showHealth(packet);
     stream.showHealth(packet);
