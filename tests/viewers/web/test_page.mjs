@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of the page that need no browser: the connection, in simulated time.
+// usage: node test_page.mjs PAGE_DIR
+import fs from 'node:fs';
+
+/** By its text: node before 20 takes a .js for no module. */
+const page = (name) => import(`data:text/javascript,${encodeURIComponent(fs.readFileSync(`${process.argv[2]}/${name}`, 'utf8'))}`);
+
+let failed = 0;
+async function promise(name, check) {
+  try {
+    await check();
+    console.log(`ok   ${name}`);
+  } catch (error) {
+    failed++;
+    console.log(`FAIL ${name}: ${error.message}`);
+  }
+}
+function hold(condition, text) {
+  if (!condition) throw new Error(text);
+}
+
+/* Time, and what browsers have */
+
+const timers = new Map();
+let nowMs = 0;
+let lastTimer = 0;
+const later = (call, ms, every) => {
+  timers.set(++lastTimer, { call, ms, every, at: nowMs + ms });
+  return lastTimer;
+};
+Object.assign(globalThis, {
+  setTimeout: (call, ms) => later(call, ms, false),
+  setInterval: (call, ms) => later(call, ms, true),
+  clearTimeout: (id) => timers.delete(id),
+  clearInterval: (id) => timers.delete(id),
+  addEventListener: () => {},
+  document: { hidden: false, addEventListener: () => {} },
+  location: { protocol: 'http:', host: 'localhost', href: '/' },
+});
+Object.defineProperty(globalThis, 'performance', { value: { now: () => nowMs } });
+
+async function pass(ms) {
+  for (const end = nowMs + ms; nowMs < end; nowMs += 100) {
+    for (const [id, timer] of [...timers]) {
+      if (timer.at > nowMs) continue;
+      if (timer.every) timer.at += timer.ms;
+      else timers.delete(id);
+      timer.call();
+    }
+    for (let i = 0; i < 10; i++) await null; // what was promised
+  }
+}
+
+let server = { there: true, answers: true };
+class FakeSocket {
+  static OPEN = 1;
+  static CLOSED = 3;
+  constructor() {
+    this.readyState = 0;
+    FakeSocket.last = this;
+    FakeSocket.n = (FakeSocket.n ?? 0) + 1;
+    setTimeout(() => {
+      this.readyState = server.there ? 1 : 3;
+      if (server.there) this.onopen?.();
+      else this.onclose?.();
+    }, 100);
+  }
+
+  send(text) {
+    const { cmd, id } = JSON.parse(text);
+    if (server.answers && cmd === 'time') this.say({ topic: 'reply', id, ok: true, t_ms: Date.now(), thinned: 0 });
+  }
+
+  say(header) {
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const whole = new Uint8Array(4 + text.length);
+    new DataView(whole.buffer).setUint32(0, text.length, true);
+    whole.set(text, 4);
+    this.onmessage?.({ data: whole.buffer });
+  }
+
+  close() {
+    this.readyState = 2; // nobody answers
+  }
+}
+globalThis.WebSocket = FakeSocket;
+
+/* Promises */
+
+const { Link } = await page('link.js');
+
+await promise('a_connection_that_died_is_noticed', async () => {
+  const link = new Link();
+  let closed = 0;
+  link.addEventListener('closed', () => { closed++; });
+  await pass(60000);
+  hold(FakeSocket.n === 1 && closed === 0, 'one that lives was closed');
+  server = { there: true, answers: false };
+  const first = FakeSocket.last;
+  const words = setInterval(() => first.say({ topic: 'health' }), 2000);
+  await pass(60000);
+  hold(FakeSocket.n === 1, 'one whose answers come late was closed');
+  clearInterval(words);
+  await pass(40000);
+  hold(closed >= 1 && FakeSocket.last !== first, 'it is still waited for');
+  server = { there: true, answers: true };
+  await pass(30000);
+  hold(link.isOpen() && link.questions.size === 0, 'it did not come back');
+});
+
+await promise('a_password_that_came_while_nobody_was_there_is_asked_for', async () => {
+  globalThis.fetch = async () => {
+    if (!server.up) throw new Error('nobody');
+    return { status: 401 };
+  };
+  server = { there: false, up: false };
+  FakeSocket.last.readyState = 3;
+  FakeSocket.last.onclose();
+  await pass(20000);
+  hold(location.href === '/', 'it went to nobody');
+  server.up = true;
+  await pass(60000);
+  hold(location.href === '/login', 'it tries for ever');
+});
+
+process.exit(failed ? 1 : 0);
