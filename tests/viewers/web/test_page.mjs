@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of the page that need no browser: the connection, in simulated time.
+// Parts of the page that need no browser: the colours of labels, and the connection, in simulated time.
 // usage: node test_page.mjs PAGE_DIR
 import fs from 'node:fs';
 
@@ -87,6 +87,15 @@ class FakeSocket {
 globalThis.WebSocket = FakeSocket;
 
 /* Promises */
+
+await promise('a_label_keeps_its_colour_however_many_there_are', async () => {
+  const { hue } = await page('dom.js');
+  const labels = Array.from({ length: 25 }, (_, i) => `label ${i}`);
+  const colours = labels.map(hue);
+  hold(new Set(colours.slice(0, 10)).size === 10, 'the first ten share');
+  hold(colours.every((c) => /^#/.test(c)), `${colours}`);
+  for (let frame = 0; frame < 3; frame++) hold(labels.map(hue).join() === colours.join(), 'a colour changed');
+});
 
 const { Link } = await page('link.js');
 
