@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of the page that need no browser: the colours of labels, and the connection, in simulated time.
+// Parts of the page that need no browser: the colours of labels, the connection and listening, in simulated time.
 // usage: node test_page.mjs PAGE_DIR
 import fs from 'node:fs';
 
-/** By its text: node before 20 takes a .js for no module. */
-const page = (name) => import(`data:text/javascript,${encodeURIComponent(fs.readFileSync(`${process.argv[2]}/${name}`, 'utf8'))}`);
+/** By its text, and that of what it imports: node before 20 takes a .js for no module. */
+const url = (name) => {
+  const text = fs.readFileSync(`${process.argv[2]}/${name}`, 'utf8').replaceAll(/from '\.\/(.+?)'/g, (_, other) => `from '${url(other)}'`);
+  return `data:text/javascript;base64,${Buffer.from(text).toString('base64')}`;
+};
+const page = (name) => import(url(name));
 
 let failed = 0;
 async function promise(name, check) {
@@ -36,6 +40,8 @@ Object.assign(globalThis, {
   clearInterval: (id) => timers.delete(id),
   addEventListener: () => {},
   document: { hidden: false, addEventListener: () => {} },
+  localStorage: { getItem: () => null },
+  matchMedia: () => ({ matches: false }),
   location: { protocol: 'http:', host: 'localhost', href: '/' },
 });
 Object.defineProperty(globalThis, 'performance', { value: { now: () => nowMs } });
@@ -131,6 +137,52 @@ await promise('a_password_that_came_while_nobody_was_there_is_asked_for', async 
   server.up = true;
   await pass(60000);
   hold(location.href === '/login', 'it tries for ever');
+});
+
+const { Listener } = await page('listen.js');
+
+/** A Listener whose player is loaded, or not, when the test says so; what was said to server and player. */
+function makeListener() {
+  const loads = [];
+  const said = [];
+  const node = { connect: (x) => x, port: { postMessage: ({ do: what, which }) => said.push(what === 'choose' ? `${what} ${which}` : what) } };
+  globalThis.AudioWorkletNode = class { constructor() { return node; } };
+  globalThis.AudioContext = class {
+    state = 'running';
+    audioWorklet = { addModule: () => new Promise((resolve, reject) => { loads.push({ resolve, reject }); }) };
+    createGain() { return { gain: {}, connect: (x) => x }; }
+    async resume() { this.state = 'running'; }
+    async suspend() { this.state = 'suspended'; }
+    async close() { this.state = 'closed'; }
+  };
+  const link = Object.assign(new EventTarget(), { listen: (stream) => said.push(`listen ${stream}`) });
+  return { listener: new Listener(link), loads, said };
+}
+
+await promise('listening_begins_at_the_second_try_where_the_first_failed', async () => {
+  const { listener, loads, said } = makeListener();
+  const first = listener.play('yard', 'input').then(() => 'played', () => 'failed');
+  loads[0].reject(new Error('not there'));
+  hold(await first === 'failed' && listener.stream === null, 'it seems to play');
+  const second = listener.play('yard', 'input');
+  loads[1].resolve();
+  await second;
+  hold(said.slice(-3).join() === 'clear,listen yard,choose 0', `${said}`);
+});
+
+await promise('what_is_pressed_while_the_player_loads_holds', async () => {
+  const { listener, loads, said } = makeListener();
+  const both = [listener.play('yard', 'input'), listener.play('yard', 'audio')];
+  hold(loads.length === 1, 'it is loaded twice');
+  loads[0].resolve();
+  await Promise.all(both);
+  hold(said.includes('listen yard') && said.at(-1) === 'choose 1' && !said.includes('choose 0'), `${said}`);
+  const other = makeListener();
+  const play = other.listener.play('yard', 'input');
+  other.listener.stop();
+  other.loads[0].resolve();
+  await play;
+  hold(!other.said.includes('listen yard') && other.listener.context.state === 'suspended', `it plays after all: ${other.said}`);
 });
 
 process.exit(failed ? 1 : 0);
