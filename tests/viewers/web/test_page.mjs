@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of the page that need no browser: the colours of labels, the connection and listening, in simulated time.
+// Parts of the page that need no browser: the colours of labels, the connection, listening and the history's list, in simulated time.
 // usage: node test_page.mjs PAGE_DIR
 import fs from 'node:fs';
 
@@ -183,6 +183,72 @@ await promise('what_is_pressed_while_the_player_loads_holds', async () => {
   other.loads[0].resolve();
   await play;
   hold(!other.said.includes('listen yard') && other.listener.context.state === 'suspended', `it plays after all: ${other.said}`);
+});
+
+const { History } = await page('history.js');
+
+/** The list of a history that has snippets 1 to `kept`, as the page has it. */
+function makeHistory(kept) {
+  const server = { kept, asked: [] };
+  globalThis.fetch = (path) => new Promise((resolve, reject) => {
+    const before = Number(new URL(path, 'http://localhost').searchParams.get('before') ?? server.kept + 1);
+    const events = Array.from({ length: Math.min(48, before - 1) }, (_, i) => ({ id: before - 1 - i }));
+    server.asked.push({ answer: () => resolve({ ok: true, status: 200, json: async () => ({ events }) }), fail: () => reject(new Error('nobody')) });
+  });
+  let cards = [];
+  const card = ({ id }) => {
+    const self = { dataset: { id: String(id) }, remove: () => { cards = cards.filter((c) => c !== self); } };
+    return self;
+  };
+  const list = {
+    append: (...more) => cards.push(...more), prepend: (...more) => cards.unshift(...more), replaceChildren: (...all) => { cards = all; },
+    get childElementCount() { return cards.length; }, get lastChild() { return cards.at(-1); },
+  };
+  const history = Object.assign(Object.create(History.prototype), {
+    asked: {}, list, card, moreButton: {}, found: {}, year: { contains: () => false }, drawYear() {}, fillChoices() {},
+  });
+  const answered = async (what) => {
+    server.asked.at(-1).answer();
+    await what;
+  };
+  return { history, server, answered, ids: () => cards.map((c) => Number(c.dataset.id)) };
+}
+const downTo = (from, to) => Array.from({ length: from - to + 1 }, (_, i) => from - i).join();
+
+await promise('what_is_kept_while_nobody_looks_leaves_no_hole_and_the_list_does_not_grow', async () => {
+  const { history, server, answered, ids } = makeHistory(100);
+  await answered(history.reload());
+  server.kept = 110;
+  await answered(history.addNewer());
+  hold(ids().join() === downTo(110, 63) && history.moreButton.hidden === false, `${ids()}`);
+  await answered(history.more());
+  hold(ids().join() === downTo(110, 15), `${ids()}`);
+  server.kept = 120;
+  await answered(history.addNewer());
+  hold(ids().join() === downTo(120, 15), `what was asked for went: ${ids()}`);
+  server.kept = 300;
+  const fresh = history.addNewer();
+  await answered(pass(100));
+  await answered(fresh);
+  hold(ids().join() === downTo(300, 253), `${ids()}`);
+});
+
+await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
+  const { history, server, answered, ids } = makeHistory(200);
+  await answered(history.reload());
+  const twice = [history.more(), history.more()];
+  await answered(Promise.all(twice));
+  hold(ids().join() === downTo(200, 105), `${ids()}`);
+  const late = history.more();
+  const other = history.reload(); // another filter
+  server.asked.at(-1).answer();
+  server.asked.at(-2).answer();
+  await Promise.all([late, other]);
+  hold(ids().join() === downTo(200, 153), `${ids()}`);
+  const failing = history.more();
+  server.asked.at(-1).fail();
+  await failing;
+  hold(history.found.textContent === 'nobody', 'nobody is told');
 });
 
 process.exit(failed ? 1 : 0);
