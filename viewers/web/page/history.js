@@ -81,7 +81,9 @@ export class History {
     const { label, stream, day } = this.asked;
     try {
       const { counts } = await get('/api/counts', { by: 'day', label, stream, from: Math.floor(calendarBegin().setHours(0, 0, 0, 0) / 3600000) * 3600000 });
+      const at = this.year.contains(document.activeElement) ? document.activeElement.dataset.day : null;
       this.year.replaceChildren(calendar(new Map(counts.map((c) => [c.day, c.heard])), day, (chosen) => this.ask({ day: chosen })));
+      if (at) this.year.querySelector(`[data-day="${at}"]`)?.focus({ preventScroll: true });
     } catch { /* the list below says why */ }
   }
 

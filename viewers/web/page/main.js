@@ -216,6 +216,11 @@ addEventListener('keydown', (event) => {
   byKey[event.key]?.();
 });
 
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the address says which page is shown
+  byId('content').focus();
+});
+
 const opacity = byId('opacity');
 opacity.value = settings.opacity;
 const showOpacity = () => opacity.style.setProperty('--part', `${settings.opacity}%`);
