@@ -40,7 +40,8 @@ bool address_is_loopback(const struct sockaddr *address)
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
 }
 
-static void make_key(unsigned char key[16], const struct sockaddr *address)
+/* A proxy counts alone: its neighbours are let in as all others are. */
+static void make_key(unsigned char key[16], const struct sockaddr *address, bool is_proxy)
 {
     const unsigned char *ipv4 = ipv4_of(address);
     memset(key, 0, 16);
@@ -48,16 +49,21 @@ static void make_key(unsigned char key[16], const struct sockaddr *address)
         key[10] = key[11] = 0xff;
         memcpy(key + 12, ipv4, 4);
     } else if (address->sa_family == AF_INET6)
-        memcpy(key, ((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr, 8);
+        memcpy(key, ((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr, is_proxy ? 16 : 8);
+}
+
+static bool is_of(const struct guest *guest, const unsigned char key[16], bool is_proxy)
+{
+    return guest->used && guest->is_proxy == is_proxy && memcmp(guest->key, key, 16) == 0;
 }
 
 /* Its place, or the free one that was longest unseen. */
-static struct guest *find(struct guests *g, const unsigned char key[16])
+static struct guest *find(struct guests *g, const unsigned char key[16], bool is_proxy)
 {
     struct guest *place = NULL;
     for (int i = 0; i < GUESTS; i++) {
         struct guest *at = &g->list[i];
-        if (at->used && memcmp(at->key, key, 16) == 0)
+        if (is_of(at, key, is_proxy))
             return at;
         if (at->connections == 0 && (place == NULL || at->seen_us < place->seen_us))
             place = at;
@@ -69,11 +75,11 @@ struct guest *guests_enter(struct guests *guests, const struct sockaddr *address
                            int64_t now_us)
 {
     unsigned char key[16];
-    make_key(key, address);
-    struct guest *guest = find(guests, key);
+    make_key(key, address, is_proxy);
+    struct guest *guest = find(guests, key, is_proxy);
     if (guest == NULL || guests->connections >= guests->most)
         return NULL;
-    if (!guest->used || memcmp(guest->key, key, 16) != 0) {
+    if (!is_of(guest, key, is_proxy)) {
         *guest = (struct guest){.used = true, .is_proxy = is_proxy};
         memcpy(guest->key, key, 16);
     }

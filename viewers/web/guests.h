@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Who is connected, by address: how many connections each has, and how fast it asks. An IPv6
- * address counts as its /64, which is what one household has. */
+ * address counts as its /64, which is what one household has; but a proxy's as itself. */
 #ifndef FOCAL_WEB_GUESTS_H
 #define FOCAL_WEB_GUESTS_H
 

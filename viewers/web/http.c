@@ -123,6 +123,9 @@ static int post(struct exchange *x)
     struct guest *guest = guest_of(x->wsi);
     char password[PASSWORD_MOST + 1] = "";
     int64_t now_us = monotonic_us();
+    if (!x->awaits_body)
+        return -1; /* bytes behind a request that is being answered end the connection */
+    x->awaits_body = false;
     enum gate_verdict verdict = web_check(x->wsi);
     x->form[x->form_bytes] = '\0';
     if (verdict == GATE_FOREIGN)
@@ -145,12 +148,15 @@ static int begin(struct lws *wsi, struct exchange *x, const char *path, size_t l
     char *uri;
     int uri_bytes;
     struct guest *guest = guest_of(wsi);
+    if (x->job != NULL)
+        return -1; /* its end would find another in its place */
     if (x->wsi == NULL)
         x->fd = -1;
     x->wsi = wsi;
     respond_finish(x);
     int method = lws_http_get_uri_and_method(wsi, &uri, &uri_bytes);
     x->is_head = method == LWSHUMETH_HEAD;
+    x->awaits_body = false;
     x->form_bytes = 0;
     x->range[0] = '\0';
     if (len >= sizeof x->path)
@@ -160,8 +166,10 @@ static int begin(struct lws *wsi, struct exchange *x, const char *path, size_t l
     if (guest == NULL || (!guest->is_proxy && !bucket_take(&guest->requests, requests_rate,
                                                            requests_most, monotonic_us())))
         return respond_error(x, 429, "too many requests; wait a moment");
-    if (method == LWSHUMETH_POST)
-        return 0; /* its body comes */
+    if (method == LWSHUMETH_POST) {
+        x->awaits_body = true;
+        return 0;
+    }
     if (method != LWSHUMETH_GET && method != LWSHUMETH_HEAD)
         return respond_error(x, 405, "allowed: GET, HEAD, and POST for the login");
     return get(x);
@@ -169,8 +177,8 @@ static int begin(struct lws *wsi, struct exchange *x, const char *path, size_t l
 
 static int take_body(struct exchange *x, const char *in, size_t len)
 {
-    if (x->form_bytes + len >= sizeof x->form)
-        return -1; /* no form of ours is so long */
+    if (!x->awaits_body || x->form_bytes + len >= sizeof x->form)
+        return -1; /* only a POST has a body here, and no form of ours is so long */
     memcpy(x->form + x->form_bytes, in, len);
     x->form_bytes += len;
     return 0;

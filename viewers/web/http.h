@@ -14,6 +14,7 @@ struct exchange {
     struct lws *wsi;
     struct http_job *job; /* at work for it, or NULL */
     bool is_head;
+    bool awaits_body; /* a POST of which nothing was decided yet */
     char path[PATH_BYTES];
     char range[RANGE_BYTES];
     char form[FORM_BYTES]; /* of a POST */

@@ -16,9 +16,9 @@ enum { PIECE_BYTES = 256 * 1024 };
 
 struct http_job {
     struct job job;
-    struct exchange *exchange; /* NULL: it went away */
-    const struct password *password_wanted;
-    bool secure; /* over TLS */
+    struct exchange *exchange;       /* NULL: it went away */
+    struct password password_wanted; /* a new one may come meanwhile */
+    bool secure;                     /* over TLS */
     enum kind kind;
     enum archive_file which;
     int64_t id;
@@ -86,7 +86,7 @@ static void work(struct job *job, void *tools)
         j->code = read_piece(j);
         return;
     case LOGIN:
-        j->code = password_matches(j->password_wanted, j->password) ? 0 : -EACCES;
+        j->code = password_matches(&j->password_wanted, j->password) ? 0 : -EACCES;
         return;
     }
 }
@@ -133,6 +133,7 @@ static int give(struct web *web, struct exchange *x, struct http_job *j)
         return respond_error(x, 503, "focal-web is busy; try again");
     }
     x->job = j;
+    respond_wait(x);
     return 0;
 }
 
@@ -198,7 +199,7 @@ int http_job_login(struct web *web, struct exchange *x, const char *password)
 {
     struct http_job *j = create(x, LOGIN);
     if (j != NULL) {
-        j->password_wanted = web->gate.password;
+        j->password_wanted = *web->gate.password;
         j->secure = web->settings->certificate[0] != '\0';
         snprintf(j->password, sizeof j->password, "%s", password);
     }
@@ -215,6 +216,7 @@ int http_job_piece(struct web *web, struct exchange *x)
     j->offset = x->offset;
     j->piece_bytes = x->left < PIECE_BYTES ? (size_t)x->left : PIECE_BYTES;
     x->job = j;
+    respond_wait(x);
     worker_continue(web->reader, &j->job);
     return 0;
 }
@@ -235,7 +237,7 @@ static int respond_login(const struct http_job *j, struct exchange *x)
     char session[SESSION_TEXT_BYTES], cookie[256];
     struct response r = {.status = 303, .type = "text/plain", .location = "/login?wrong"};
     if (j->code == 0) {
-        session_make(j->password_wanted, time(NULL), session);
+        session_make(&j->password_wanted, time(NULL), session);
         snprintf(cookie, sizeof cookie,
                  SESSION_COOKIE "=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d%s", session,
                  SESSION_S, j->secure ? "; Secure" : "");

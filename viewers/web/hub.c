@@ -33,12 +33,14 @@ struct hub {
     void *user;
     struct hub_stream stream[HUB_STREAMS];
     struct packet *event_places[EVENTS];
+    int event_streams[EVENTS]; /* whose each is */
     struct ring events;
     bool watched, input, here, changed; /* changed: a stream came or went */
     int64_t heard_us;
 };
 
-static void ring_push(struct ring *r, struct packet *packet)
+/* Where it lies then. */
+static int ring_push(struct ring *r, struct packet *packet)
 {
     int at = (r->begin + r->n) % r->size;
     if (r->n == r->size) {
@@ -48,6 +50,7 @@ static void ring_push(struct ring *r, struct packet *packet)
     }
     r->place[at] = packet_ref(packet);
     r->n++;
+    return at;
 }
 
 static struct packet *ring_at(const struct ring *r, int i)
@@ -70,6 +73,25 @@ static void forget(struct hub_stream *s)
     packet_unref(s->health);
     ring_drop_until(&s->backlog, INT64_MAX);
     *s = (struct hub_stream){0};
+}
+
+/* A new page would make a stream of them that never goes. */
+static void forget_events(struct hub *hub, int stream)
+{
+    struct ring *r = &hub->events;
+    int kept = 0;
+    for (int i = 0; i < r->n; i++) {
+        int from = (r->begin + i) % r->size, to = (r->begin + kept) % r->size;
+        struct packet *packet = r->place[from];
+        if (hub->event_streams[from] == stream) {
+            packet_unref(packet);
+            continue;
+        }
+        r->place[to] = packet;
+        hub->event_streams[to] = hub->event_streams[from];
+        kept++;
+    }
+    r->n = kept;
 }
 
 int hub_create(struct hub **ret, const struct focal_options *options, hub_deliver *deliver,
@@ -166,9 +188,9 @@ static const struct topic topics[] = {
     {"input", convert_whole, LISTENERS, false},  {"audio", convert_whole, LISTENERS, false},
 };
 
-static void keep(struct hub *hub, struct hub_stream *s, const struct topic *topic,
-                 struct packet *packet)
+static void keep(struct hub *hub, int stream, const struct topic *topic, struct packet *packet)
 {
+    struct hub_stream *s = &hub->stream[stream];
     struct packet **last = strcmp(topic->name, "info") == 0     ? &s->info
                            : strcmp(topic->name, "health") == 0 ? &s->health
                                                                 : NULL;
@@ -176,7 +198,7 @@ static void keep(struct hub *hub, struct hub_stream *s, const struct topic *topi
         packet_unref(*last);
         *last = packet_ref(packet);
     } else if (strcmp(topic->name, "event") == 0)
-        ring_push(&hub->events, packet);
+        hub->event_streams[ring_push(&hub->events, packet)] = stream;
     if (topic->replayed) {
         ring_drop_until(&s->backlog, packet->made_us - backlog_us);
         ring_push(&s->backlog, packet);
@@ -201,7 +223,7 @@ static void take(struct hub *hub, const struct focal_message *m)
         struct packet *p = topic->convert(hub->focal, m);
         if (p == NULL)
             continue;
-        keep(hub, s, topic, p);
+        keep(hub, at, topic, p);
         hub->deliver(hub->user, p, topic->audience, at);
         packet_unref(p);
     }
@@ -244,6 +266,7 @@ void hub_tick(struct hub *hub)
         tell(hub, text);
         if (s->audio)
             subscribe(hub, "audio", s->name, false);
+        forget_events(hub, i);
         forget(s);
         hub->changed = true;
     }

@@ -8,7 +8,7 @@
 
 #include "viewers/web/range.h"
 
-enum { HEADER_BYTES = 4096, WRITE_BYTES = 32768 };
+enum { HEADER_BYTES = 4096, WRITE_BYTES = 32768, PATIENCE_S = 30 };
 
 static const struct {
     const char *name, *value;
@@ -74,6 +74,7 @@ static int begin(struct exchange *x, const struct response *r, int64_t bytes)
         respond_finish(x);
         return lws_http_transaction_completed(x->wsi) ? -1 : 0;
     }
+    respond_wait(x);
     lws_callback_on_writable(x->wsi);
     return 0;
 }
@@ -149,6 +150,11 @@ int respond_piece(struct exchange *x, unsigned char *piece, size_t bytes)
     return respond_more(x);
 }
 
+void respond_wait(struct exchange *x)
+{
+    lws_set_timeout(x->wsi, PENDING_TIMEOUT_HTTP_CONTENT, PATIENCE_S);
+}
+
 int respond_more(struct exchange *x)
 {
     unsigned char buffer[LWS_PRE + WRITE_BYTES], *start = buffer + LWS_PRE;
@@ -159,6 +165,7 @@ int respond_more(struct exchange *x)
     bool last = (int64_t)n == x->left;
     if (lws_write(x->wsi, start, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < (int)n)
         return -1;
+    respond_wait(x);
     x->left -= (int64_t)n;
     x->memory += n;
     x->memory_bytes -= n;

@@ -25,6 +25,9 @@ int respond_file(struct exchange *x, const struct response *response, int fd, in
 int respond_text(struct exchange *x, unsigned status, const char *line);
 /* {"error": line} */
 int respond_error(struct exchange *x, unsigned status, const char *line);
+/* The connection stays for so long though nothing goes out: a slow browser takes less than the
+ * kernel holds for it, or a job is at work. */
+void respond_wait(struct exchange *x);
 /* What the browser takes next. */
 int respond_more(struct exchange *x);
 /* A file's next piece is wanted: respond_piece goes on with it. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ enum {
 struct server {
     struct web web;
     struct password password;
-    struct focal *asker; /* of the worker that asks focald */
+    struct stat password_file; /* as it was when it was read */
+    struct focal *asker;       /* of the worker that asks focald */
     struct archive *archive;
     struct focal_options focald;
     char data[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
@@ -120,6 +122,31 @@ static int focald_callback(struct lws *wsi, enum lws_callback_reasons reason, vo
     return 0;
 }
 
+/* How the file is now: whether it is another than before. */
+static bool password_file_changed(struct server *s)
+{
+    struct stat now = {0}, before = s->password_file;
+    if (stat(s->web.settings->password_file, &now) != 0)
+        now = (struct stat){0};
+    s->password_file = now;
+    return now.st_dev != before.st_dev || now.st_ino != before.st_ino ||
+           now.st_ctim.tv_sec != before.st_ctim.tv_sec ||
+           now.st_ctim.tv_nsec != before.st_ctim.tv_nsec;
+}
+
+/* With a new password the sessions of the old one end. */
+static void refresh_password(struct server *s)
+{
+    struct password before = s->password;
+    struct error error;
+    if (s->web.gate.password == NULL || !password_file_changed(s))
+        return;
+    if (password_read(&s->password, s->web.settings->password_file, &error) != 0)
+        fprintf(stderr, "focal-web: %s; the password before holds\n", error.text);
+    else if (strcmp(s->password.hash, before.hash) != 0)
+        viewers_dismiss(&s->web);
+}
+
 static void tick(lws_sorted_usec_list_t *list)
 {
     struct server *s = lws_container_of(list, struct server, tick);
@@ -127,6 +154,7 @@ static void tick(lws_sorted_usec_list_t *list)
     if (hub_streams_changed(s->web.hub))
         viewers_update(&s->web);
     viewers_tick(&s->web);
+    refresh_password(s);
     sd_notify(0, "WATCHDOG=1");
     lws_sul_schedule(s->web.context, 0, &s->tick, tick, TICK_US);
 }
@@ -234,6 +262,7 @@ static int start_parts(struct server *s, struct error *error)
     const struct settings *settings = s->web.settings;
     int code = 0;
     if (settings->password_file[0] != '\0') {
+        password_file_changed(s);
         code = password_read(&s->password, settings->password_file, error);
         s->web.gate.password = &s->password;
     }

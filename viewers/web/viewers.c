@@ -63,6 +63,12 @@ void viewers_tick(struct web *web)
             lws_set_timeout(v->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
 }
 
+void viewers_dismiss(struct web *web)
+{
+    for (struct viewer *v = web->viewers; v != NULL; v = v->next)
+        lws_set_timeout(v->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+}
+
 /* Its page is told what it may do before anything else. */
 static void greet(struct web *web, struct viewer *v)
 {

@@ -33,6 +33,8 @@ void viewers_deliver(void *user, struct packet *packet, enum audience audience, 
 void viewers_update(struct web *web);
 /* Ends those that have taken nothing for half a minute. */
 void viewers_tick(struct web *web);
+/* Ends all: who may still look on comes again. */
+void viewers_dismiss(struct web *web);
 
 void viewer_send(struct viewer *viewer, struct packet *packet);
 /* The command in viewer->text. False: it is to be disconnected. */

@@ -216,6 +216,33 @@ async function historyPlays(page) {
   await page.goto(`${page.url().split('#')[0]}#live`);
 }
 
+/** The calendar and the way to the content, without a mouse. */
+async function keysReachDays(page) {
+  await page.goto(`${page.url().split('#')[0]}#history`);
+  await until(() => page.$('.calendar button'), 'the calendar');
+  const at = () => page.evaluate(() => document.activeElement.dataset.day);
+  const stops = (await page.$$('.calendar button[tabindex="0"]')).length;
+  hold(stops === 1, `${stops} stops`);
+  await page.focus('.calendar button[tabindex="0"]');
+  const today = await at();
+  await page.keyboard.press('ArrowDown');
+  hold((await at()) === today, 'there is no tomorrow');
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowUp');
+  const day = await at();
+  hold(Math.round((Date.parse(today) - Date.parse(day)) / 86400000) === 8, `${today} and ${day}`);
+  for (const pressed of ['true', 'false']) {
+    await page.keyboard.press('Enter');
+    await until(() => page.$(`.calendar button[data-day="${day}"][aria-pressed=${pressed}]`), `pressed: ${pressed}`);
+    hold((await at()) === day, 'the focus is lost');
+  }
+  await page.focus('.skip');
+  await page.keyboard.press('Enter');
+  hold((await page.evaluate(() => document.activeElement.id)) === 'content', 'the content has not the focus');
+  hold(await page.isVisible('#history'), 'it went to another page');
+  await page.goto(`${page.url().split('#')[0]}#live`);
+}
+
 async function knobTurns(page) {
   await page.click('#open-knobs');
   await until(() => page.evaluate(() => !document.getElementById('knob-quantile').disabled), 'the knobs know their values');
@@ -278,6 +305,16 @@ async function fits(browser, address, width, height, scheme) {
   await page.close();
 }
 
+/** On a page that was told to hide another stream. */
+async function showsOthers(browser, address) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.addInitScript(() => localStorage.setItem('focal', '{"hidden":["elsewhere"]}'));
+  await page.goto(address);
+  await until(async () => (await label(page).catch(() => '')) === 'Rooster', 'the label');
+  await page.close();
+}
+
 async function main() {
   fs.mkdirSync(shots, { recursive: true });
   fs.mkdirSync(`${dir}/history`);
@@ -322,9 +359,11 @@ async function main() {
     await promise('what_is_heard_is_what_was_published', () => soundMatches(page));
     await promise('a_knob_is_turned_by_keys_and_reaches_focald', () => knobTurns(page));
     await promise('the_history_plays', () => historyPlays(page));
+    await promise('keys_reach_every_day', () => keysReachDays(page));
     await promise('the_page_survives_restarts', () => surviveRestarts(page, address));
     await promise('the_page_makes_no_errors', () => hold(errors.length === 0, errors.join('\n')));
     await page.close();
+    await promise('a_hidden_stream_hides_no_other', () => showsOthers(browser, address));
     await promise('it_fits_a_desktop', () => fits(browser, address, 1440, 900, 'light'));
     await promise('it_fits_a_phone', () => fits(browser, address, 390, 844, 'dark'));
   } finally {

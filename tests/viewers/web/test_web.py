@@ -327,11 +327,73 @@ def a_password_opens_and_nothing_else(program, ipc_dir):
     web.stop()
 
 
+def a_new_password_ends_the_sessions_of_the_old(program, ipc_dir):
+    password = f"{ipc_dir}/password"
+
+    def say(text):
+        subprocess.run([program, "--set-password", password], input=text + "\n", text=True, check=True)
+
+    def log_in(web, text):
+        return request(web, "/login", "POST", b"password=" + text)[1].get("set-cookie", "").split(";")[0]
+
+    say("correct horse")
+    web = Web(program, ipc_dir, "--password-file", password)
+    cookie = log_in(web, b"correct+horse")
+    s = Socket(web, Cookie=cookie)
+    check(s.status == 101, f"{s.status}")
+    say("battery staple")
+    wait_until(lambda: request(web, "/", Cookie=cookie)[0] == 303, "the old session's end")
+    s.close_code()  # it ends, too
+    check(log_in(web, b"correct+horse") == "", "the old password goes on")
+    cookie = log_in(web, b"battery+staple")
+    check(request(web, "/", Cookie=cookie)[0] == 200, "the new password")
+    os.unlink(password)
+    wait_until(lambda: "the password before holds" in web.errors(), "a line about the file")
+    check(request(web, "/", Cookie=cookie)[0] == 200 and request(web, "/")[0] == 303, "without the file")
+    web.stop()
+
+
+def replies(web, *pieces):
+    """Sends pieces, one after the other, and reads until the connection ends, for 5 s at most."""
+    data = b""
+    with web.connect() as s:
+        try:
+            for piece in pieces:
+                s.sendall(piece)
+                time.sleep(0.02)
+            s.settimeout(5)
+            while piece := s.recv(65536):
+                data += piece
+        except ConnectionResetError:
+            pass
+        except TimeoutError:
+            raise Failure(f"the connection goes on: {data[:200]}")
+    return data
+
+
+def bytes_behind_a_request_end_its_connection(program, ipc_dir):
+    password = f"{ipc_dir}/password"
+    subprocess.run([program, "--set-password", password], input="correct horse\n", text=True, check=True)
+    web = Web(program, ipc_dir, "--password-file", password)
+    post = f"POST /login HTTP/1.1\r\nHost: {web.host()}\r\nContent-Length: 20\r\n\r\npassword=wrong+horse".encode()
+    before = web.cpu_s()
+    check(replies(web, post + b"x" * 1000).count(b"HTTP/1.1 ") <= 1, "one login was answered several times")
+    check(replies(web, post, b"x").count(b"HTTP/1.1 ") <= 1, "one login was answered several times, later")
+    check(web.cpu_s() - before < 2, "it was busy with nothing")
+    right = request(web, "/login", "POST", b"password=correct+horse")
+    check("set-cookie" in right[1], f"after that: {right}")
+    file = (f"GET /history/1/input.flac HTTP/1.1\r\nHost: {web.host()}\r\nContent-Length: 5\r\n"
+            f"Cookie: {right[1]['set-cookie'].split(';')[0]}\r\n\r\n").encode()
+    check(b"405" not in replies(web, file + b"hello"), "a GET was answered as a POST, too")
+    web.stop()
+
+
 def it_survives_focalds_absence(program, ipc_dir, speaker):
-    process = start_speaker(speaker, ipc_dir)
+    process = start_speaker(speaker, ipc_dir, 2)
     web = Web(program, ipc_dir)
     s = Socket(web)
     s.send({"cmd": "watch"})
+    s.until(lambda h: h["topic"] == "event" and h["stream"] == "room1")
     first, _ = s.until(lambda h: h["topic"] == "spec")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -342,6 +404,14 @@ def it_survives_focalds_absence(program, ipc_dir, speaker):
     process = start_speaker(speaker, ipc_dir)
     s.until(lambda h: h.get("kind") == "daemon" and h["here"])
     again, _ = s.until(lambda h: h["topic"] == "spec" and h["run"] != first["run"])
+    gone, _ = s.until(lambda h: h.get("kind") == "gone")
+    check(gone["stream"] == "room1", f"{gone}")
+    s.close()
+    s = Socket(web)
+    streams = set()
+    while (header := s.packet()[0]).get("kind") != "daemon":  # the last of what a page gets at first
+        streams.add(header.get("stream"))
+    check("room0" in streams and "room1" not in streams, f"what is gone comes back: {streams}")
     s.close()
     web.stop()
     process.send_signal(signal.SIGTERM)
@@ -388,6 +458,8 @@ def main():
             promises.run(promise, web)
         promises.run(too_many_viewers_are_told_so, program, ipc)
         promises.run(a_password_opens_and_nothing_else, program, ipc)
+        promises.run(a_new_password_ends_the_sessions_of_the_old, program, ipc)
+        promises.run(bytes_behind_a_request_end_its_connection, program, ipc)
         promises.run(the_service_manager_hears_how_it_does, program, ipc)
         promises.run(web.stop)
         process.send_signal(signal.SIGTERM)

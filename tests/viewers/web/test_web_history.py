@@ -7,6 +7,7 @@ import os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading
 from client import Promises, Web, check, request, wait_until
 
 BYTES = 700_001  # three large reads
+LONG = 5_000_000  # ten seconds of them
 
 
 def make_history(record, directory, sound):
@@ -27,11 +28,14 @@ def make_history(record, directory, sound):
     os.makedirs(f"{directory}/clips", exist_ok=True)
     with open(f"{directory}/clips/one.flac", "wb") as f:
         f.write(sound)
+    with open(f"{directory}/clips/long.flac", "wb") as f:
+        f.truncate(LONG)
     now = time.time_ns()
     with sqlite3.connect(path) as db:
-        db.execute("INSERT INTO event (kind, stream, run, event, label, label_index, p_peak, t_onset_ns, onset, t_first_ns,"
-                   " first, count, cut, input_file, bytes, lost) VALUES ('event', 'yard', 1, 0, 'rooster', 1, 0.9, ?, 0, ?,"
-                   " 0, 80000, 0, 'clips/one.flac', ?, 0)", (now, now, len(sound)))
+        for i, (name, size) in enumerate((("one", len(sound)), ("long", LONG))):
+            db.execute("INSERT INTO event (kind, stream, run, event, label, label_index, p_peak, t_onset_ns, onset,"
+                       " t_first_ns, first, count, cut, input_file, bytes, lost) VALUES ('event', 'yard', 1, ?, 'rooster',"
+                       " 1, 0.9, ?, 0, ?, 0, 80000, 0, ?, ?, 0)", (i, now, now, f"clips/{name}.flac", size))
 
 
 def a_file_comes_whole_and_in_ranges(web, sound):
@@ -92,10 +96,18 @@ def a_file_that_was_cut_ends_the_connection(web, directory, sound):
     check(request(web, "/healthz")[0] == 200, "it goes on")
 
 
-def exchange_slowly(web, meanwhile):
+def who_takes_a_long_time_gets_all_of_it(web):
+    began = time.monotonic()
+    answer = exchange_slowly(web, lambda: time.sleep(10), event=2)
+    took = time.monotonic() - began
+    check(took > 15, f"it took only {took:.1f} s")
+    check(len(answer) > LONG, f"{len(answer)} bytes after {took:.1f} s")
+
+
+def exchange_slowly(web, meanwhile, event=1):
     """Reads the headers, does something while the first large read waits for the disk, and reads the rest."""
     with web.connect() as s:
-        s.sendall(f"GET /history/1/input.flac HTTP/1.1\r\nHost: {web.host()}\r\n\r\n".encode())
+        s.sendall(f"GET /history/{event}/input.flac HTTP/1.1\r\nHost: {web.host()}\r\nConnection: close\r\n\r\n".encode())
         data = s.recv(4096)
         meanwhile()
         while piece := s.recv(65536):
@@ -115,6 +127,7 @@ def main():
         promises.run(a_file_comes_whole_and_in_ranges, web, sound)
         promises.run(who_asks_for_other_things_does_not_wait, web, sound)
         promises.run(who_leaves_during_a_read_is_forgotten, web, sound)
+        promises.run(who_takes_a_long_time_gets_all_of_it, web)
         promises.run(a_file_that_was_cut_ends_the_connection, web, directory, sound)
         promises.run(web.stop)
     finally:

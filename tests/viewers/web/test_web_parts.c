@@ -153,6 +153,25 @@ static void one_address_cannot_take_all_connections(void **state)
     free(g);
 }
 
+static void a_proxys_neighbours_are_no_proxies(void **state)
+{
+    struct guests *g = calloc(1, sizeof *g);
+    g->most = g->most_each = 8;
+    struct sockaddr_in6 proxy = address("fd00::5"), neighbour = address("fd00::6");
+    struct guest *first = guests_enter(g, (struct sockaddr *)&proxy, true, 1);
+    struct guest *second = guests_enter(g, (struct sockaddr *)&neighbour, false, 2);
+    assert_true(first != second && first->is_proxy && !second->is_proxy);
+    /* also who came before the proxy */
+    struct sockaddr_in6 early = address("fd01::6"), late = address("fd01::5");
+    assert_false(guests_enter(g, (struct sockaddr *)&early, false, 3)->is_proxy);
+    assert_true(guests_enter(g, (struct sockaddr *)&late, true, 4)->is_proxy);
+    /* and a network whose key is the proxy's address */
+    struct sockaddr_in6 network = address("fd02::"), in_it = address("fd02::1");
+    assert_true(guests_enter(g, (struct sockaddr *)&network, true, 5)->is_proxy);
+    assert_false(guests_enter(g, (struct sockaddr *)&in_it, false, 6)->is_proxy);
+    free(g);
+}
+
 static void a_bucket_fills_with_time(void **state)
 {
     struct bucket b = {0};
@@ -317,6 +336,7 @@ int main(void)
         cmocka_unit_test(old_pictures_go_before_sound_and_words),
         cmocka_unit_test(a_full_queue_keeps_what_matters),
         cmocka_unit_test(one_address_cannot_take_all_connections),
+        cmocka_unit_test(a_proxys_neighbours_are_no_proxies),
         cmocka_unit_test(a_bucket_fills_with_time),
         cmocka_unit_test(another_sites_page_is_refused),
         cmocka_unit_test(beyond_loopback_only_a_proxy_or_a_password_opens),

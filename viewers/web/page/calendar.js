@@ -45,10 +45,26 @@ export function calendar(counts, chosen, choose) {
       const n = counts.get(key) ?? 0;
       host.append(element('button', {
         type: 'button', 'data-day': key, 'data-heat': heat(n), 'aria-pressed': String(key === chosen), title: `${longDayText(date)}: ${n}`,
-        'aria-label': `${longDayText(date)}: ${n === 1 ? '1 sound' : `${n} sounds`}`, tabindex: n || key === chosen ? 0 : -1,
+        'aria-label': `${longDayText(date)}: ${n === 1 ? '1 sound' : `${n} sounds`}`,
         style: { 'grid-column': week + 2, 'grid-row': d + 2 }, onclick: () => choose(key === chosen ? null : key),
       }));
     }
   }
+  steerByKeys(host, chosen);
   return host;
+}
+
+/** One day is reached by Tab, the others from it by arrows: a column is a week. */
+function steerByKeys(host, chosen) {
+  const days = [...host.querySelectorAll('button')]; // oldest first
+  const reach = (day) => days.forEach((d) => { d.tabIndex = d === day ? 0 : -1; });
+  reach(days.find((d) => d.dataset.day === chosen) ?? days.at(-1));
+  host.addEventListener('focusin', (event) => reach(event.target));
+  host.addEventListener('keydown', (event) => {
+    const at = days.indexOf(event.target);
+    const to = { ArrowUp: at - 1, ArrowDown: at + 1, ArrowLeft: at - 7, ArrowRight: at + 7, Home: 0, End: days.length - 1 }[event.key];
+    if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    days[to]?.focus();
+  });
 }

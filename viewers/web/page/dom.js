@@ -47,16 +47,14 @@ export function seconds(s) {
   return `${Math.round(s / 86400)} days`;
 }
 
-// Okabe and Ito's colours and some between, which all kinds of sight tell apart. A label keeps its colour
-// until others have taken them all.
+// Okabe and Ito's colours and some between, which all kinds of sight tell apart. The first labels have one
+// each, those after them share; each keeps its own.
 const hues = ['#56b4e9', '#e69f00', '#2fb98d', '#d98cb8', '#e5da3d', '#d5743c', '#8f9bff', '#9ccf7a', '#b5b5b5', '#c9a27a'];
-const chosen = new Map(); // label → colour, longest unused first
+const chosen = new Map(); // label → colour
+const sum = (text) => [...text].reduce((n, c) => (n * 31 + c.codePointAt(0)) % 65521, 7);
 export function hue(label) {
-  const colour = chosen.get(label) ?? hues.find((h) => ![...chosen.values()].includes(h)) ?? [...chosen.values()][0];
-  if (!chosen.has(label) && chosen.size >= hues.length) chosen.delete(chosen.keys().next().value);
-  chosen.delete(label);
-  chosen.set(label, colour);
-  return colour;
+  if (!chosen.has(label)) chosen.set(label, hues[(chosen.size < hues.length ? chosen.size : sum(`${label}`)) % hues.length]);
+  return chosen.get(label);
 }
 /** The colour it has, without taking one. */
 export const hueOrNone = (label) => chosen.get(label) ?? 'var(--dim)';

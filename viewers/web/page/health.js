@@ -14,11 +14,16 @@ export function showHealth(packet) {
   const past = before && before.health.run === packet.run ? before.past.filter((x) => now - x.ms < WINDOW_MS) : [];
   past.push({ ms: now, skipped: packet.skipped_windows, lost: packet.lost_samples });
   latest.set(packet.stream, { health: packet, past });
+  draw();
+}
+
+function draw() {
   byId('health').replaceChildren(...[...latest].sort().map(([stream, entry]) => describe(stream, entry)));
 }
 
 export function forgetHealth(stream) {
   latest.delete(stream);
+  draw();
 }
 
 export const worst = () => [...latest.values()].map(({ health }) => health).find((h) => !h.ok);

@@ -81,7 +81,9 @@ export class History {
     const { label, stream, day } = this.asked;
     try {
       const { counts } = await get('/api/counts', { by: 'day', label, stream, from: Math.floor(calendarBegin().setHours(0, 0, 0, 0) / 3600000) * 3600000 });
+      const at = this.year.contains(document.activeElement) ? document.activeElement.dataset.day : null;
       this.year.replaceChildren(calendar(new Map(counts.map((c) => [c.day, c.heard])), day, (chosen) => this.ask({ day: chosen })));
+      if (at) this.year.querySelector(`[data-day="${at}"]`)?.focus({ preventScroll: true });
     } catch { /* the list below says why */ }
   }
 
@@ -90,11 +92,13 @@ export class History {
     try {
       const { events } = await get('/api/history', this.query());
       if (turn !== this.turn) return;
+      this.earlier = false; // nobody has asked for earlier ones
       this.list.replaceChildren(...events.map((event) => this.card(event)));
       this.newest = Math.max(0, ...events.map((event) => event.id));
       this.after(events);
       this.tell();
     } catch (error) {
+      if (turn !== this.turn) return;
       this.list.replaceChildren();
       this.moreButton.hidden = true;
       setText(this.found, error.message);
@@ -120,24 +124,44 @@ export class History {
       const { events } = await get('/api/history', this.query());
       const newer = events.filter((event) => event.id > this.newest);
       if (turn !== this.turn || newer.length === 0) return;
-      this.newest = Math.max(...newer.map((event) => event.id));
-      this.list.prepend(...newer.map((event) => this.card(event)));
-      this.last ??= newer.at(-1).id;
-      this.tell();
+      if (newer.length < PAGE) this.prepend(newer);
+      else await this.reload(); // there may be more between them and what is shown
       const at = document.activeElement; // what somebody is about to choose from stays
       if (!this.year.contains(at)) this.drawYear();
       if (at !== this.labels && at !== this.streams) this.fillChoices();
     } catch { /* it is asked again */ }
   }
 
+  /** A page that is left open does not grow, but for what somebody asked for. */
+  prepend(newer) {
+    this.newest = Math.max(...newer.map((event) => event.id));
+    this.list.prepend(...newer.map((event) => this.card(event)));
+    while (!this.earlier && this.list.childElementCount > PAGE) {
+      this.list.lastChild.remove();
+      this.moreButton.hidden = false;
+    }
+    this.tell();
+  }
+
   async more() {
-    const { events } = await get('/api/history', { ...this.query(), before: this.last });
-    this.list.append(...events.map((event) => this.card(event)));
-    this.after(events);
+    const { turn } = this;
+    if (this.asksMore === turn) return;
+    this.asksMore = turn;
+    this.earlier = true;
+    try {
+      const { events } = await get('/api/history', { ...this.query(), before: this.list.lastChild.dataset.id });
+      if (turn !== this.turn) return;
+      this.list.append(...events.map((event) => this.card(event)));
+      this.after(events);
+      this.tell();
+    } catch (error) {
+      if (turn === this.turn) setText(this.found, error.message);
+    } finally {
+      if (this.asksMore === turn) this.asksMore = null;
+    }
   }
 
   after(events) {
-    this.last = events.at(-1)?.id;
     this.moreButton.hidden = events.length < PAGE;
   }
 

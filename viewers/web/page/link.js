@@ -3,6 +3,7 @@
 
 const decoder = new TextDecoder();
 const WAIT_MS = [500, 1000, 2000, 4000, 8000];
+const ANSWER_MS = 10000;
 
 export class Link extends EventTarget {
   constructor() {
@@ -13,6 +14,7 @@ export class Link extends EventTarget {
     this.clockOffsetMs = 0; // server minus page
     this.watched = undefined; // undefined: not yet said; null: all
     this.listened = null;
+    this.heardMs = -Infinity; // when anything came last
     this.open();
     addEventListener('online', () => this.retryNow());
     document.addEventListener('visibilitychange', () => !document.hidden && this.retryNow());
@@ -46,7 +48,14 @@ export class Link extends EventTarget {
     this.tell('closed');
     const wait = WAIT_MS[Math.min(this.tries++, WAIT_MS.length - 1)];
     this.timer = setTimeout(() => this.open(), wait * (0.8 + 0.4 * Math.random()));
-    if (this.tries === 3) this.checkSession();
+    if (this.tries % 3 === 0) this.checkSession();
+  }
+
+  /** A path that is lost says nothing; the browser would hold the socket open for many minutes. */
+  drop() {
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.closed();
   }
 
   /** The password may have changed, or the session ended: then the login page is where to go. */
@@ -69,6 +78,7 @@ export class Link extends EventTarget {
   }
 
   take(buffer) {
+    this.heardMs = performance.now();
     const headerBytes = new DataView(buffer).getUint32(0, true);
     const header = JSON.parse(decoder.decode(new Uint8Array(buffer, 4, headerBytes)));
     const at = 4 + headerBytes;
@@ -105,13 +115,21 @@ export class Link extends EventTarget {
     this.send({ cmd: 'listen', stream });
   }
 
+  /** Whether anything comes: the answer itself may wait behind pictures on a slow path. */
   async askTime() {
+    const { socket } = this;
+    const askedMs = performance.now();
+    const late = setTimeout(() => {
+      if (socket === this.socket && this.isOpen() && this.heardMs < askedMs) this.drop();
+    }, ANSWER_MS);
     try {
       const before = Date.now();
       const reply = await this.ask({ cmd: 'time' });
       this.clockOffsetMs = reply.t_ms - (before + Date.now()) / 2;
       this.thinned = reply.thinned;
-    } catch { /* asked again later */ }
+    } catch { /* asked again later */ } finally {
+      clearTimeout(late);
+    }
   }
 
   serverNow() {

@@ -15,22 +15,29 @@ export class Listener extends EventTarget {
     link.addEventListener('packet', ({ detail }) => this.take(detail));
   }
 
-  async prepare() {
-    if (this.context) return this.context.resume();
-    let context;
+  /** Once; what failed is tried again. */
+  prepare() {
+    this.ready ??= this.start().catch((error) => {
+      this.context?.close();
+      this.context = this.ready = null;
+      throw error;
+    });
+    return this.ready;
+  }
+
+  async start() {
     try {
-      context = new AudioContext({ sampleRate: RATE, latencyHint: 'playback' });
+      this.context = new AudioContext({ sampleRate: RATE, latencyHint: 'playback' });
     } catch {
-      context = new AudioContext({ latencyHint: 'playback' }); // then the worklet converts
+      this.context = new AudioContext({ latencyHint: 'playback' }); // then the worklet converts
     }
-    this.context = context;
+    const { context } = this;
     await context.audioWorklet.addModule('/player.js');
     this.node = new AudioWorkletNode(context, 'focal-player', { numberOfInputs: 0, outputChannelCount: [1] });
     this.node.port.onmessage = ({ data }) => this.report(data);
     this.gain = context.createGain();
     this.setVolume(settings.volume);
     this.node.connect(this.gain).connect(context.destination);
-    return context.resume();
   }
 
   setVolume(percent) {
@@ -42,14 +49,21 @@ export class Listener extends EventTarget {
     const fresh = this.stream !== stream;
     this.choice = which;
     this.stream = stream;
-    await this.prepare();
+    try {
+      await this.prepare();
+      if (this.stream === stream) await this.context.resume();
+    } catch (error) {
+      if (this.stream === stream) this.stop();
+      throw error;
+    }
+    if (this.stream !== stream) return; // somebody pressed something else meanwhile
     if (fresh) {
       this.node.port.postMessage({ do: 'clear' });
       this.times = null;
       this.status = null;
       this.link.listen(stream);
     }
-    this.node.port.postMessage({ do: 'choose', which: WHICH[which], now: fresh });
+    this.node.port.postMessage({ do: 'choose', which: WHICH[this.choice], now: fresh });
     this.tell();
   }
 

@@ -31,8 +31,28 @@ function streamOf(name) {
     stream = new Stream(name, listener);
     streams.set(name, stream);
     arrange();
+    wantSoon();
   }
   return stream;
+}
+
+function forget(name) {
+  streams.delete(name);
+  forgetHealth(name);
+  arrange();
+}
+
+/** What went while nobody told this page says nothing any more. Health comes every second or so. */
+const SILENT_MS = 20000;
+let silence;
+function forgetSilent() {
+  clearTimeout(silence);
+  const since = performance.now();
+  silence = setTimeout(() => {
+    if (!connected || !here) return;
+    for (const stream of [...streams.values()]) if (stream.heardMs < since) forget(stream.name);
+    showState();
+  }, SILENT_MS);
 }
 
 function arrange() {
@@ -51,22 +71,23 @@ function takeOwn(packet) {
     route();
   } else if (packet.kind === 'daemon') {
     here = packet.here;
+    if (here) forgetSilent();
     if (here && !byId('knobs').hidden) knobs.refresh();
   } else if (packet.kind === 'values') knobs.show(packet.values);
-  else if (packet.kind === 'gone') {
-    streams.delete(packet.stream);
-    forgetHealth(packet.stream);
-    arrange();
-  }
+  else if (packet.kind === 'gone') forget(packet.stream);
   showState();
 }
 
 link.addEventListener('packet', ({ detail: packet }) => {
   if (packet.topic === 'web') return takeOwn(packet);
   const now = performance.now();
+  if (packet.topic === 'event') {
+    streams.get(packet.stream)?.take(packet, now); // its stream may be gone
+    return showEvent(packet, now - openedMs > 2000);
+  }
   const stream = streamOf(packet.stream);
+  stream.heardMs = now;
   stream.take(packet, now);
-  if (packet.topic === 'event') showEvent(packet, now - openedMs > 2000);
   if (packet.topic === 'health') {
     showHealth(packet);
     stream.showHealth(packet);
@@ -124,6 +145,15 @@ async function route() {
 function wantPictures() {
   const looks = !document.hidden && !byId('live').hidden;
   link.watch(looks ? (settings.hidden.length ? [...streams.keys()].filter((s) => !settings.hidden.includes(s)) : null) : []);
+}
+
+/** Of many streams that come at once all are asked for in one command. */
+let wanting = null;
+function wantSoon() {
+  wanting ??= setTimeout(() => {
+    wanting = null;
+    wantPictures();
+  }, 100);
 }
 
 addEventListener('hashchange', route);
@@ -184,6 +214,11 @@ addEventListener('keydown', (event) => {
   const typing = event.target.closest('input:not([type=range]), select, textarea, dialog');
   if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
   byKey[event.key]?.();
+});
+
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the address says which page is shown
+  byId('content').focus();
 });
 
 const opacity = byId('opacity');

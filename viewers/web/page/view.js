@@ -29,7 +29,7 @@ export function openView(streams, passwordAsked) {
     row('Frequency', 'scale', [['mel', 'As ears hear'], ['linear', 'Linear']]),
     element('div.row', {}, element('label', { for: 'volume' }, 'Volume'),
       element('input', { type: 'range', id: 'volume', min: 0, max: 100, value: settings.volume, oninput: (event) => set('volume', Number(event.target.value)) })),
-    streams.length > 1 ? element('fieldset', {}, element('legend', {}, 'Streams'), ...streams.map((name) => element('label.check', {},
+    streams.length > 1 || streams.some((name) => hidden.has(name)) ? element('fieldset', {}, element('legend', {}, 'Streams'), ...streams.map((name) => element('label.check', {},
       element('input', { type: 'checkbox', checked: !hidden.has(name), onchange: (event) => {
         if (event.target.checked) hidden.delete(name);
         else hidden.add(name);

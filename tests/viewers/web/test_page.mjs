@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of the page that need no browser: the colours of labels, the connection, listening and the history's list, in simulated time.
+// usage: node test_page.mjs PAGE_DIR
+import fs from 'node:fs';
+
+/** By its text, and that of what it imports: node before 20 takes a .js for no module. */
+const url = (name) => {
+  const text = fs.readFileSync(`${process.argv[2]}/${name}`, 'utf8').replaceAll(/from '\.\/(.+?)'/g, (_, other) => `from '${url(other)}'`);
+  return `data:text/javascript;base64,${Buffer.from(text).toString('base64')}`;
+};
+const page = (name) => import(url(name));
+
+let failed = 0;
+async function promise(name, check) {
+  try {
+    await check();
+    console.log(`ok   ${name}`);
+  } catch (error) {
+    failed++;
+    console.log(`FAIL ${name}: ${error.message}`);
+  }
+}
+function hold(condition, text) {
+  if (!condition) throw new Error(text);
+}
+
+/* Time, and what browsers have */
+
+const timers = new Map();
+let nowMs = 0;
+let lastTimer = 0;
+const later = (call, ms, every) => {
+  timers.set(++lastTimer, { call, ms, every, at: nowMs + ms });
+  return lastTimer;
+};
+Object.assign(globalThis, {
+  setTimeout: (call, ms) => later(call, ms, false),
+  setInterval: (call, ms) => later(call, ms, true),
+  clearTimeout: (id) => timers.delete(id),
+  clearInterval: (id) => timers.delete(id),
+  addEventListener: () => {},
+  document: { hidden: false, addEventListener: () => {} },
+  localStorage: { getItem: () => null },
+  matchMedia: () => ({ matches: false }),
+  location: { protocol: 'http:', host: 'localhost', href: '/' },
+});
+Object.defineProperty(globalThis, 'performance', { value: { now: () => nowMs } });
+
+async function pass(ms) {
+  for (const end = nowMs + ms; nowMs < end; nowMs += 100) {
+    for (const [id, timer] of [...timers]) {
+      if (timer.at > nowMs) continue;
+      if (timer.every) timer.at += timer.ms;
+      else timers.delete(id);
+      timer.call();
+    }
+    for (let i = 0; i < 10; i++) await null; // what was promised
+  }
+}
+
+let server = { there: true, answers: true };
+class FakeSocket {
+  static OPEN = 1;
+  static CLOSED = 3;
+  constructor() {
+    this.readyState = 0;
+    FakeSocket.last = this;
+    FakeSocket.n = (FakeSocket.n ?? 0) + 1;
+    setTimeout(() => {
+      this.readyState = server.there ? 1 : 3;
+      if (server.there) this.onopen?.();
+      else this.onclose?.();
+    }, 100);
+  }
+
+  send(text) {
+    const { cmd, id } = JSON.parse(text);
+    if (server.answers && cmd === 'time') this.say({ topic: 'reply', id, ok: true, t_ms: Date.now(), thinned: 0 });
+  }
+
+  say(header) {
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const whole = new Uint8Array(4 + text.length);
+    new DataView(whole.buffer).setUint32(0, text.length, true);
+    whole.set(text, 4);
+    this.onmessage?.({ data: whole.buffer });
+  }
+
+  close() {
+    this.readyState = 2; // nobody answers
+  }
+}
+globalThis.WebSocket = FakeSocket;
+
+/* Promises */
+
+await promise('a_label_keeps_its_colour_however_many_there_are', async () => {
+  const { hue } = await page('dom.js');
+  const labels = Array.from({ length: 25 }, (_, i) => `label ${i}`);
+  const colours = labels.map(hue);
+  hold(new Set(colours.slice(0, 10)).size === 10, 'the first ten share');
+  hold(colours.every((c) => /^#/.test(c)), `${colours}`);
+  for (let frame = 0; frame < 3; frame++) hold(labels.map(hue).join() === colours.join(), 'a colour changed');
+});
+
+const { Link } = await page('link.js');
+
+await promise('a_connection_that_died_is_noticed', async () => {
+  const link = new Link();
+  let closed = 0;
+  link.addEventListener('closed', () => { closed++; });
+  await pass(60000);
+  hold(FakeSocket.n === 1 && closed === 0, 'one that lives was closed');
+  server = { there: true, answers: false };
+  const first = FakeSocket.last;
+  const words = setInterval(() => first.say({ topic: 'health' }), 2000);
+  await pass(60000);
+  hold(FakeSocket.n === 1, 'one whose answers come late was closed');
+  clearInterval(words);
+  await pass(40000);
+  hold(closed >= 1 && FakeSocket.last !== first, 'it is still waited for');
+  server = { there: true, answers: true };
+  await pass(30000);
+  hold(link.isOpen() && link.questions.size === 0, 'it did not come back');
+});
+
+await promise('a_password_that_came_while_nobody_was_there_is_asked_for', async () => {
+  globalThis.fetch = async () => {
+    if (!server.up) throw new Error('nobody');
+    return { status: 401 };
+  };
+  server = { there: false, up: false };
+  FakeSocket.last.readyState = 3;
+  FakeSocket.last.onclose();
+  await pass(20000);
+  hold(location.href === '/', 'it went to nobody');
+  server.up = true;
+  await pass(60000);
+  hold(location.href === '/login', 'it tries for ever');
+});
+
+const { Listener } = await page('listen.js');
+
+/** A Listener whose player is loaded, or not, when the test says so; what was said to server and player. */
+function makeListener() {
+  const loads = [];
+  const said = [];
+  const node = { connect: (x) => x, port: { postMessage: ({ do: what, which }) => said.push(what === 'choose' ? `${what} ${which}` : what) } };
+  globalThis.AudioWorkletNode = class { constructor() { return node; } };
+  globalThis.AudioContext = class {
+    state = 'running';
+    audioWorklet = { addModule: () => new Promise((resolve, reject) => { loads.push({ resolve, reject }); }) };
+    createGain() { return { gain: {}, connect: (x) => x }; }
+    async resume() { this.state = 'running'; }
+    async suspend() { this.state = 'suspended'; }
+    async close() { this.state = 'closed'; }
+  };
+  const link = Object.assign(new EventTarget(), { listen: (stream) => said.push(`listen ${stream}`) });
+  return { listener: new Listener(link), loads, said };
+}
+
+await promise('listening_begins_at_the_second_try_where_the_first_failed', async () => {
+  const { listener, loads, said } = makeListener();
+  const first = listener.play('yard', 'input').then(() => 'played', () => 'failed');
+  loads[0].reject(new Error('not there'));
+  hold(await first === 'failed' && listener.stream === null, 'it seems to play');
+  const second = listener.play('yard', 'input');
+  loads[1].resolve();
+  await second;
+  hold(said.slice(-3).join() === 'clear,listen yard,choose 0', `${said}`);
+});
+
+await promise('what_is_pressed_while_the_player_loads_holds', async () => {
+  const { listener, loads, said } = makeListener();
+  const both = [listener.play('yard', 'input'), listener.play('yard', 'audio')];
+  hold(loads.length === 1, 'it is loaded twice');
+  loads[0].resolve();
+  await Promise.all(both);
+  hold(said.includes('listen yard') && said.at(-1) === 'choose 1' && !said.includes('choose 0'), `${said}`);
+  const other = makeListener();
+  const play = other.listener.play('yard', 'input');
+  other.listener.stop();
+  other.loads[0].resolve();
+  await play;
+  hold(!other.said.includes('listen yard') && other.listener.context.state === 'suspended', `it plays after all: ${other.said}`);
+});
+
+const { History } = await page('history.js');
+
+/** The list of a history that has snippets 1 to `kept`, as the page has it. */
+function makeHistory(kept) {
+  const server = { kept, asked: [] };
+  globalThis.fetch = (path) => new Promise((resolve, reject) => {
+    const before = Number(new URL(path, 'http://localhost').searchParams.get('before') ?? server.kept + 1);
+    const events = Array.from({ length: Math.min(48, before - 1) }, (_, i) => ({ id: before - 1 - i }));
+    server.asked.push({ answer: () => resolve({ ok: true, status: 200, json: async () => ({ events }) }), fail: () => reject(new Error('nobody')) });
+  });
+  let cards = [];
+  const card = ({ id }) => {
+    const self = { dataset: { id: String(id) }, remove: () => { cards = cards.filter((c) => c !== self); } };
+    return self;
+  };
+  const list = {
+    append: (...more) => cards.push(...more), prepend: (...more) => cards.unshift(...more), replaceChildren: (...all) => { cards = all; },
+    get childElementCount() { return cards.length; }, get lastChild() { return cards.at(-1); },
+  };
+  const history = Object.assign(Object.create(History.prototype), {
+    asked: {}, list, card, moreButton: {}, found: {}, year: { contains: () => false }, drawYear() {}, fillChoices() {},
+  });
+  const answered = async (what) => {
+    server.asked.at(-1).answer();
+    await what;
+  };
+  return { history, server, answered, ids: () => cards.map((c) => Number(c.dataset.id)) };
+}
+const downTo = (from, to) => Array.from({ length: from - to + 1 }, (_, i) => from - i).join();
+
+await promise('what_is_kept_while_nobody_looks_leaves_no_hole_and_the_list_does_not_grow', async () => {
+  const { history, server, answered, ids } = makeHistory(100);
+  await answered(history.reload());
+  server.kept = 110;
+  await answered(history.addNewer());
+  hold(ids().join() === downTo(110, 63) && history.moreButton.hidden === false, `${ids()}`);
+  await answered(history.more());
+  hold(ids().join() === downTo(110, 15), `${ids()}`);
+  server.kept = 120;
+  await answered(history.addNewer());
+  hold(ids().join() === downTo(120, 15), `what was asked for went: ${ids()}`);
+  server.kept = 300;
+  const fresh = history.addNewer();
+  await answered(pass(100));
+  await answered(fresh);
+  hold(ids().join() === downTo(300, 253), `${ids()}`);
+});
+
+await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
+  const { history, server, answered, ids } = makeHistory(200);
+  await answered(history.reload());
+  const twice = [history.more(), history.more()];
+  await answered(Promise.all(twice));
+  hold(ids().join() === downTo(200, 105), `${ids()}`);
+  const late = history.more();
+  const other = history.reload(); // another filter
+  server.asked.at(-1).answer();
+  server.asked.at(-2).answer();
+  await Promise.all([late, other]);
+  hold(ids().join() === downTo(200, 153), `${ids()}`);
+  const failing = history.more();
+  server.asked.at(-1).fail();
+  await failing;
+  hold(history.found.textContent === 'nobody', 'nobody is told');
+});
+
+process.exit(failed ? 1 : 0);
