@@ -353,13 +353,10 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
                     struct error *error)
 {
     struct train_batch *batch = train_batches_next(run->batches);
-    const size_t plane =
-        (size_t)run->network.info.image_rows * (size_t)run->network.info.image_cols;
     const uint64_t place = (uint64_t)number * (uint64_t)run->ranks + (uint64_t)run->rank;
     struct trainer_losses losses;
     train_own_apply(run->own, batch, epoch, place);
-    memcpy(trainer_plane(run->trainer, 0), batch->planes,
-           (size_t)run->config->batch * plane * sizeof(float));
+    trainer_load(run->trainer, batch->planes);
     const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores,
                                         batch->marks};
     *ret_rate =

@@ -68,7 +68,10 @@ int trainer_taken(const struct trainer *trainer);
 /* Bytes of both networks together. */
 struct learner_memory trainer_memory(const struct trainer *trainer);
 
-/* Where image i < B goes before a step: [image rows][image columns]. */
+/* Takes the images of the next step. planes: [B][image rows][image columns] */
+void trainer_load(struct trainer *trainer, const float *planes);
+/* Where image i < B lies then: [rows][columns] of the network's input, which FocalNet's patches may
+ * round up; what is added, right and below, is zero. */
 float *trainer_plane(struct trainer *trainer, int i);
 
 struct trainer_target {

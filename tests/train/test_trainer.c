@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A classifier's training: where its images lie. */
+#include "tests/train/published.h"
+
+#include "model/train/trainer.h"
+
+enum { B = 2, CLASSES = 3, ROWS = 18, COLS = 21, WIDE_ROWS = 20, WIDE_COLS = 24 };
+
+/* An image that is no multiple of the patch, either way. */
+static struct trainer_config config_of(void)
+{
+    return (struct trainer_config){.net = {.kind = NET_FOCALNET,
+                                           .focalnet = {.image_rows = ROWS,
+                                                        .image_cols = COLS,
+                                                        .patch_size = 4,
+                                                        .num_channels = 3,
+                                                        .embed_dim = 4,
+                                                        .n_stages = 1,
+                                                        .depths = {2},
+                                                        .focal_levels = {2},
+                                                        .focal_windows = {3},
+                                                        .mlp_ratio = 2,
+                                                        .layer_norm_eps = 1e-5f,
+                                                        .head = {8, CLASSES, false}}},
+                                   .batch = B,
+                                   .class_gradient = 1,
+                                   .loss = LOSS_PAPER,
+                                   .optimizer = OPTIMIZER_PAPER,
+                                   .seed = 5,
+                                   .ops = &backend_cpu,
+                                   .threads = 1};
+}
+
+static struct trainer *make(const struct trainer_config *config)
+{
+    struct trainer *t;
+    struct error error;
+    if (trainer_create(&t, config, &error) < 0)
+        fail_msg("%s", error.text);
+    return t;
+}
+
+static float planes[B][ROWS][COLS];
+
+static void step(struct trainer *t, const struct trainer_target *targets,
+                 struct trainer_losses *ret)
+{
+    const struct trainer_batch batch = {.targets = targets};
+    struct error error;
+    trainer_load(t, &planes[0][0][0]);
+    if (trainer_step(t, &batch, 1e-2, ret, &error) < 0)
+        fail_msg("%s", error.text);
+}
+
+static const struct trainer_target both[B] = {{{0, 0, 1}, false}, {{2, 2, 1}, false}};
+
+static void rows_of_an_image_stay_rows_where_patches_need_more(void **state)
+{
+    (void)state;
+    const struct trainer_config config = config_of();
+    struct trainer *t = make(&config);
+    struct trainer_losses losses;
+    for (int turn = 0; turn < 2; turn++) { /* a step may use the room for something else */
+        trainer_load(t, &planes[0][0][0]);
+        for (int i = 0; i < B; i++)
+            for (int y = 0; y < WIDE_ROWS; y++)
+                for (int x = 0; x < WIDE_COLS; x++)
+                    assert_true(trainer_plane(t, i)[y * WIDE_COLS + x] ==
+                                (y < ROWS && x < COLS ? planes[i][y][x] : 0));
+        step(t, both, &losses);
+    }
+    trainer_destroy(t);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    for (int i = 0; i < B; i++)
+        for (int y = 0; y < ROWS; y++)
+            for (int x = 0; x < COLS; x++)
+                planes[i][y][x] = (float)(1 + i) / (float)(1 + y) + (float)x / COLS;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_of_an_image_stay_rows_where_patches_need_more),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
