@@ -486,6 +486,24 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     return train_curves_write(path, run->given->dir, epochs, n, error);
 }
 
+/* The leader alone knows how an epoch was: the others go on at the rate that it came to. */
+static int share_schedule(struct run *run, struct error *error)
+{
+    const struct trainer_ranks *ranks = run->given->ranks;
+    struct schedule_state *s = &run->state.schedule;
+    enum { N = sizeof *s / sizeof(float) };
+    float mine[N], all[N * TRAIN_MAX_RANKS];
+    if (ranks == NULL)
+        return 0;
+    memcpy(mine, s, sizeof *s);
+    int r = ranks->gather(ranks->user, mine, N, all, error);
+    if (r == 0)
+        memcpy(s, all, sizeof *s);
+    else
+        run->together = false;
+    return r;
+}
+
 static int run_epoch(struct run *run, int number, struct error *error)
 {
     struct train_epoch e = {.epoch = number,
@@ -520,6 +538,8 @@ static int run_epoch(struct run *run, int number, struct error *error)
                   run->given->dir);
     const enum outcome outcome = r == -EINTR ? STOPPED : run->named ? FAILED_BY_CLIP : FAILED;
     r = agree(run, r, outcome, error);
+    if (r == 0)
+        return share_schedule(run, error);
     return r == -ECANCELED && stop_signal != 0 ? -EINTR : r;
 }
 
