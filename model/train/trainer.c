@@ -186,7 +186,9 @@ static int move_average(struct part *part, double decay, struct error *error)
     size_t n;
     const float *weights = learner_parameters(part->learner, &n);
     const double warm = (1 + (double)part->optimizer.step) / (10 + (double)part->optimizer.step);
-    const float keep = decay <= 0 ? 0 : (float)(decay < warm ? decay : warm);
+    /* of weights that stay, the average is themselves, which a sum of shares would only round */
+    const bool stays = decay <= 0 || part->optimizer.m == NULL;
+    const float keep = stays ? 0 : (float)(decay < warm ? decay : warm);
     return store_mix(learner_store(part->learner), part->average, weights, n, keep, 1 - keep,
                      error);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A classifier's training: where its images lie. */
+ * A classifier's training: where its images lie, and what a part that is not trained keeps. */
 #include "tests/train/published.h"
 
 #include "model/train/trainer.h"
@@ -72,6 +72,38 @@ static void rows_of_an_image_stay_rows_where_patches_need_more(void **state)
     trainer_destroy(t);
 }
 
+static struct trainer_rule frozen_backbone(const void *user, const char *name, int rank)
+{
+    (void)user;
+    return (struct trainer_rule){1, strncmp(name, "classifier.", 11) != 0, rank > 1};
+}
+
+static void what_is_not_trained_is_its_own_average(void **state)
+{
+    (void)state;
+    struct trainer_config config = config_of();
+    struct trainer_losses losses;
+    config.rule = frozen_backbone;
+    config.average = 0.9;
+    struct trainer *t = make(&config), *before = make(&config);
+    for (int i = 0; i < 5; i++)
+        step(t, both, &losses);
+    int stayed = 0;
+    for (int i = 0; i < trainer_weights(t); i++) {
+        const struct weights_array a = trainer_weight(t, i), b = trainer_weight(before, i);
+        size_t n = 1;
+        for (int k = 0; k < a.rank; k++)
+            n *= (size_t)a.shape[k];
+        if (strncmp(a.name, "classifier.", 11) == 0)
+            continue;
+        assert_memory_equal(a.data, b.data, n * sizeof *a.data);
+        stayed++;
+    }
+    assert_true(stayed > 10);
+    trainer_destroy(t);
+    trainer_destroy(before);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -86,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_an_image_stay_rows_where_patches_need_more),
+        cmocka_unit_test(what_is_not_trained_is_its_own_average),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
