@@ -332,7 +332,7 @@ static int prepare(struct run *run, struct error *error)
 
 struct sums {
     double loss, classes, teacher, rec, vq;
-    double right; /* NaN: of an interpreter */
+    double labelled, right; /* NaN: of an interpreter */
     int steps, skipped;
 };
 
@@ -373,6 +373,7 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     sums->teacher += losses.teacher;
     sums->rec += losses.rec;
     sums->vq += losses.vq;
+    sums->labelled += losses.labelled;
     sums->right += losses.right >= 0 ? losses.right : (double)NAN;
     sums->steps++;
     sums->skipped += losses.skipped;
@@ -399,7 +400,7 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
         const double clips = (double)sums.steps * step;
         if (run->leader)
             train_progress_batch(&run->progress, (k + 1.0) / n, sums.loss / sums.steps,
-                                 sums.right / clips, clips / (now_s() - began));
+                                 sums.right / sums.labelled, clips / (now_s() - began));
     }
     e->clips_per_s = (double)n * step / (now_s() - began);
     e->loss = sums.loss / n;
@@ -407,7 +408,7 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     e->rec_loss = sums.rec / n;
     e->vq_loss = sums.vq / n;
     e->teacher_loss = run->data.taught != NULL ? sums.teacher / n : (double)NAN;
-    e->accuracy = sums.right / ((double)n * step);
+    e->accuracy = sums.right / sums.labelled;
     e->step = trainer_steps(run->trainer);
     const struct loss_scale scale = trainer_loss_scale(run->trainer);
     e->loss_scale = scale.factor > 0 ? scale.factor : (double)NAN;

@@ -91,7 +91,8 @@ struct trainer_losses { /* means over N */
     double classes, teacher; /* a classifier's */
     double rec, vq;          /* an interpreter's */
     double norm;             /* of the gradient, before it is clipped */
-    int right;    /* of N: the larger of its labels is the first; -1: of an interpreter */
+    int labelled;            /* of N: those that have a label */
+    int right;    /* of these: the larger of its labels is the first; -1: of an interpreter */
     int worst;    /* -1, or which of the B has a loss that is not finite */
     bool skipped; /* the loss was scaled too much: nothing has changed but its scale */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A classifier's training: where its images lie, and what a part that is not trained keeps. */
+ * A classifier's training: where its images lie, what it counts, and what a part that is not
+ * trained keeps. */
 #include "tests/train/published.h"
 
 #include "model/train/trainer.h"
@@ -72,6 +73,22 @@ static void rows_of_an_image_stay_rows_where_patches_need_more(void **state)
     trainer_destroy(t);
 }
 
+static void an_image_without_a_label_is_none_that_could_be_right(void **state)
+{
+    (void)state;
+    const struct trainer_config config = config_of();
+    const struct trainer_target one[B] = {{{1, 1, 1}, false}, {{-1, -1, 1}, false}};
+    struct trainer *t = make(&config);
+    struct trainer_losses losses;
+    for (int i = 0; i < 20; i++)
+        step(t, one, &losses);
+    assert_int_equal(losses.labelled, 1);
+    assert_int_equal(losses.right, 1);
+    step(t, both, &losses);
+    assert_int_equal(losses.labelled, 2);
+    trainer_destroy(t);
+}
+
 static struct trainer_rule frozen_backbone(const void *user, const char *name, int rank)
 {
     (void)user;
@@ -118,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_an_image_stay_rows_where_patches_need_more),
+        cmocka_unit_test(an_image_without_a_label_is_none_that_could_be_right),
         cmocka_unit_test(what_is_not_trained_is_its_own_average),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
