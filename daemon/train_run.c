@@ -239,6 +239,7 @@ static int make_batches(struct run *run, struct error *error)
                                          .keep = c->own_keep,
                                          .seed = (uint64_t)c->seed,
                                          .batch = c->batch,
+                                         .rank = run->rank,
                                          .rows = run->network.info.image_rows,
                                          .cols = run->network.info.image_cols,
                                          .embedding_width = run->data.embedding_width,
@@ -353,9 +354,8 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
                     struct error *error)
 {
     struct train_batch *batch = train_batches_next(run->batches);
-    const uint64_t place = (uint64_t)number * (uint64_t)run->ranks + (uint64_t)run->rank;
     struct trainer_losses losses;
-    train_own_apply(run->own, batch, epoch, place);
+    train_own_apply(run->own, batch, epoch, number);
     trainer_load(run->trainer, batch->planes);
     const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores,
                                         batch->marks};

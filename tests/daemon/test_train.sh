@@ -254,7 +254,7 @@ PY
 
 two_processes_give_the_weights_of_one_with_twice_the_batch() {
     has_mpi || { echo "skipped: no Open MPI"; return 0; }
-    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0 --epochs 2'
+    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0.5 --epochs 2'
     # $quiet: words
     train $quiet --set run.batch=8 --out "$work/one"
     together --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
