@@ -411,6 +411,8 @@ what_an_interpreter_cannot_do_is_told_in_one_line() {
     status 1 interpreter --set network.config="$work/a/best/config.json" --out "$work/y" \
         2>"$work/err"
     refused "config"
+    status 1 interpreter --set classes.leave_out=tone --out "$work/y" 2>"$work/err"
+    refused "leave_out"
 }
 
 the_configuration_it_prints_gives_the_same_again() {
