@@ -434,6 +434,12 @@ the_configuration_it_prints_gives_the_same_again() {
     done
 }
 
+no_two_sets_have_the_same_name() {
+    printf '[data 2]\ndir = %s\n[data 3]\ndir = %s\n' "$work/set" "$work/set" >"$work/sets.conf"
+    "$FOCALD" train --config "$work/sets.conf" --data one --data two --dry-run >"$work/4.conf"
+    [ "$(grep '^\[data ' "$work/4.conf" | sort -u | wc -l)" = 4 ]
+}
+
 the_manual_names_every_key_and_its_default() {
     train --dry-run --out "$work/x" --recipe paper >/dev/null
     "$FOCALD" train --dry-run --data "$work/set" >"$work/keys.conf"
@@ -478,6 +484,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
     two_processes_share_an_interpreters_batch_norms \
     what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
+    no_two_sets_have_the_same_name \
     the_manual_names_every_key_and_its_default; do
     promise $p
 done
