@@ -191,7 +191,7 @@ static int read_config(struct train_config *config, const struct options *option
     for (int i = 0; i < options->n_given && r == 0; i++)
         r = apply(config, &all, options->given[i].spec->name, options->given[i].value, error);
     fill_folds(config);
-    return r;
+    return r == 0 ? train_config_check(config, error) : r;
 }
 
 static int check_places(const struct options *options, struct error *error)

@@ -115,9 +115,18 @@ static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
     refuse("[stream a/b]\nloop = yes\n", "a/b", "allowed");
     refuse("[events]\non = 0.3\noff = 0.5\n", "off = 0.5", "on = 0.3");
     refuse("hello\n", ":1:", "key = value");
+    char line[9000] = "[model]\ndir = ";
+    memset(line + strlen(line), 'x', 8500);
+    refuse(line, ":2:", "longer than");
+}
+
+static void a_long_line_is_read_whole(void **state)
+{
+    (void)state;
     char line[600] = "[model]\ndir = ";
     memset(line + strlen(line), 'x', 500);
-    refuse(line, ":2:", "longer than");
+    load(line);
+    assert_int_equal(strlen(config.model_dir), 500);
 }
 
 static void a_missing_or_wrong_file_is_named(void **state)
@@ -281,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(values_and_units_are_read),
         TEST(a_mistake_names_file_line_key_and_what_is_allowed),
+        TEST(a_long_line_is_read_whole),
         TEST(a_missing_or_wrong_file_is_named),
         TEST(later_files_and_options_win),
         TEST(the_users_file_follows_the_systems),

@@ -434,6 +434,18 @@ the_configuration_it_prints_gives_the_same_again() {
     done
 }
 
+a_configuration_that_its_file_could_not_give_again_is_refused() {
+    long=$("$python" -c "print('a=b' + ', a=b' * 200)")
+    train --alias "$long" --dry-run >"$work/1.conf"
+    "$FOCALD" train --config "$work/1.conf" --dry-run >"$work/2.conf"
+    cmp "$work/1.conf" "$work/2.conf"
+    status 2 train --alias 'a=b ;c' --out "$work/x" 2>"$work/err"
+    refused "\[classes\] aliases"
+    status 2 train --set "network.from=a
+b" --out "$work/x" 2>"$work/err"
+    refused "\[network\]"
+}
+
 no_two_sets_have_the_same_name() {
     printf '[data 2]\ndir = %s\n[data 3]\ndir = %s\n' "$work/set" "$work/set" >"$work/sets.conf"
     "$FOCALD" train --config "$work/sets.conf" --data one --data two --dry-run >"$work/4.conf"
@@ -484,7 +496,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
     two_processes_share_an_interpreters_batch_norms \
     what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
-    no_two_sets_have_the_same_name \
+    a_configuration_that_its_file_could_not_give_again_is_refused no_two_sets_have_the_same_name \
     the_manual_names_every_key_and_its_default; do
     promise $p
 done
