@@ -439,6 +439,13 @@ a_configuration_that_its_file_could_not_give_again_is_refused() {
     train --alias "$long" --dry-run >"$work/1.conf"
     "$FOCALD" train --config "$work/1.conf" --dry-run >"$work/2.conf"
     cmp "$work/1.conf" "$work/2.conf"
+    for rate in 3.1622776601683795e-4 0.1 2e-4; do
+        train --set optimizer.rate=$rate --dry-run >"$work/1.conf"
+        "$FOCALD" train --config "$work/1.conf" --dry-run >"$work/2.conf"
+        cmp "$work/1.conf" "$work/2.conf"
+        "$python" -c "assert float('$(sed -n 's/^rate = //p' "$work/1.conf")') == $rate"
+    done
+    grep -qx 'rate = 0.0002' "$work/1.conf"
     status 2 train --alias 'a=b ;c' --out "$work/x" 2>"$work/err"
     refused "\[classes\] aliases"
     status 2 train --set "network.from=a
