@@ -95,13 +95,20 @@ int inifile_read_directory(const char *dir, inifile_take *take, void *user, stru
 {
     struct dirent **entries;
     int r = 0, n = scandir(dir, &entries, is_conf, alphasort);
-    if (n < 0)
+    if (n < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
+    if (n < 0)
+        return error_set(error, errno,
+                         "%s: cannot be read: %s; let this user read it, or remove it", dir,
+                         strerror(errno));
     for (int i = 0; i < n; i++) {
         char path[2048];
         int length = snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
-        if (r == 0 && (size_t)length < sizeof path)
-            r = inifile_read(path, take, user, error);
+        if (r == 0)
+            r = (size_t)length < sizeof path
+                    ? inifile_read(path, take, user, error)
+                    : error_set(error, ENAMETOOLONG, "%s/%s: the path is too long", dir,
+                                entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);

@@ -16,7 +16,7 @@ int inifile_read(const char *path, inifile_take *take, void *user, struct error 
 int inifile_read_text(const char *name, const char *text, inifile_take *take, void *user,
                       struct error *error);
 
-/* The files DIR/(*.conf), by name. 0 where there is no DIR. */
+/* The files DIR/(*.conf), by name. 0 where there is no such directory. */
 int inifile_read_directory(const char *dir, inifile_take *take, void *user, struct error *error);
 
 #endif
