@@ -4,10 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ini.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { LINE_BYTES = 8192 }; /* a path of PATH_MAX with its key, and more */
 
 struct reading {
     inifile_take *take;
@@ -44,6 +47,20 @@ static int take_value(void *user, const char *section, const char *key, const ch
     return r->code == 0;
 }
 
+/* r->file, which is closed */
+static int read_all(struct reading *r)
+{
+    ini_max_line = LINE_BYTES; /* of the library, which has no other way to tell it */
+    int line = ini_parse_stream(read_line, r, take_value, r);
+    fclose(r->file);
+    if (r->code == 0 && line > 0)
+        r->code =
+            error_set(r->error, EINVAL, "%s:%d: neither [section] nor key = value", r->path, line);
+    if (r->code == 0 && line < 0)
+        r->code = error_set(r->error, EIO, "%s: cannot be read", r->path);
+    return r->code;
+}
+
 int inifile_read(const char *path, inifile_take *take, void *user, struct error *error)
 {
     struct reading r = {.take = take, .user = user, .path = path, .error = error};
@@ -55,13 +72,17 @@ int inifile_read(const char *path, inifile_take *take, void *user, struct error 
         fclose(r.file);
         return error_set(error, EISDIR, "%s is a directory; the configuration is a file", path);
     }
-    int line = ini_parse_stream(read_line, &r, take_value, &r);
-    fclose(r.file);
-    if (r.code == 0 && line > 0)
-        r.code = error_set(error, EINVAL, "%s:%d: neither [section] nor key = value", path, line);
-    if (r.code == 0 && line < 0)
-        r.code = error_set(error, EIO, "%s: cannot be read", path);
-    return r.code;
+    return read_all(&r);
+}
+
+int inifile_read_text(const char *name, const char *text, inifile_take *take, void *user,
+                      struct error *error)
+{
+    struct reading r = {.take = take, .user = user, .path = name, .error = error};
+    r.file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+    if (r.file == NULL)
+        return error_set(error, errno, "%s: %s", name, strerror(errno));
+    return read_all(&r);
 }
 
 static int is_conf(const struct dirent *entry)
@@ -74,13 +95,20 @@ int inifile_read_directory(const char *dir, inifile_take *take, void *user, stru
 {
     struct dirent **entries;
     int r = 0, n = scandir(dir, &entries, is_conf, alphasort);
-    if (n < 0)
+    if (n < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
+    if (n < 0)
+        return error_set(error, errno,
+                         "%s: cannot be read: %s; let this user read it, or remove it", dir,
+                         strerror(errno));
     for (int i = 0; i < n; i++) {
         char path[2048];
         int length = snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
-        if (r == 0 && (size_t)length < sizeof path)
-            r = inifile_read(path, take, user, error);
+        if (r == 0)
+            r = (size_t)length < sizeof path
+                    ? inifile_read(path, take, user, error)
+                    : error_set(error, ENAMETOOLONG, "%s/%s: the path is too long", dir,
+                                entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);

@@ -12,7 +12,11 @@ typedef int inifile_take(void *user, const char *where, const char *section, con
 /* All keys of one INI file, until `take` fails. -ENOENT where there is none. */
 int inifile_read(const char *path, inifile_take *take, void *user, struct error *error);
 
-/* The files DIR/(*.conf), by name. 0 where there is no DIR. */
+/* The same of a text that is not empty; name: for errors. */
+int inifile_read_text(const char *name, const char *text, inifile_take *take, void *user,
+                      struct error *error);
+
+/* The files DIR/(*.conf), by name. 0 where there is no such directory. */
 int inifile_read_directory(const char *dir, inifile_take *take, void *user, struct error *error);
 
 #endif

@@ -220,6 +220,14 @@ bool key_set(const struct key *k, void *base, const char *text)
     return false;
 }
 
+/* So that it gives the same number again, in nine digits where these do. */
+static void number_text(double value, char *ret, size_t size)
+{
+    snprintf(ret, size, "%.9g", value);
+    if (strtod(ret, NULL) != value)
+        snprintf(ret, size, "%.17g", value);
+}
+
 void key_text(const struct key *k, const void *base, char *ret, size_t size)
 {
     const void *field = (const char *)base + k->offset;
@@ -238,7 +246,7 @@ void key_text(const struct key *k, const void *base, char *ret, size_t size)
         snprintf(ret, size, "%d frames", *(const int *)field);
         return;
     case KIND_NUMBER:
-        snprintf(ret, size, "%.9g", *(const double *)field);
+        number_text(*(const double *)field, ret, size);
         return;
     case KIND_SECONDS:
         snprintf(ret, size, "%.9g s", *(const double *)field);

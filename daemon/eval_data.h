@@ -12,6 +12,10 @@
 #include "daemon/eval_listing.h"
 #include "model/model.h"
 
+/* What focald train has for --keep-going and --skip-unknown. */
+#define TRAIN_KEEP_GOING "--set classes.keep_going=yes"
+#define TRAIN_SKIP_UNKNOWN "--set classes.skip_unknown=yes"
+
 struct eval_clip {
     const char *file; /* as the table names it, or CLASS/FILE */
     char *path;
@@ -35,6 +39,7 @@ struct eval_data_config {
                                     keep_unknown; only_unknown has them */
     int n_left_out;
     bool keep_going;  /* files that are missing are left in, to be counted as failed */
+    bool of_train;    /* errors advise by focald train's keys, not by options */
     bool one_of_many; /* of the sets of a training: no clip of the model's classes need be in it,
                          and an alias may name a class that the model does not have */
 };

@@ -120,17 +120,19 @@ static json_t *stage_json(struct sanity *s, int stage, int kept, int compared)
 static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *error)
 {
     struct runner *runner = NULL;
+    /* as in eval_run.c, of PIQ one at a time */
+    const int at_once = s->info->interpreter == INTERPRETER_PIQ ? 1 : EVAL_AT_ONCE;
     struct runner_config config = {.backend = s->config->backend,
                                    .precision = s->config->precision,
                                    .threads = s->config->threads,
-                                   .max_batch = EVAL_AT_ONCE};
+                                   .max_batch = at_once};
     int kept = 0, compared = 0;
     int r = runner_create_random(&runner, s->config->model, &config, stage, s->config->seed, error);
     for (int done = 0, n; r == 0 && done < s->n; done += n) {
-        n = s->n - done < EVAL_AT_ONCE ? s->n - done : EVAL_AT_ONCE;
+        n = s->n - done < at_once ? s->n - done : at_once;
         memcpy(runner_input(runner, 0), s->planes + (size_t)done * s->plane_cells,
                (size_t)n * s->plane_cells * sizeof(float));
-        r = runner_run(runner, EVAL_AT_ONCE, s->results, error);
+        r = runner_run(runner, at_once, s->results, error);
         for (int i = 0; i < n && r == 0; i++)
             take(s, done + i, stage, &s->results[i], &kept, &compared);
         if (r == 0 && s->config->stop != NULL && *s->config->stop)

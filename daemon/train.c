@@ -2,6 +2,7 @@
  * focald train: a model of labelled clips. */
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,14 +89,28 @@ static int set_of_data(struct train_config *config, struct train_config_set *all
     return 0;
 }
 
+static bool is_set(const struct train_config *config, const char *name)
+{
+    for (int i = 0; i < config->n_sets; i++)
+        if (strcmp(config->sets[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* By its number, or the next that no set of the file has. */
 static int add_data(struct train_config *config, const struct train_config_set *all,
                     const char *dir, struct error *error)
 {
+    char name[16];
     if (config->n_sets == TRAIN_MAX_SETS)
         return error_set(error, EINVAL, "--data: more than %d sets", TRAIN_MAX_SETS);
+    int number = config->n_sets + 1;
+    do
+        snprintf(name, sizeof name, "%d", number++);
+    while (is_set(config, name));
     struct train_config_set *set = &config->sets[config->n_sets++];
     *set = *all;
-    snprintf(set->name, sizeof set->name, "%d", config->n_sets);
+    memcpy(set->name, name, sizeof name);
     if (strlen(dir) >= sizeof set->dir)
         return error_set(error, EINVAL, "--data: the path is too long");
     memcpy(set->dir, dir, strlen(dir) + 1);
@@ -176,7 +191,7 @@ static int read_config(struct train_config *config, const struct options *option
     for (int i = 0; i < options->n_given && r == 0; i++)
         r = apply(config, &all, options->given[i].spec->name, options->given[i].value, error);
     fill_folds(config);
-    return r;
+    return r == 0 ? train_config_check(config, error) : r;
 }
 
 static int check_places(const struct options *options, struct error *error)

@@ -394,6 +394,47 @@ char *train_config_identity(const struct train_config *c)
     return make_text(c, false);
 }
 
+/* Where the two texts differ first: its section and its line. */
+static void find_difference(const char *a, const char *b, const char **ret_section,
+                            const char **ret_line)
+{
+    *ret_section = *ret_line = a;
+    for (; *a != '\0' && *a == *b; a++, b++)
+        if (a[0] == '\n') {
+            *ret_line = a + 1;
+            *ret_section = a[1] == '[' ? a + 1 : *ret_section;
+        }
+}
+
+int train_config_check(const struct train_config *c, struct error *error)
+{
+    struct train_config *back = malloc(sizeof *back);
+    char *text = train_config_text(c), *again = NULL;
+    const char *section, *line;
+    int r = 0;
+    if (back != NULL && text != NULL) {
+        train_config_default(back);
+        inifile_read_text("train.conf", text, take_key, back, error);
+        again = train_config_text(back);
+    }
+    if (again == NULL) {
+        r = error_set(error, ENOMEM, "out of memory");
+    } else if (strcmp(text, again) != 0) {
+        find_difference(text, again, &section, &line);
+        const int of_section = (int)strcspn(section, "\n"), of_key = (int)strcspn(line, " =\n");
+        r = error_set(
+            error, EINVAL,
+            "%.*s %.*s: train.conf could not give this again; allowed: one line of up to "
+            "8000 bytes, without \" ;\" and without spaces at its ends; for a set's name, "
+            "up to 40",
+            of_section, section, line != section ? of_key : 0, line);
+    }
+    free(back);
+    free(text);
+    free(again);
+    return r;
+}
+
 /* "2,2,18,2" */
 static json_t *numbers(const char *text)
 {

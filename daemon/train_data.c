@@ -31,6 +31,7 @@ static struct eval_data_config set_config(const struct train_data_config *config
                                      .left_out = config->left_out,
                                      .n_left_out = config->n_left_out,
                                      .keep_going = config->keep_going,
+                                     .of_train = true,
                                      .one_of_many = true};
 }
 
@@ -142,12 +143,14 @@ static int read_set(struct train_data *d, const struct train_data_config *config
         r = eval_data_read(&d->train[set], &train, info, error);
     if (r == 0 && from->valid_folds != 0)
         r = eval_data_read(&d->valid[set], &valid, info, error);
+    /* What validates is else heard only when an epoch is over; what trains, when the cache is made,
+     * which knows the clips already. */
     if (r == 0)
         r = train_files_check(&d->train[set], d->rate_hz, d->least_samples, config->keep_going,
-                              &d->left_out, error);
+                              config->keep_going, &d->left_out, error);
     if (r == 0)
-        r = train_files_check(&d->valid[set], d->rate_hz, d->least_samples, config->keep_going,
-                              &d->left_out, error);
+        r = train_files_check(&d->valid[set], d->rate_hz, d->least_samples, true,
+                              config->keep_going, &d->left_out, error);
     count_present(&d->train[set], d->n_classes);
     count_present(&d->valid[set], d->n_classes);
     d->unknown_valid += d->valid[set].n_left_out;
@@ -420,17 +423,17 @@ static int decode(void *context, size_t i, float **ret_samples, size_t *ret_n, s
         return error_set(error, EINTR, "train: interrupted while the clips were read");
     int r = clip_read(&clip, path, 0, error);
     if (r < 0)
-        return r;
+        return r != -ENOMEM ? train_file_advise(r, error) : r;
     r = take_samples(&clip, d->rate_hz, &samples, ret_n, error);
     clip_finish(&clip);
     if (r < 0)
         return error_prefix(error, r, "%s", path);
     if (*ret_n < d->least_samples) {
         free(samples);
-        return error_set(error, EINVAL,
-                         "%s: has %zu samples at %d Hz, fewer than its header says; a clip needs "
-                         "%zu; remove it",
-                         path, *ret_n, d->rate_hz, d->least_samples);
+        error_set(error, EINVAL,
+                  "%s: has %zu samples at %d Hz, fewer than its header says; a clip needs %zu",
+                  path, *ret_n, d->rate_hz, d->least_samples);
+        return train_file_advise(-EINVAL, error);
     }
     *ret_samples = samples;
     return 0;

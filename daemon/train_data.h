@@ -72,8 +72,8 @@ struct train_data {
 
 /* Every error is one line that names what is wrong. -EINVAL: a class of the list has no training
  * clip, one that is left out is none of them, no clip trains or none validates, one does both, one
- * is too short or no sound; all of eval_data_read's and train_teacher_read's. Opens every file for
- * its header. */
+ * is too short or no sound; all of eval_data_read's and train_teacher_read's. Opens every file,
+ * and decodes those that validate, and with keep_going all. */
 int train_data_read(struct train_data *ret, const struct train_data_config *config,
                     struct error *error);
 void train_data_finish(struct train_data *data); /* also of a zeroed struct */

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/clip.h"
+#include "daemon/stop.h"
+
 /* Opening must not wait for the other end of a pipe. */
 static int open_sound(const char *path, SNDFILE **ret, SF_INFO *info, struct error *error)
 {
@@ -32,37 +35,84 @@ static int open_sound(const char *path, SNDFILE **ret, SF_INFO *info, struct err
     return 0;
 }
 
-int train_file_check(const char *path, int rate_hz, size_t least, struct error *error)
+static int check_length(const char *path, double frames, int file_rate_hz, int rate_hz,
+                        size_t least, struct error *error)
+{
+    const double samples = frames * rate_hz / file_rate_hz;
+    if (samples >= (double)least)
+        return 0;
+    return error_set(error, EINVAL,
+                     "%s: has %.0f samples at %d Hz; a clip needs %zu, one frame of its "
+                     "spectrogram",
+                     path, samples, rate_hz, least);
+}
+
+static int check_file(const char *path, int rate_hz, size_t least, bool whole, struct error *error)
 {
     SNDFILE *file;
     SF_INFO info;
+    struct clip clip;
     int r = open_sound(path, &file, &info, error);
     if (r < 0)
         return r;
     sf_close(file);
-    double samples = (double)info.frames * rate_hz / info.samplerate;
-    if (samples < (double)least)
-        return error_set(error, EINVAL,
-                         "%s: has %.0f samples at %d Hz; a clip needs %zu, one frame of its "
-                         "spectrogram; remove it, or --keep-going leaves it out",
-                         path, samples, rate_hz, least);
-    return 0;
+    r = check_length(path, (double)info.frames, info.samplerate, rate_hz, least, error);
+    if (r < 0 || !whole)
+        return r;
+    r = clip_read(&clip, path, 0, error);
+    if (r < 0)
+        return r;
+    r = check_length(path, (double)clip.n, clip.rate_hz, rate_hz, least, error);
+    clip_finish(&clip);
+    return r;
 }
 
-int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool keep_going,
-                      int *ret_left_out, struct error *error)
+int train_file_advise(int r, struct error *error)
 {
-    int kept = 0;
+    const struct error what = *error;
+    return error_set(error, -r, "%.400s; remove it, or " TRAIN_KEEP_GOING " leaves it out",
+                     what.text);
+}
+
+int train_file_check(const char *path, int rate_hz, size_t least, bool whole, struct error *error)
+{
+    int r = check_file(path, rate_hz, least, whole, error);
+    return r < 0 && r != -ENOMEM ? train_file_advise(r, error) : r;
+}
+
+/* ret: [data->n], on all threads, since it may decode them all. */
+static void check_all(const struct eval_data *data, int rate_hz, size_t least, bool whole,
+                      bool *ret_bad)
+{
+#pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < data->n; i++) {
-        struct eval_clip clip = data->clips[i];
-        int r = train_file_check(clip.path, rate_hz, least, error);
-        if (r < 0 && !keep_going)
-            return r; /* data is as it was: clips before i are all kept */
-        if (r < 0)
-            free(clip.path);
-        else
-            data->clips[kept++] = clip;
+        struct error ignored;
+        ret_bad[i] = stop_signal == 0 &&
+                     train_file_check(data->clips[i].path, rate_hz, least, whole, &ignored) < 0;
     }
+}
+
+int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool whole,
+                      bool keep_going, int *ret_left_out, struct error *error)
+{
+    bool *bad = calloc((size_t)data->n + 1, sizeof *bad);
+    int kept = 0, r = 0;
+    if (bad == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    check_all(data, rate_hz, least, whole, bad);
+    if (stop_signal != 0)
+        r = error_set(error, EINTR, "train: interrupted while the clips were read");
+    for (int i = 0; i < data->n && r == 0 && !keep_going; i++)
+        if (bad[i]) /* once more, for its line */
+            r = train_file_check(data->clips[i].path, rate_hz, least, whole, error);
+    for (int i = 0; i < data->n && r == 0; i++)
+        if (bad[i] && keep_going)
+            free(data->clips[i].path);
+        else
+            data->clips[kept++] = data->clips[i];
+    free(bad);
+    if (r < 0)
+        return r; /* data is as it was */
     *ret_left_out += data->n - kept;
     data->n = kept;
     return 0;

@@ -10,14 +10,17 @@
 #include "base/error.h"
 #include "daemon/eval_data.h"
 
-/* Samples that the clip is long at rate_hz, by its header. Errors name the file: it is not there,
- * not a regular file, not sound, or shorter than `least` samples (-EINVAL). */
-int train_file_check(const char *path, int rate_hz, size_t least, struct error *error);
+/* By its header, or, whole, by all of it. Errors name the file: it is not there, not a regular
+ * file, not sound, damaged, or shorter at rate_hz than `least` samples (-EINVAL). */
+int train_file_check(const char *path, int rate_hz, size_t least, bool whole, struct error *error);
+
+/* Puts behind what is wrong with a clip how to go on without it. Returns r. */
+int train_file_advise(int r, struct error *error);
 
 /* Takes the clips out of data that train_file_check refuses, *ret_left_out more; without keep_going
- * the first is the error. */
-int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool keep_going,
-                      int *ret_left_out, struct error *error);
+ * the first is the error. -EINTR when a signal came. On all threads. */
+int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool whole,
+                      bool keep_going, int *ret_left_out, struct error *error);
 
 /* -EINVAL where one file, by whatever name, is both a training and a validation clip: its accuracy
  * would be that of a lesson. Both: [n]. Files that are not there are passed over. */

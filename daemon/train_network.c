@@ -86,12 +86,16 @@ static int check_interpreter(const struct train_config *c, struct error *error)
         return error_set(error, EINVAL,
                          "[network] interpreter = piq: needs a classifier that is trained already; "
                          "name its model with --from");
-    if (c->config[0] != '\0' || c->labels[0] != '\0')
-        return error_set(error, EINVAL,
-                         "[network] interpreter = piq: %s does not go with it; geometry and "
-                         "classes are those of the model %.200s",
-                         c->config[0] != '\0' ? "[network] config" : "[classes] labels", c->from);
-    return 0;
+    const char *given = c->config[0] != '\0'      ? "[network] config"
+                        : c->labels[0] != '\0'    ? "[classes] labels"
+                        : c->leave_out[0] != '\0' ? "[classes] leave_out"
+                                                  : NULL;
+    if (given == NULL)
+        return 0;
+    return error_set(error, EINVAL,
+                     "[network] interpreter = piq: %s does not go with it; geometry and "
+                     "classes are those of the model %.200s",
+                     given, c->from);
 }
 
 static int read_interpreter(struct train_network *n, struct error *error)

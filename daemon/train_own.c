@@ -12,7 +12,7 @@
 #include "model/train/masking.h"
 #include "model/train/random.h"
 
-static const uint64_t stream = UINT64_C(1) << 60;
+static const uint64_t stream_own = UINT64_C(1) << 60;
 
 struct train_own {
     struct train_own_config config;
@@ -97,12 +97,16 @@ static void replace(struct train_own *o, struct train_batch *batch, size_t i, bo
     memcpy(batch->scores + i * s, o->kept.scores + i * s, s * sizeof(float));
 }
 
-void train_own_apply(struct train_own *o, struct train_batch *batch, int epoch, uint64_t place)
+/* One stream for the images of all processes in their order, so that they are those that one
+ * process with the whole batch would choose. */
+void train_own_apply(struct train_own *o, struct train_batch *batch, int epoch, int number)
 {
     struct random random;
     if (o->config.probability <= 0)
         return;
-    random_stream(&random, o->config.seed, (uint64_t)epoch, stream + place);
+    random_stream(&random, o->config.seed, (uint64_t)epoch, stream_own + (uint64_t)number);
+    for (int i = 0; i < 2 * o->config.batch * o->config.rank; i++)
+        random_uniform(&random);
     for (size_t i = 0; i < (size_t)o->config.batch; i++) {
         const bool wanted = random_chance(&random, o->config.probability),
                    keep = random_chance(&random, o->config.keep);

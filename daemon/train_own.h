@@ -16,7 +16,8 @@ struct train_own_config {
     double share;       /* of its cells that the map marks, 1 - the mask's quantile */
     double keep;        /* probability that the marked part stays, otherwise the rest does */
     uint64_t seed;
-    int batch, rows, cols; /* images, and their size */
+    int batch, rows, cols; /* images of this process, and their size */
+    int rank;              /* of this process: how many times `batch` images stand before its own */
     int embedding_width, scores_width;
 };
 
@@ -28,8 +29,8 @@ void train_own_destroy(struct train_own *own); /* takes NULL */
 
 /* Forgets the batch before: at an epoch's beginning, so that it can be begun again. */
 void train_own_begin(struct train_own *own);
-/* Replaces images of the batch. place: of the batch in the epoch, over all processes. */
-void train_own_apply(struct train_own *own, struct train_batch *batch, int epoch, uint64_t place);
+/* Replaces images of the batch. number: of the batch in the epoch, the same in all processes. */
+void train_own_apply(struct train_own *own, struct train_batch *batch, int epoch, int number);
 /* After the step on that batch: keeps it, with its maps, for the next. */
 void train_own_keep(struct train_own *own, const struct train_batch *batch,
                     const struct trainer *trainer);

@@ -148,6 +148,8 @@ static void tell_data(const struct train_data *d)
 {
     fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
             d->n_valid);
+    if (d->left_out > 0)
+        fprintf(stderr, ", %d cannot be read and are left out", d->left_out);
     if (d->unknown_valid > 0)
         fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
     fputc('\n', stderr);
@@ -239,6 +241,7 @@ static int make_batches(struct run *run, struct error *error)
                                          .keep = c->own_keep,
                                          .seed = (uint64_t)c->seed,
                                          .batch = c->batch,
+                                         .rank = run->rank,
                                          .rows = run->network.info.image_rows,
                                          .cols = run->network.info.image_cols,
                                          .embedding_width = run->data.embedding_width,
@@ -332,7 +335,7 @@ static int prepare(struct run *run, struct error *error)
 
 struct sums {
     double loss, classes, teacher, rec, vq;
-    double right; /* NaN: of an interpreter */
+    double labelled, right; /* NaN: of an interpreter */
     int steps, skipped;
 };
 
@@ -353,13 +356,9 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
                     struct error *error)
 {
     struct train_batch *batch = train_batches_next(run->batches);
-    const size_t plane =
-        (size_t)run->network.info.image_rows * (size_t)run->network.info.image_cols;
-    const uint64_t place = (uint64_t)number * (uint64_t)run->ranks + (uint64_t)run->rank;
     struct trainer_losses losses;
-    train_own_apply(run->own, batch, epoch, place);
-    memcpy(trainer_plane(run->trainer, 0), batch->planes,
-           (size_t)run->config->batch * plane * sizeof(float));
+    train_own_apply(run->own, batch, epoch, number);
+    trainer_load(run->trainer, batch->planes);
     const struct trainer_batch given = {batch->targets, batch->embeddings, batch->scores,
                                         batch->marks};
     *ret_rate =
@@ -376,6 +375,7 @@ static int run_step(struct run *run, int epoch, int number, struct sums *sums, d
     sums->teacher += losses.teacher;
     sums->rec += losses.rec;
     sums->vq += losses.vq;
+    sums->labelled += losses.labelled;
     sums->right += losses.right >= 0 ? losses.right : (double)NAN;
     sums->steps++;
     sums->skipped += losses.skipped;
@@ -402,7 +402,7 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
         const double clips = (double)sums.steps * step;
         if (run->leader)
             train_progress_batch(&run->progress, (k + 1.0) / n, sums.loss / sums.steps,
-                                 sums.right / clips, clips / (now_s() - began));
+                                 sums.right / sums.labelled, clips / (now_s() - began));
     }
     e->clips_per_s = (double)n * step / (now_s() - began);
     e->loss = sums.loss / n;
@@ -410,7 +410,7 @@ static int learn(struct run *run, struct train_epoch *e, struct error *error)
     e->rec_loss = sums.rec / n;
     e->vq_loss = sums.vq / n;
     e->teacher_loss = run->data.taught != NULL ? sums.teacher / n : (double)NAN;
-    e->accuracy = sums.right / ((double)n * step);
+    e->accuracy = sums.right / sums.labelled;
     e->step = trainer_steps(run->trainer);
     const struct loss_scale scale = trainer_loss_scale(run->trainer);
     e->loss_scale = scale.factor > 0 ? scale.factor : (double)NAN;
@@ -446,6 +446,7 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
                                              .precision = run->backend.precision,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
+                                             .keep_going = c->keep_going,
                                              .explain = c->explain_every > 0 &&
                                                         (e->epoch % c->explain_every == 0 || last),
                                              .interpreter = train_config_interpreter(c),
@@ -489,6 +490,24 @@ static int keep_epoch(struct run *run, const struct train_epoch *e, struct error
     return train_curves_write(path, run->given->dir, epochs, n, error);
 }
 
+/* The leader alone knows how an epoch was: the others go on at the rate that it came to. */
+static int share_schedule(struct run *run, struct error *error)
+{
+    const struct trainer_ranks *ranks = run->given->ranks;
+    struct schedule_state *s = &run->state.schedule;
+    enum { N = sizeof *s / sizeof(float) };
+    float mine[N], all[N * TRAIN_MAX_RANKS];
+    if (ranks == NULL)
+        return 0;
+    memcpy(mine, s, sizeof *s);
+    int r = ranks->gather(ranks->user, mine, N, all, error);
+    if (r == 0)
+        memcpy(s, all, sizeof *s);
+    else
+        run->together = false;
+    return r;
+}
+
 static int run_epoch(struct run *run, int number, struct error *error)
 {
     struct train_epoch e = {.epoch = number,
@@ -523,6 +542,8 @@ static int run_epoch(struct run *run, int number, struct error *error)
                   run->given->dir);
     const enum outcome outcome = r == -EINTR ? STOPPED : run->named ? FAILED_BY_CLIP : FAILED;
     r = agree(run, r, outcome, error);
+    if (r == 0)
+        return share_schedule(run, error);
     return r == -ECANCELED && stop_signal != 0 ? -EINTR : r;
 }
 

@@ -92,10 +92,10 @@ void schedule_epoch(const struct schedule_options *options, struct schedule_stat
                     double loss)
 {
     const struct schedule_options *o = options;
-    if (o->kind != SCHEDULE_PLATEAU)
+    if (o->kind != SCHEDULE_PLATEAU || isnan(loss))
         return;
     if (epoch <= o->hold_epochs) {
-        state->anchor = isnan(loss) ? state->anchor : loss;
+        state->anchor = loss;
     } else if (loss <= state->anchor) {
         state->anchor = loss;
         state->bad = 0;

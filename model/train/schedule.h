@@ -69,7 +69,7 @@ double schedule_rate(const struct schedule_options *options, const struct schedu
                      uint64_t step);
 
 /* After an epoch (from 1) and its validation: SpeechBrain's ReduceLROnPlateau. A loss equal to the
- * anchor is good; NaN counts as bad. Of the other kinds nothing changes. */
+ * anchor is good; NaN was not measured, and changes nothing. Of the other kinds nothing changes. */
 void schedule_epoch(const struct schedule_options *options, struct schedule_state *state, int epoch,
                     double loss);
 

@@ -165,6 +165,20 @@ float *trainer_plane(struct trainer *t, int i)
     return planes + (size_t)i * (size_t)s.h * (size_t)s.w;
 }
 
+void trainer_load(struct trainer *t, const float *planes)
+{
+    struct tensor_shape s;
+    int image_rows, image_cols;
+    float *to = learner_value(t->parts[0].learner, t->net.input, &s);
+    net_image_size(&t->config.net, &image_rows, &image_cols);
+    const size_t rows = (size_t)image_rows, cols = (size_t)image_cols, w = (size_t)s.w;
+    memset(to, 0, tensor_cells(s) * sizeof *to);
+    for (size_t i = 0; i < (size_t)s.n; i++)
+        for (size_t y = 0; y < rows; y++)
+            memcpy(to + (i * (size_t)s.h + y) * w, planes + (i * rows + y) * cols,
+                   cols * sizeof *to);
+}
+
 /* A step */
 
 static int move_average(struct part *part, double decay, struct error *error)
@@ -172,7 +186,9 @@ static int move_average(struct part *part, double decay, struct error *error)
     size_t n;
     const float *weights = learner_parameters(part->learner, &n);
     const double warm = (1 + (double)part->optimizer.step) / (10 + (double)part->optimizer.step);
-    const float keep = decay <= 0 ? 0 : (float)(decay < warm ? decay : warm);
+    /* of weights that stay, the average is themselves, which a sum of shares would only round */
+    const bool stays = decay <= 0 || part->optimizer.m == NULL;
+    const float keep = stays ? 0 : (float)(decay < warm ? decay : warm);
     return store_mix(learner_store(part->learner), part->average, weights, n, keep, 1 - keep,
                      error);
 }

@@ -68,7 +68,10 @@ int trainer_taken(const struct trainer *trainer);
 /* Bytes of both networks together. */
 struct learner_memory trainer_memory(const struct trainer *trainer);
 
-/* Where image i < B goes before a step: [image rows][image columns]. */
+/* Takes the images of the next step. planes: [B][image rows][image columns] */
+void trainer_load(struct trainer *trainer, const float *planes);
+/* Where image i < B lies then: [rows][columns] of the network's input, which FocalNet's patches may
+ * round up; what is added, right and below, is zero. */
 float *trainer_plane(struct trainer *trainer, int i);
 
 struct trainer_target {
@@ -88,7 +91,8 @@ struct trainer_losses { /* means over N */
     double classes, teacher; /* a classifier's */
     double rec, vq;          /* an interpreter's */
     double norm;             /* of the gradient, before it is clipped */
-    int right;    /* of N: the larger of its labels is the first; -1: of an interpreter */
+    int labelled;            /* of N: those that have a label */
+    int right;    /* of these: the larger of its labels is the first; -1: of an interpreter */
     int worst;    /* -1, or which of the B has a loss that is not finite */
     bool skipped; /* the loss was scaled too much: nothing has changed but its scale */
 };

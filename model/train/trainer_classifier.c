@@ -204,7 +204,7 @@ static int class_loss(struct classifier *t, struct trainer_losses *ret, struct e
         return r;
     clear_rows(seed, (size_t)classes, n, t->told_all, (size_t)t->told_width, 0);
     ret->classes = 0;
-    ret->right = 0;
+    ret->labelled = ret->right = 0;
     const int first =
         t->base.config.ranks != NULL ? t->base.config.ranks->rank * t->base.config.batch : 0;
     for (int i = 0; i < n; i++) {
@@ -215,6 +215,7 @@ static int class_loss(struct classifier *t, struct trainer_losses *ret, struct e
             best = row[c] > row[best] ? c : best;
         if (t->told_all[i * t->told_width] < 0)
             continue;
+        ret->labelled++;
         ret->classes += t->rows[i] / n;
         ret->right += best == (target->weight_a >= 0.5f ? target->label_a : target->label_b);
         if (!isfinite(t->rows[i]) && ret->worst < 0 && i >= first &&

@@ -118,7 +118,12 @@ static int add_shards(struct checkpoint *c, const char *index, const json_t *map
     return r;
 }
 
-/* Each tensor of the index is in its file. */
+static int compare_source(const void *name, const void *source)
+{
+    return strcmp(name, strrchr(source_path(source), '/') + 1);
+}
+
+/* Each tensor of the index is in its file; the files are in the order of their names. */
 static int check_index(const struct checkpoint *c, const char *index, const json_t *map,
                        struct error *error)
 {
@@ -126,12 +131,10 @@ static int check_index(const struct checkpoint *c, const char *index, const json
     json_t *value;
     json_object_foreach ((json_t *)map, tensor, value) {
         const char *name = json_string_value(value);
-        for (size_t i = 0; i < c->n_sources; i++) {
-            const char *path = source_path(&c->sources[i]), *slash = strrchr(path, '/');
-            if (strcmp(slash + 1, name) == 0 && !holds(&c->sources[i], tensor))
-                return error_set(error, EINVAL, "%s: tensor %.120s is not in %s", index, tensor,
-                                 name);
-        }
+        const struct source *source =
+            bsearch(name, c->sources, c->n_sources, sizeof *c->sources, compare_source);
+        if (source == NULL || !holds(source, tensor))
+            return error_set(error, EINVAL, "%s: tensor %.120s is not in %s", index, tensor, name);
     }
     return 0;
 }

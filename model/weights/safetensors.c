@@ -21,8 +21,9 @@ struct safetensors {
     size_t size;
     const unsigned char *data; /* behind the header */
     size_t data_bytes;
-    json_t *header; /* owns the names */
-    struct safetensors_tensor *tensors;
+    json_t *header;                            /* owns the names */
+    struct safetensors_tensor *tensors;        /* [n] */
+    const struct safetensors_tensor **by_name; /* [n] a stranger's file may have a million */
     size_t n;
 };
 
@@ -253,6 +254,23 @@ static int check_cover(const struct safetensors *f, struct error *error)
     return r;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct safetensors_tensor *const *)a)->name,
+                  (*(const struct safetensors_tensor *const *)b)->name);
+}
+
+static int sort_names(struct safetensors *f, struct error *error)
+{
+    f->by_name = calloc(f->n + 1, sizeof(*f->by_name));
+    if (f->by_name == NULL)
+        return error_set(error, ENOMEM, "%s: out of memory", f->path);
+    for (size_t i = 0; i < f->n; i++)
+        f->by_name[i] = &f->tensors[i];
+    qsort(f->by_name, f->n, sizeof(*f->by_name), by_name);
+    return 0;
+}
+
 static int check_metadata(const struct safetensors *f, struct error *error)
 {
     const json_t *metadata = json_object_get(f->header, "__metadata__");
@@ -298,6 +316,8 @@ int safetensors_open(struct safetensors **ret, const char *path, struct error *e
         }
     if (r == 0)
         r = check_cover(f, error);
+    if (r == 0)
+        r = sort_names(f, error);
     if (r < 0) {
         safetensors_close(f);
         return r;
@@ -314,6 +334,7 @@ void safetensors_close(struct safetensors *f)
     if (f->map != NULL)
         munmap(f->map, f->size);
     free(f->tensors);
+    free(f->by_name);
     free(f->path);
     free(f);
 }
@@ -333,12 +354,16 @@ const struct safetensors_tensor *safetensors_at(const struct safetensors *f, siz
     return &f->tensors[i];
 }
 
+static int compare_name(const void *name, const void *tensor)
+{
+    return strcmp(name, (*(const struct safetensors_tensor *const *)tensor)->name);
+}
+
 const struct safetensors_tensor *safetensors_find(const struct safetensors *f, const char *name)
 {
-    for (size_t i = 0; i < f->n; i++)
-        if (strcmp(f->tensors[i].name, name) == 0)
-            return &f->tensors[i];
-    return NULL;
+    const struct safetensors_tensor *const *found =
+        bsearch(name, f->by_name, f->n, sizeof(*f->by_name), compare_name);
+    return found != NULL ? *found : NULL;
 }
 
 const char *safetensors_metadata(const struct safetensors *f, const char *key)

@@ -115,9 +115,18 @@ static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
     refuse("[stream a/b]\nloop = yes\n", "a/b", "allowed");
     refuse("[events]\non = 0.3\noff = 0.5\n", "off = 0.5", "on = 0.3");
     refuse("hello\n", ":1:", "key = value");
+    char line[9000] = "[model]\ndir = ";
+    memset(line + strlen(line), 'x', 8500);
+    refuse(line, ":2:", "longer than");
+}
+
+static void a_long_line_is_read_whole(void **state)
+{
+    (void)state;
     char line[600] = "[model]\ndir = ";
     memset(line + strlen(line), 'x', 500);
-    refuse(line, ":2:", "longer than");
+    load(line);
+    assert_int_equal(strlen(config.model_dir), 500);
 }
 
 static void a_missing_or_wrong_file_is_named(void **state)
@@ -128,6 +137,22 @@ static void a_missing_or_wrong_file_is_named(void **state)
     assert_non_null(strstr(error.text, "/nowhere/focald.conf"));
     assert_true(config_load(&config, dir, NULL, 0, &error) < 0);
     assert_non_null(strstr(error.text, "directory"));
+}
+
+static void drop_ins_that_cannot_be_read_are_named(void **state)
+{
+    (void)state;
+    struct error error;
+    char drop_ins[160];
+    write_text(file, "[analysis]\nquantile = 0.5\n");
+    snprintf(drop_ins, sizeof drop_ins, "%s.d", file);
+    assert_int_equal(config_load(&config, file, NULL, 0, &error), 0); /* there are none */
+    assert_int_equal(symlink(drop_ins, drop_ins), 0);                 /* root reads all but this */
+    assert_int_equal(config_load(&config, file, NULL, 0, &error), -ELOOP);
+    assert_non_null(strstr(error.text, drop_ins));
+    assert_int_equal(unlink(drop_ins), 0);
+    write_text(drop_ins, "no directory");
+    assert_int_equal(config_load(&config, file, NULL, 0, &error), 0);
 }
 
 static void later_files_and_options_win(void **state)
@@ -281,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(values_and_units_are_read),
         TEST(a_mistake_names_file_line_key_and_what_is_allowed),
+        TEST(a_long_line_is_read_whole),
+        TEST(drop_ins_that_cannot_be_read_are_named),
         TEST(a_missing_or_wrong_file_is_named),
         TEST(later_files_and_options_win),
         TEST(the_users_file_follows_the_systems),

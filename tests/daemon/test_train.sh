@@ -254,7 +254,7 @@ PY
 
 two_processes_give_the_weights_of_one_with_twice_the_batch() {
     has_mpi || { echo "skipped: no Open MPI"; return 0; }
-    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0 --epochs 2'
+    quiet='--set augment.mixup_probability=0 --set masking.own_probability=0.5 --epochs 2'
     # $quiet: words
     train $quiet --set run.batch=8 --out "$work/one"
     together --quiet --data "$work/set" --train-folds 1-4 --valid-folds 5 \
@@ -411,6 +411,8 @@ what_an_interpreter_cannot_do_is_told_in_one_line() {
     status 1 interpreter --set network.config="$work/a/best/config.json" --out "$work/y" \
         2>"$work/err"
     refused "config"
+    status 1 interpreter --set classes.leave_out=tone --out "$work/y" 2>"$work/err"
+    refused "leave_out"
 }
 
 the_configuration_it_prints_gives_the_same_again() {
@@ -430,6 +432,31 @@ the_configuration_it_prints_gives_the_same_again() {
         'batch = 6' 'epochs = 100' 'drop_probability = 0' 'mixup_probability = 0'; do
         grep -qxF "$line" "$work/piq.conf" || { echo "no $line"; return 1; }
     done
+}
+
+a_configuration_that_its_file_could_not_give_again_is_refused() {
+    long=$("$python" -c "print('a=b' + ', a=b' * 200)")
+    train --alias "$long" --dry-run >"$work/1.conf"
+    "$FOCALD" train --config "$work/1.conf" --dry-run >"$work/2.conf"
+    cmp "$work/1.conf" "$work/2.conf"
+    for rate in 3.1622776601683795e-4 0.1 2e-4; do
+        train --set optimizer.rate=$rate --dry-run >"$work/1.conf"
+        "$FOCALD" train --config "$work/1.conf" --dry-run >"$work/2.conf"
+        cmp "$work/1.conf" "$work/2.conf"
+        "$python" -c "assert float('$(sed -n 's/^rate = //p' "$work/1.conf")') == $rate"
+    done
+    grep -qx 'rate = 0.0002' "$work/1.conf"
+    status 2 train --alias 'a=b ;c' --out "$work/x" 2>"$work/err"
+    refused "\[classes\] aliases"
+    status 2 train --set "network.from=a
+b" --out "$work/x" 2>"$work/err"
+    refused "\[network\]"
+}
+
+no_two_sets_have_the_same_name() {
+    printf '[data 2]\ndir = %s\n[data 3]\ndir = %s\n' "$work/set" "$work/set" >"$work/sets.conf"
+    "$FOCALD" train --config "$work/sets.conf" --data one --data two --dry-run >"$work/4.conf"
+    [ "$(grep '^\[data ' "$work/4.conf" | sort -u | wc -l)" = 4 ]
 }
 
 the_manual_names_every_key_and_its_default() {
@@ -476,6 +503,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     an_interpreter_that_was_killed_goes_on_as_if_it_had_not_been \
     two_processes_share_an_interpreters_batch_norms \
     what_an_interpreter_cannot_do_is_told_in_one_line the_configuration_it_prints_gives_the_same_again \
+    a_configuration_that_its_file_could_not_give_again_is_refused no_two_sets_have_the_same_name \
     the_manual_names_every_key_and_its_default; do
     promise $p
 done

@@ -71,7 +71,8 @@ static void a_list_of_labels_keeps_its_order_and_what_it_leaves_out_is_told(void
     struct train_data_config config = config_of(sets, 2);
     config.labels = labels;
     config.n_labels = 2;
-    refused(&config, -EINVAL, "farm/meta/esc50.csv", "chirping_birds (1 clip)", "--skip-unknown");
+    refused(&config, -EINVAL, "farm/meta/esc50.csv", "chirping_birds (1 clip)",
+            "classes.skip_unknown");
     config.skip_unknown = true;
     struct train_data data = read_well(&config);
     assert_string_equal(data.labels[1], "Dog");
@@ -174,10 +175,10 @@ static void a_clip_shorter_than_a_frame_is_named_or_left_out(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         path = in_set("short", "audio", cases[i].name);
         write_sound(path.path, cases[i].rate, 1, SF_FORMAT_WAV | SF_FORMAT_PCM_16, cases[i].n);
-        int r = train_file_check(path.path, RATE, FRAME, &error);
+        int r = train_file_check(path.path, RATE, FRAME, false, &error);
         assert_int_equal(r, cases[i].enough ? 0 : -EINVAL);
         if (!cases[i].enough)
-            assert_line(&error, cases[i].name, "needs 372", "--keep-going", NULL);
+            assert_line(&error, cases[i].name, "needs 372", "classes.keep_going", NULL);
     }
     const struct train_set set = {dir.path, FOLD1, FOLD2, NULL};
     struct train_data_config config = config_of(&set, 1);
@@ -195,9 +196,9 @@ static void a_clip_shorter_than_a_frame_is_named_or_left_out(void **state)
     assert_int_equal(data.left_out, 5);
     train_data_finish(&data);
     config.keep_going = false;
-    refused(&config, -ENOENT, "line 9", "gone.wav", "--keep-going");
+    refused(&config, -ENOENT, "line 9", "gone.wav", "classes.keep_going");
     assert_int_equal(mkfifo(path.path, 0666), 0); /* which would be waited for for ever */
-    assert_int_equal(train_file_check(path.path, RATE, FRAME, &error), -EINVAL);
+    assert_int_equal(train_file_check(path.path, RATE, FRAME, false, &error), -EINVAL);
     assert_line(&error, "gone.wav", "not a file", NULL);
 }
 
@@ -279,6 +280,37 @@ static void a_clip_that_ends_early_or_a_signal_ends_the_making_of_a_cache(void *
     train_data_finish(&data);
 }
 
+/* What a header cannot tell: of a clip that validates, and, to leave it out, of one that trains. */
+static void a_damaged_clip_is_named_or_left_out_before_the_work_begins(void **state)
+{
+    struct place dir =
+        SET("torn", "a.flac 1 dog", "b.wav 1 cat", "c.wav 1 dog", "v.flac 2 dog", "w.wav 2 cat");
+    static const char *const torn[] = {"a.flac", "v.flac"};
+    for (size_t i = 0; i < ARRAY_LEN(torn); i++) {
+        struct place path = in_set("torn", "audio", torn[i]);
+        size_t n;
+        unlink(path.path);
+        write_sound(path.path, RATE, 1, SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 60000);
+        char *bytes = read_bytes(path.path, &n);
+        write_bytes(path.path, bytes, n / 2);
+        free(bytes);
+    }
+    const struct train_set set = {dir.path, FOLD1, FOLD2, NULL};
+    struct train_data_config config = config_of(&set, 1);
+    config.n_aliases = 0;
+    refused(&config, -EINVAL, "torn/audio/v.flac", "damaged", "classes.keep_going");
+    config.keep_going = true;
+    struct train_data data = read_well(&config);
+    assert_true(data.n == 2 && data.n_valid == 1 && data.left_out == 2);
+    struct place file = in_scratch("torn-cache");
+    struct cache *cache;
+    struct error why = {""}, error = {""};
+    if (train_data_cache(&cache, &data, file.path, &why, &error) != 0)
+        fail_msg("%s", error.text);
+    cache_close(cache);
+    train_data_finish(&data);
+}
+
 /* The real sets */
 
 static void the_real_sets_are_the_home_model_s_lesson(void **state)
@@ -326,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_clip_shorter_than_a_frame_is_named_or_left_out),
         cmocka_unit_test(clips_are_cached_whole_and_as_eval_hears_them),
         cmocka_unit_test(a_clip_that_ends_early_or_a_signal_ends_the_making_of_a_cache),
+        cmocka_unit_test(a_damaged_clip_is_named_or_left_out_before_the_work_begins),
         cmocka_unit_test(the_real_sets_are_the_home_model_s_lesson),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);

@@ -95,9 +95,20 @@ static void a_plateau_halves_the_rate_when_patience_ends(void **state)
         assert_memory_equal(&s, &saved, sizeof s);
         assert_true(schedule_rate(&o, &s, 1000) == epochs[i].rate);
     }
-    s = schedule_begin(&o);
-    for (int i = 1; i <= 5; i++)
+}
+
+static void an_epoch_that_was_not_measured_is_no_bad_one(void **state)
+{
+    struct schedule_options o = {
+        .kind = SCHEDULE_PLATEAU, .max = 1, .factor = 0.5, .patience = 1, .hold_epochs = 2};
+    struct schedule_state s = schedule_begin(&o);
+    schedule_epoch(&o, &s, 2, 5);
+    schedule_epoch(&o, &s, 3, 6);
+    const struct schedule_state before = s;
+    for (int i = 4; i <= 9; i++)
         schedule_epoch(&o, &s, i, (double)NAN);
+    assert_memory_equal(&s, &before, sizeof s);
+    schedule_epoch(&o, &s, 10, 6); /* the second bad one */
     assert_true(s.rate == 0.5);
 }
 
@@ -152,6 +163,7 @@ int main(void)
         cmocka_unit_test(cosine_climbs_to_its_top_and_sinks_to_its_base),
         cmocka_unit_test(a_constant_rate_stays),
         cmocka_unit_test(a_plateau_halves_the_rate_when_patience_ends),
+        cmocka_unit_test(an_epoch_that_was_not_measured_is_no_bad_one),
         cmocka_unit_test(piqs_rate_does_not_fall_in_its_hundred_epochs),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(names_of_schedules_go_both_ways),
