@@ -4,13 +4,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ini.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LINE_BYTES = 8192 }; /* a path of PATH_MAX with its key, and more */
+enum {
+    LINE_BYTES = 8192, /* a path of PATH_MAX with its key, and more */
+    PATH_BYTES = 1024
+};
 
 struct reading {
     inifile_take *take;
@@ -91,7 +95,7 @@ static int is_conf(const struct dirent *entry)
     return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".conf") == 0;
 }
 
-int inifile_read_directory(const char *dir, inifile_take *take, void *user, struct error *error)
+static int read_directory(const char *dir, inifile_take *take, void *user, struct error *error)
 {
     struct dirent **entries;
     int r = 0, n = scandir(dir, &entries, is_conf, alphasort);
@@ -112,5 +116,46 @@ int inifile_read_directory(const char *dir, inifile_take *take, void *user, stru
         free(entries[i]);
     }
     free(entries);
+    return r;
+}
+
+/* A file and what stands beside it. */
+static int read_both(const char *path, bool required, inifile_take *take, void *user,
+                     struct error *error)
+{
+    char dir[PATH_BYTES + 2];
+    snprintf(dir, sizeof dir, "%s.d", path);
+    int r = inifile_read(path, take, user, error);
+    if (r == -ENOENT && !required)
+        r = 0;
+    return r == 0 ? read_directory(dir, take, user, error) : r;
+}
+
+static int read_place(const char *dir, const char *below, const char *name, inifile_take *take,
+                      void *user, struct error *error)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s%s/focald/%s", dir, below, name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return error_set(error, ENAMETOOLONG, "%.100s…/focald/%s: the path is too long", dir, name);
+    return read_both(path, false, take, user, error);
+}
+
+int inifile_read_usual(const char *name, const char *path, inifile_take *take, void *user,
+                       struct error *error)
+{
+    const char *system = getenv("FOCALD_SYSCONFDIR");
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (path != NULL && strlen(path) >= PATH_BYTES)
+        return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", path);
+    if (path != NULL)
+        return read_both(path, true, take, user, error);
+    if (system == NULL || system[0] != '/')
+        system = FOCALD_SYSCONFDIR;
+    int r = read_place(system, "", name, take, user, error);
+    if (r == 0 && config != NULL && config[0] == '/')
+        return read_place(config, "", name, take, user, error);
+    if (r == 0 && home != NULL && home[0] == '/')
+        return read_place(home, "/.config", name, take, user, error);
     return r;
 }

@@ -16,7 +16,10 @@ int inifile_read(const char *path, inifile_take *take, void *user, struct error 
 int inifile_read_text(const char *name, const char *text, inifile_take *take, void *user,
                       struct error *error);
 
-/* The files DIR/(*.conf), by name. 0 where there is no such directory. */
-int inifile_read_directory(const char *dir, inifile_take *take, void *user, struct error *error);
+/* A program's files, those that are there: NAME and NAME.d/(*.conf) in focald/ of the system's
+ * directory (/etc; the environment's FOCALD_SYSCONFDIR), then of the user's ($XDG_CONFIG_HOME,
+ * ~/.config). path: that file instead, which must be there, and PATH.d/(*.conf); or NULL. */
+int inifile_read_usual(const char *name, const char *path, inifile_take *take, void *user,
+                       struct error *error);
 
 #endif

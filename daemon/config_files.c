@@ -17,41 +17,9 @@ static int take_key(void *config, const char *where, const char *section, const 
     return config_set(config, where, section, key, value, error);
 }
 
-static int read_file(struct config *config, const char *path, struct error *error)
-{
-    return inifile_read(path, take_key, config, error);
-}
-
-static void user_path(char *ret, size_t size)
-{
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    if (config != NULL && config[0] == '/')
-        snprintf(ret, size, "%s/focald/focald.conf", config);
-    else
-        snprintf(ret, size, "%s/.config/focald/focald.conf", home != NULL ? home : "");
-}
-
 int config_read_files(struct config *config, const char *path, struct error *error)
 {
-    char paths[2][512], dir[2048];
-    int n = 2, r = 0;
-    snprintf(paths[0], sizeof paths[0], "%s/focald/focald.conf", FOCALD_SYSCONFDIR);
-    user_path(paths[1], sizeof paths[1]);
-    if (path != NULL) {
-        n = 1;
-        if ((size_t)snprintf(paths[0], sizeof paths[0], "%s", path) >= sizeof paths[0])
-            return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
-    }
-    for (int i = 0; i < n && r == 0; i++) {
-        r = read_file(config, paths[i], error);
-        if (r == -ENOENT && path == NULL)
-            r = 0;
-    }
-    for (int i = 0; i < n && r == 0; i++) {
-        snprintf(dir, sizeof dir, "%s.d", paths[i]);
-        r = inifile_read_directory(dir, take_key, config, error);
-    }
-    return r;
+    return inifile_read_usual("focald.conf", path, take_key, config, error);
 }
 
 /* Directories */

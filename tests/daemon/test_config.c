@@ -191,14 +191,30 @@ static void the_users_file_follows_the_systems(void **state)
     char path[256];
     struct error error = {""};
     setenv("XDG_CONFIG_HOME", dir, 1);
-    snprintf(path, sizeof path, "%s/focald", dir);
+    snprintf(path, sizeof path, "%s/system", dir);
     assert_int_equal(mkdir(path, 0755), 0);
-    snprintf(path, sizeof path, "%s/focald/focald.conf", dir);
-    write_text(path, "[analysis]\nquantile = 0.55\n");
+    setenv("FOCALD_SYSCONFDIR", path, 1);
+    static const char *const files[][2] = {
+        {"system/focald/focald.conf", "quantile = 0.1\nhop = 10 frames\ntop_k = 2\n"},
+        {"system/focald/focald.conf.d/mine.conf", "quantile = 0.2\nhop = 11 frames\n"},
+        {"focald/focald.conf", "quantile = 0.55\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char text[100];
+        snprintf(path, sizeof path, "%s/%s", dir, files[i][0]);
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(mkdir(path, 0755), 0);
+        snprintf(path, sizeof path, "%s/%s", dir, files[i][0]);
+        snprintf(text, sizeof text, "[analysis]\n%s", files[i][1]);
+        write_text(path, text);
+    }
     if (config_load(&config, NULL, NULL, 0, &error) < 0)
         fail_msg("%s", error.text);
     assert_true(config.live.quantile == 0.55);
+    assert_int_equal(config.live.hop_frames, 11);
+    assert_int_equal(config.live.top_k, 2);
     unsetenv("XDG_CONFIG_HOME");
+    unsetenv("FOCALD_SYSCONFDIR");
 }
 
 static char *read_text(const char *relative)

@@ -168,39 +168,6 @@ static int take_key(void *user, const char *where, const char *section, const ch
                      section, allowed);
 }
 
-static int user_path(char *ret, size_t size)
-{
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    int n =
-        config != NULL && config[0] == '/'
-            ? snprintf(ret, size, "%s/focald/focal-record.conf", config)
-            : snprintf(ret, size, "%s/.config/focald/focal-record.conf", home != NULL ? home : "");
-    return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
-}
-
-static int read_round(struct reading *r, const char *path, struct error *error)
-{
-    char paths[2][1024], dir[1040];
-    int n = 2, code = 0;
-    snprintf(paths[0], sizeof paths[0], "%s/focald/focal-record.conf", FOCALD_SYSCONFDIR);
-    if (path != NULL) {
-        n = 1;
-        if ((size_t)snprintf(paths[0], sizeof paths[0], "%s", path) >= sizeof paths[0])
-            return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
-    } else if (user_path(paths[1], sizeof paths[1]) < 0) {
-        n = 1;
-    }
-    for (int i = 0; i < n && code == 0; i++) {
-        code = inifile_read(paths[i], take_key, r, error);
-        if (code == -ENOENT && path == NULL)
-            code = 0;
-        snprintf(dir, sizeof dir, "%.1023s.d", paths[i]);
-        if (code == 0)
-            code = inifile_read_directory(dir, take_key, r, error);
-    }
-    return code;
-}
-
 int settings_load(struct settings *ret, const char *path, struct error *error)
 {
     memset(ret, 0, sizeof *ret);
@@ -208,8 +175,9 @@ int settings_load(struct settings *ret, const char *path, struct error *error)
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         set(&keys[i], ret, is_label_key(&keys[i]) ? (void *)&ret->every : ret, keys[i].fallback);
     struct reading every = {ret, true}, labels = {ret, false};
-    int code = read_round(&every, path, error);
-    return code < 0 ? code : read_round(&labels, path, error);
+    int code = inifile_read_usual("focal-record.conf", path, take_key, &every, error);
+    return code < 0 ? code
+                    : inifile_read_usual("focal-record.conf", path, take_key, &labels, error);
 }
 
 void settings_finish(struct settings *s)

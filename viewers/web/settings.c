@@ -103,34 +103,6 @@ static int take_key(void *user, const char *where, const char *section, const ch
                      name, section);
 }
 
-/* And path.d/. required: a file that is not there is an error. */
-static int read_file(struct settings *s, const char *path, bool required, struct error *error)
-{
-    char dir[SETTING_BYTES + 8];
-    if ((size_t)snprintf(dir, sizeof dir, "%s.d", path) >= sizeof dir)
-        return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", path);
-    int code = inifile_read(path, take_key, s, error);
-    if (code == -ENOENT && !required)
-        code = 0;
-    return code == 0 ? inifile_read_directory(dir, take_key, s, error) : code;
-}
-
-static int read_usual_files(struct settings *s, struct error *error)
-{
-    char path[SETTING_BYTES];
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    int code = read_file(s, FOCALD_SYSCONFDIR "/focald/focal-web.conf", false, error);
-    if (code != 0)
-        return code;
-    if (config != NULL && config[0] == '/')
-        snprintf(path, sizeof path, "%s/focald/focal-web.conf", config);
-    else if (home != NULL && home[0] == '/')
-        snprintf(path, sizeof path, "%s/.config/focald/focal-web.conf", home);
-    else
-        return 0;
-    return read_file(s, path, false, error);
-}
-
 static void print_help(void)
 {
     printf("usage: focal-web [OPTION...]\n\n"
@@ -215,7 +187,7 @@ int settings_read(struct settings *ret, enum settings_action *ret_action, int ar
             return -EINVAL;
     int code = walk_options(NULL, ret_action, &config, argc, argv, error);
     if (code == 0)
-        code = config != NULL ? read_file(ret, config, true, error) : read_usual_files(ret, error);
+        code = inifile_read_usual("focal-web.conf", config, take_key, ret, error);
     if (code == 0)
         code = walk_options(ret, ret_action, &config, argc, argv, error);
     if (code == 0 && (*ret_action == ACTION_SERVE || *ret_action == ACTION_CHECK))
