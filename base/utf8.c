@@ -44,3 +44,11 @@ void utf8_clean(const char *text, char *ret, size_t size)
     }
     ret[n] = '\0';
 }
+
+size_t utf8_control(const char *text)
+{
+    unsigned char c = (unsigned char)text[0];
+    if ((c < 0x20 && c != '\0') || c == 0x7f)
+        return 1;
+    return c == 0xc2 && (text[1] & 0xe0) == 0x80 ? 2 : 0;
+}

@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const char *const verdicts[] = {"ok", "warn", "fail"};
 
 /* What others wrote may hold anything: control characters do not reach the terminal. */
 static void make_harmless(char *text)
 {
     for (char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
+        memset(p, ' ', utf8_control(p));
 }
 
 void doctor_find(struct doctor *d, enum verdict verdict, const char *check, const char *mend,

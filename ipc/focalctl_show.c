@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum { MAX_COLUMNS = 12, CELL_BYTES = 256 };
 
 struct table {
@@ -19,20 +21,10 @@ struct table {
     int rows;
 };
 
-/* Bytes of the control character that text begins with, 0 if it does not. Those that UTF-8 writes
- * with two bytes, U+0080 to U+009F, steer some terminals as an escape does. */
-static size_t control_bytes(const char *text)
-{
-    unsigned char c = (unsigned char)text[0];
-    if (c < 0x20 || c == 0x7f)
-        return 1;
-    return c == 0xc2 && (text[1] & 0xe0) == 0x80 ? 2 : 0;
-}
-
 void focalctl_print_text(const char *text, FILE *out)
 {
     while (*text != '\0') {
-        size_t n = control_bytes(text);
+        size_t n = utf8_control(text);
         fputc(n > 0 ? ' ' : *text, out);
         text += n > 0 ? n : 1;
     }
@@ -80,9 +72,10 @@ static void cell_text(char ret[CELL_BYTES], const json_t *object, const char *ke
     const char *text = json_string_value(value);
     if (text != NULL && text[0] != '\0') {
         int n = 0;
-        for (size_t more; *text != '\0' && n<CELL_BYTES - 1; text += more> 0 ? more : 1) {
-            more = control_bytes(text);
-            ret[n++] = more > 0 ? ' ' : *text;
+        while (*text != '\0' && n + 1 < CELL_BYTES) {
+            const size_t control = utf8_control(text);
+            ret[n++] = control > 0 ? ' ' : *text;
+            text += control > 0 ? control : 1;
         }
         ret[n] = '\0';
     } else if (json_is_integer(value)) {

@@ -3,17 +3,15 @@
 
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 /* Prints the character that text begins with. Returns its bytes. */
 static int print_character(const char *text)
 {
-    unsigned char c = (unsigned char)text[0];
-    if (c < 0x20 || c == 0x7f) {
+    const size_t control = utf8_control(text);
+    if (control > 0) {
         putchar('?');
-        return 1;
-    }
-    if (c == 0xc2 && (text[1] & 0xe0) == 0x80) { /* U+0080 to U+009F steer some terminals too */
-        putchar('?');
-        return 2;
+        return (int)control;
     }
     int n = 1;
     while ((text[n] & 0xc0) == 0x80)
