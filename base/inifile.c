@@ -13,7 +13,8 @@
 
 enum {
     LINE_BYTES = 8192, /* a path of PATH_MAX with its key, and more */
-    PATH_BYTES = 1024
+    PATH_BYTES = 1024,
+    SECTION_BYTES = 50 /* the library cuts what is longer, and says nothing */
 };
 
 struct reading {
@@ -47,7 +48,11 @@ static int take_value(void *user, const char *section, const char *key, const ch
     if (r->code < 0)
         return 0;
     snprintf(where, sizeof where, "%s:%d", r->path, r->line);
-    r->code = r->take(r->user, where, section, key, value, r->error);
+    if (strlen(section) >= SECTION_BYTES - 1)
+        r->code = error_set(r->error, EINVAL, "%s: [%s...] is longer than %d characters", where,
+                            section, SECTION_BYTES - 2);
+    else
+        r->code = r->take(r->user, where, section, key, value, r->error);
     return r->code == 0;
 }
 

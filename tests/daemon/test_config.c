@@ -113,6 +113,7 @@ static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
     refuse("[stream a]\nloop = maybe\n", "loop", "yes or no");
     refuse("[stream]\nloop = yes\n", ":2", "[stream NAME]");
     refuse("[stream a/b]\nloop = yes\n", "a/b", "allowed");
+    refuse("[stream a-name-of-forty-two-characters-and-not-one]\nloop = yes\n", ":2", "48 char");
     refuse("[events]\non = 0.3\noff = 0.5\n", "off = 0.5", "on = 0.3");
     refuse("hello\n", ":1:", "key = value");
     char line[9000] = "[model]\ndir = ";
