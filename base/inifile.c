@@ -14,7 +14,7 @@
 enum {
     LINE_BYTES = 8192, /* a path of PATH_MAX with its key, and more */
     PATH_BYTES = 1024,
-    SECTION_BYTES = 50 /* the library cuts what is longer, and says nothing */
+    SECTION_BYTES = 49 /* the library cuts what is longer, and says nothing */
 };
 
 struct reading {
@@ -38,6 +38,10 @@ static char *read_line(char *text, int size, void *stream)
     if (n + 1 == (size_t)size && text[n - 1] != '\n' && !feof(r->file))
         r->code = error_set(r->error, EINVAL, "%s:%d: the line is longer than %d bytes", r->path,
                             r->line, size - 2);
+    const char *section = text + strspn(text, " \t");
+    if (section[0] == '[' && strcspn(section + 1, "]") > SECTION_BYTES)
+        r->code = error_set(r->error, EINVAL, "%s:%d: a section's name is longer than %d bytes",
+                            r->path, r->line, SECTION_BYTES);
     return text;
 }
 
@@ -48,11 +52,7 @@ static int take_value(void *user, const char *section, const char *key, const ch
     if (r->code < 0)
         return 0;
     snprintf(where, sizeof where, "%s:%d", r->path, r->line);
-    if (strlen(section) >= SECTION_BYTES - 1)
-        r->code = error_set(r->error, EINVAL, "%s: [%s...] is longer than %d characters", where,
-                            section, SECTION_BYTES - 2);
-    else
-        r->code = r->take(r->user, where, section, key, value, r->error);
+    r->code = r->take(r->user, where, section, key, value, r->error);
     return r->code == 0;
 }
 

@@ -2,8 +2,8 @@
  * Everything that can be set: files, then options, into one struct. One table (config.c) makes the
  * keys, their types, units, limits, defaults, the shipped focald.conf's check and --help.
  *
- * Order: /etc/focald/focald.conf, ~/.config/focald/focald.conf, then *.conf.d/ (*.conf) beside
- * each, then options. */
+ * Order: /etc/focald/focald.conf and what is in focald.conf.d/ beside it, the same of ~/.config,
+ * then options. */
 #ifndef FOCALD_DAEMON_CONFIG_H
 #define FOCALD_DAEMON_CONFIG_H
 

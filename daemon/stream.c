@@ -228,15 +228,19 @@ static bool held_back(const struct stream *s)
            sliding_has(s->sliding, s->next_first);
 }
 
-/* The machine slept: no clock that blocks are timed by shows it. */
-static void account_sleep(struct stream *s, int64_t t_ns)
+/* The machine slept: no clock that blocks are timed by shows it. What else the source was away is
+ * seen by its times as ever. */
+static void account_sleep(struct stream *s)
 {
     const int64_t slept_ns = s->config.asleep_ns() - s->asleep_ns;
     if (slept_ns <= TIMELINE_JUMP_NS)
         return;
     s->asleep_ns += slept_ns;
-    close_segment(s, (double)slept_ns * 1e-9 * s->config.rate_hz);
-    timeline_anchor(&s->timeline, input_position(s), t_ns);
+    if (!s->timeline.anchored)
+        return;
+    const double slept = (double)slept_ns * 1e-9 * s->config.rate_hz;
+    close_segment(s, slept);
+    timeline_anchor(&s->timeline, s->timeline.anchor_pos + slept, s->timeline.anchor_ns);
 }
 
 /* Lost frames and late blocks move the timeline on before the block's samples come. */
@@ -249,7 +253,7 @@ static void account_time(struct stream *s, const struct ring_block *block)
             timeline_anchor(&s->timeline, input_position(s), monotonic_ns());
         return;
     }
-    account_sleep(s, block->t_ns);
+    account_sleep(s);
     int64_t late = timeline_follow(&s->timeline, input_position(s), block->t_ns,
                                    (block->flags & RING_RESTART) != 0);
     if (late > 0) {

@@ -422,12 +422,11 @@ int train_config_check(const struct train_config *c, struct error *error)
     } else if (strcmp(text, again) != 0) {
         find_difference(text, again, &section, &line);
         const int of_section = (int)strcspn(section, "\n"), of_key = (int)strcspn(line, " =\n");
-        r = error_set(
-            error, EINVAL,
-            "%.*s %.*s: train.conf could not give this again; allowed: one line of up to "
-            "8000 bytes, without \" ;\" and without spaces at its ends; for a set's name, "
-            "up to 40",
-            of_section, section, line != section ? of_key : 0, line);
+        r = error_set(error, EINVAL,
+                      "%.*s %.*s: train.conf could not give this again; allowed: one line, "
+                      "without \" ;\" and without spaces at its ends; for a set's name, up to 40 "
+                      "characters and no ]",
+                      of_section, section, line != section ? of_key : 0, line);
     }
     free(back);
     free(text);

@@ -80,37 +80,43 @@ int train_file_check(const char *path, int rate_hz, size_t least, bool whole, st
     return r < 0 && r != -ENOMEM ? train_file_advise(r, error) : r;
 }
 
+/* The machine's trouble, and not a clip's: with it none is left out. */
+static bool is_shortage(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE;
+}
+
 /* ret: [data->n], on all threads, since it may decode them all. */
 static void check_all(const struct eval_data *data, int rate_hz, size_t least, bool whole,
-                      bool *ret_bad)
+                      int *ret_codes)
 {
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < data->n; i++) {
         struct error ignored;
-        ret_bad[i] = stop_signal == 0 &&
-                     train_file_check(data->clips[i].path, rate_hz, least, whole, &ignored) < 0;
+        if (stop_signal == 0)
+            ret_codes[i] = train_file_check(data->clips[i].path, rate_hz, least, whole, &ignored);
     }
 }
 
 int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool whole,
                       bool keep_going, int *ret_left_out, struct error *error)
 {
-    bool *bad = calloc((size_t)data->n + 1, sizeof *bad);
+    int *codes = calloc((size_t)data->n + 1, sizeof *codes);
     int kept = 0, r = 0;
-    if (bad == NULL)
+    if (codes == NULL)
         return error_set(error, ENOMEM, "out of memory");
-    check_all(data, rate_hz, least, whole, bad);
+    check_all(data, rate_hz, least, whole, codes);
     if (stop_signal != 0)
         r = error_set(error, EINTR, "train: interrupted while the clips were read");
-    for (int i = 0; i < data->n && r == 0 && !keep_going; i++)
-        if (bad[i]) /* once more, for its line */
+    for (int i = 0; i < data->n && r == 0; i++)
+        if (codes[i] < 0 && (!keep_going || is_shortage(codes[i]))) /* once more, for its line */
             r = train_file_check(data->clips[i].path, rate_hz, least, whole, error);
     for (int i = 0; i < data->n && r == 0; i++)
-        if (bad[i] && keep_going)
+        if (codes[i] < 0 && keep_going && !is_shortage(codes[i]))
             free(data->clips[i].path);
         else
             data->clips[kept++] = data->clips[i];
-    free(bad);
+    free(codes);
     if (r < 0)
         return r; /* data is as it was */
     *ret_left_out += data->n - kept;

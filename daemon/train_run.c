@@ -149,7 +149,7 @@ static void tell_data(const struct train_data *d)
     fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
             d->n_valid);
     if (d->left_out > 0)
-        fprintf(stderr, ", %d cannot be read and are left out", d->left_out);
+        fprintf(stderr, ", %d cannot be read or are too short, and are left out", d->left_out);
     if (d->unknown_valid > 0)
         fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
     fputc('\n', stderr);
@@ -446,7 +446,6 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
                                              .precision = run->backend.precision,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
-                                             .keep_going = c->keep_going,
                                              .explain = c->explain_every > 0 &&
                                                         (e->epoch % c->explain_every == 0 || last),
                                              .interpreter = train_config_interpreter(c),

@@ -74,7 +74,6 @@ static int run_set(struct validation *v, const struct model *model, const struct
                                        .batch = 16,
                                        .quantiles = &c->quantile,
                                        .n_quantiles = c->explain ? 1 : 0,
-                                       .keep_going = c->keep_going,
                                        .of_train = true,
                                        .stop = &stop_signal,
                                        .heard = c->interpreter ? take_losses : NULL,

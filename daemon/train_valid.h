@@ -16,7 +16,6 @@ struct train_valid_config {
     enum precision precision;
     int threads;
     double quantile;
-    bool keep_going;  /* clips that cannot be read are left out */
     bool explain;     /* FID-I and the others as well */
     bool interpreter; /* PIQ: its losses too, and the figures are of its masks */
     float threshold;  /* of loss_marks */

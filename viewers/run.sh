@@ -4,12 +4,11 @@
 # options of `focald run`, and beside it the recorder and the page where they were built; prints one
 # line: where to look. Ctrl-C ends all of them, and so does the end of any.
 #
-# PORT: of the page (8080). STATE: where recordings and logs are kept (recordings where focal-record
-# keeps them of itself, logs in $XDG_STATE_HOME/focald, that is ~/.local/state/focald).
+# PORT: of the page (8080). STATE: where recordings and logs are kept
+# ($XDG_STATE_HOME/focald, that is ~/.local/state/focald).
 set -u
 build=$1
 shift
-record=(${STATE:+--dir "$STATE/record"}) history=(${STATE:+--history "$STATE/record"})
 state=${STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/focald}
 port=${PORT:-8080}
 names=()
@@ -88,14 +87,14 @@ if ! until_ready "focald at $sockets" focald_answers; then
 fi
 look="$build/viewers/term/focal-term"
 if [ -x "$build/viewers/record/focal-record" ]; then
-    start focal-record "$build/viewers/record/focal-record" run "${record[@]}" \
+    start focal-record "$build/viewers/record/focal-record" run --dir "$state/record" \
         >"$state/focal-record.log" 2>&1
     sleep 0.5
     alive || fail focal-record
 fi
 if [ -x "$build/viewers/web/focal-web" ]; then
     start focal-web "$build/viewers/web/focal-web" --listen "127.0.0.1:$port" \
-        "${history[@]}" >"$state/focal-web.log" 2>&1
+        --history "$state/record" >"$state/focal-web.log" 2>&1
     until_ready focal-web page_answers || fail focal-web
     look="http://127.0.0.1:$port"
 fi

@@ -27,9 +27,9 @@ struct focal_options {
 
 /* Where the socket ("data" or "control") of the focald is whose [ipc] name is `name`:
  * the first of ipc://$XDG_RUNTIME_DIR/NAME/SOCKET and ipc:///run/NAME/SOCKET that is there, and
- * where none is, the first: the daemon may come later. name NULL: what FOCALD_DATA or
- * FOCALD_CONTROL says, else that of "focald". -EINVAL: another socket, or a name that is empty or
- * has a slash; -ENAMETOOLONG: more than ret holds; ret is then "". */
+ * where none is, the one that this user's daemon will make: it may come later. name NULL: what
+ * FOCALD_DATA or FOCALD_CONTROL says, else that of "focald". -EINVAL: another socket, or a name
+ * that is empty or has a slash; -ENAMETOOLONG: more than ret holds; ret is then "". */
 FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const char *socket);
 
 /* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On

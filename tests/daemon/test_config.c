@@ -113,12 +113,19 @@ static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
     refuse("[stream a]\nloop = maybe\n", "loop", "yes or no");
     refuse("[stream]\nloop = yes\n", ":2", "[stream NAME]");
     refuse("[stream a/b]\nloop = yes\n", "a/b", "allowed");
-    refuse("[stream a-name-of-forty-two-characters-and-not-one]\nloop = yes\n", ":2", "48 char");
+    refuse("[stream a-name-of-fourty-three-characters-and-not-1]\nloop = yes\n", ":1:", "49 bytes");
     refuse("[events]\non = 0.3\noff = 0.5\n", "off = 0.5", "on = 0.3");
     refuse("hello\n", ":1:", "key = value");
     char line[9000] = "[model]\ndir = ";
     memset(line + strlen(line), 'x', 8500);
     refuse(line, ":2:", "longer than");
+}
+
+static void a_long_name_is_read_whole(void **state)
+{
+    (void)state;
+    load("[stream a-name-of-forty-two-characters-and-not-one]\nloop = yes\n");
+    assert_string_equal(config.streams[0].name, "a-name-of-forty-two-characters-and-not-one");
 }
 
 static void a_long_line_is_read_whole(void **state)
@@ -324,6 +331,7 @@ int main(void)
         TEST(values_and_units_are_read),
         TEST(a_mistake_names_file_line_key_and_what_is_allowed),
         TEST(a_long_line_is_read_whole),
+        TEST(a_long_name_is_read_whole),
         TEST(drop_ins_that_cannot_be_read_are_named),
         TEST(a_missing_or_wrong_file_is_named),
         TEST(later_files_and_options_win),

@@ -198,15 +198,31 @@ static void a_machine_that_slept_leaves_a_gap(void **state)
         ;
     const uint64_t asleep = b.written, hours = 8 * 3600;
     slept_ns += (int64_t)hours * 1000000000;
-    while (b.written < asleep + 6 * RATE) {
-        write_block(&b, 480, RATE, 1, 0);
+    b.written += 20 * RATE; /* and its server came late */
+    write_block(&b, 480, RATE, 1, RING_RESTART);
+    while (b.written < asleep + 26 * RATE) {
         stream_pump(b.stream, HOP_FRAMES, NULL);
+        write_block(&b, 480, RATE, 1, 0);
     }
     const struct window *w = stream_take(b.stream);
     assert_non_null(w);
     assert_in_range(w->first, asleep + hours * RATE, b.written + hours * RATE);
-    assert_int_equal(stream_missed(b.stream), hours * RATE);
+    assert_int_equal(stream_missed(b.stream), (hours + 20) * RATE);
     assert_int_equal(window_lost(w, w->first, WINDOW), 0);
+    bench_end(&b);
+}
+
+static void sleep_before_the_first_block_is_none_of_the_streams(void **state)
+{
+    (void)state;
+    struct bench b = bench_start(false);
+    slept_ns += INT64_C(3600) * 1000000000;
+    while (b.written < 6 * RATE)
+        write_block(&b, 480, RATE, 1, 0), stream_pump(b.stream, HOP_FRAMES, NULL);
+    const struct window *w = stream_take(b.stream);
+    assert_non_null(w);
+    assert_in_range(w->first, 0, b.written);
+    assert_int_equal(stream_missed(b.stream), 0);
     bench_end(&b);
 }
 
@@ -290,6 +306,7 @@ int main(void)
         cmocka_unit_test(lost_frames_are_zeros_at_their_place),
         cmocka_unit_test(after_a_restart_the_timeline_has_moved_by_the_time_away),
         cmocka_unit_test(a_machine_that_slept_leaves_a_gap),
+        cmocka_unit_test(sleep_before_the_first_block_is_none_of_the_streams),
         cmocka_unit_test(a_source_that_pauses_without_a_word_leaves_a_gap),
         cmocka_unit_test(a_change_of_rate_and_channels_does_not_shift_time),
         cmocka_unit_test(a_lossless_stream_waits_and_skips_nothing),

@@ -39,7 +39,7 @@ has() { grep -qF -- "$1" "$dir/$2" || { echo "no \"$1\" in $2"; return 1; }; }
 one_line() { [ "$(wc -l <"$dir/$1")" -eq 1 ] || { echo "$1 is not one line"; return 1; }; }
 
 no_daemon() {
-    run 1 --name focald-none status && one_line err && has "ipc://$dir/focald-none/control" err &&
+    run 1 --name focald-none status && one_line err && has "/focald-none/control" err &&
         has "systemctl status focald" err && run 1 --name focald-none listen && one_line err &&
         run 1 --control "ipc://$dir/none" get && one_line err && has "ipc://$dir/none" err
 }

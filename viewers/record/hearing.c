@@ -263,12 +263,27 @@ static struct pending *find_event(struct hearing *h, uint64_t id)
     return NULL;
 }
 
+/* The oldest whose snippet is made, and whose end may have been lost. */
+static void forget_concluded(struct hearing *h)
+{
+    size_t i = 0;
+    while (i < h->n_events && !h->events[i].concluded)
+        i++;
+    if (i == h->n_events)
+        return;
+    h->n_events--;
+    memmove(&h->events[i], &h->events[i + 1], (h->n_events - i) * sizeof h->events[0]);
+}
+
 static struct pending *add_event(struct hearing *h, const struct pending *e)
 {
     if (h->n_events == HEARING_MAX_EVENTS)
+        forget_concluded(h);
+    if (h->n_events == HEARING_MAX_EVENTS) {
         hearing_conclude(h, true);
-    if (h->n_events == HEARING_MAX_EVENTS) /* none has ended: the oldest is forgotten */
-        memmove(&h->events[0], &h->events[1], --h->n_events * sizeof h->events[0]);
+        if (h->n_events == HEARING_MAX_EVENTS)
+            forget_concluded(h);
+    }
     h->events[h->n_events] = *e;
     return &h->events[h->n_events++];
 }

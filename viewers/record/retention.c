@@ -13,7 +13,16 @@ int retention_count(struct retention *r, struct error *error)
         code = place_free(r->place, &free_bytes, error);
     if (code == 0)
         r->room_bytes = r->size_bytes + (int64_t)free_bytes;
+    if (code == 0)
+        r->freed_bytes = 0;
     return code;
+}
+
+static void note_deleted(struct retention *r, int n, int64_t bytes)
+{
+    r->deleted += (uint64_t)n;
+    r->size_bytes -= bytes;
+    r->freed_bytes += bytes;
 }
 
 int retention_age(struct retention *r, int64_t now_ns, struct error *error)
@@ -26,8 +35,8 @@ int retention_age(struct retention *r, int64_t now_ns, struct error *error)
     int n;
     do {
         n = store_delete_oldest(r->store, BATCH, before, &bytes, error);
-        r->deleted += n > 0 ? (uint64_t)n : 0;
-        r->size_bytes -= n > 0 ? bytes : 0;
+        if (n > 0)
+            note_deleted(r, n, bytes);
     } while (n == BATCH);
     return n < 0 ? n : store_forget_losses(r->store, before, error);
 }
@@ -40,7 +49,9 @@ static int free_soon(const struct retention *r, double *ret, struct error *error
     int code = place_free(r->place, &now, error);
     if (code < 0)
         return code;
-    double soon = (double)(r->room_bytes - r->size_bytes);
+    const double then = (double)(r->room_bytes - r->size_bytes);
+    const double freed = (double)now + (double)r->freed_bytes;
+    const double soon = then < freed ? then : freed; /* others may have filled it since */
     *ret = (double)now > soon ? (double)now : soon;
     return 0;
 }
@@ -84,7 +95,6 @@ int retention_make_room(struct retention *r, int64_t more, struct error *error)
                              "%s: no room for a snippet within %s, and nothing left to delete but "
                              "favourites; free the disk or change [retention]",
                              r->place->dir, what);
-        r->deleted += (uint64_t)n;
-        r->size_bytes -= gone;
+        note_deleted(r, n, gone);
     }
 }

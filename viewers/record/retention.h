@@ -13,9 +13,10 @@ struct retention {
     const struct settings *settings;
     struct place *place;
     struct store *store;
-    int64_t size_bytes; /* of the history, as last counted and added to */
-    int64_t room_bytes; /* of the history and of what was free beside it, when last counted */
-    uint64_t deleted;   /* snippets, since start */
+    int64_t size_bytes;  /* of the history, as last counted and added to */
+    int64_t room_bytes;  /* of the history and of what was free beside it, when last counted */
+    int64_t freed_bytes; /* deleted since then, which the file system may not have freed yet */
+    uint64_t deleted;    /* snippets, since start */
 };
 
 /* Counts anew, as people delete things too, and others fill the disk. */

@@ -124,7 +124,9 @@ export class History {
       const { events } = await get('/api/history', this.query());
       const newer = events.filter((event) => event.id > this.newest);
       if (turn !== this.turn || newer.length === 0) return;
-      if (newer.length < PAGE) this.prepend(newer);
+      const n = this.list.childElementCount + newer.length;
+      const grown = !this.earlier && n > 2 * PAGE; // a page that is left open
+      if (newer.length < PAGE && !grown) this.prepend(newer);
       else await this.reload(); // there may be more between them and what is shown
       const at = document.activeElement; // what somebody is about to choose from stays
       if (!this.year.contains(at)) this.drawYear();
@@ -132,22 +134,17 @@ export class History {
     } catch { /* it is asked again */ }
   }
 
-  /** A page that is left open does not grow, but for what somebody asked for. */
   prepend(newer) {
     this.newest = Math.max(...newer.map((event) => event.id));
     this.list.prepend(...newer.map((event) => this.card(event)));
-    while (!this.earlier && this.list.childElementCount > PAGE) {
-      this.list.lastChild.remove();
-      this.moreButton.hidden = false;
-    }
     this.tell();
   }
 
   async more() {
-    const { turn } = this;
+    const { turn, earlier } = this;
     if (this.asksMore === turn) return;
     this.asksMore = turn;
-    this.earlier = true;
+    this.earlier = true; // what somebody asked for stays
     try {
       const { events } = await get('/api/history', { ...this.query(), before: this.list.lastChild.dataset.id });
       if (turn !== this.turn) return;
@@ -155,7 +152,9 @@ export class History {
       this.after(events);
       this.tell();
     } catch (error) {
-      if (turn === this.turn) setText(this.found, error.message);
+      if (turn !== this.turn) return;
+      this.earlier = earlier;
+      setText(this.found, error.message);
     } finally {
       if (this.asksMore === turn) this.asksMore = null;
     }
