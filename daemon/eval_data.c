@@ -147,7 +147,7 @@ static void count_unknown(struct unknown *u, const char *category)
 }
 
 static int tell_unknown(const struct unknown *u, const char *table, const struct model_info *info,
-                        bool of_train, struct error *error)
+                        const char *skip_by, struct error *error)
 {
     char list[256] = "";
     size_t n = 0;
@@ -163,7 +163,7 @@ static int tell_unknown(const struct unknown *u, const char *table, const struct
     return error_set(error, EINVAL,
                      "%.120s: model %.30s has no class %s; --alias NAME=CLASS says which it is, "
                      "%s leaves it out",
-                     table, info->name, list, of_train ? TRAIN_SKIP_UNKNOWN : "--skip-unknown");
+                     table, info->name, list, skip_by != NULL ? skip_by : "--skip-unknown");
 }
 
 /* Clips */
@@ -224,7 +224,7 @@ static int choose_clips(struct eval_data *data, const struct eval_data_config *c
     }
     data->skipped_unknown = unknown.n_clips;
     if (unknown.n_clips > 0 && !config->skip_unknown)
-        return tell_unknown(&unknown, data->listing.where, info, config->of_train, error);
+        return tell_unknown(&unknown, data->listing.where, info, config->skip_unknown_by, error);
     if (data->n == 0 && !config->one_of_many && !config->only_unknown)
         return error_set(error, EINVAL,
                          "%s: no clip of these folds is of a class that model %s has",
@@ -233,7 +233,7 @@ static int choose_clips(struct eval_data *data, const struct eval_data_config *c
 }
 
 /* A file that is not there is told before the work begins. */
-static int check_files(const struct eval_data *data, bool of_train, struct error *error)
+static int check_files(const struct eval_data *data, const char *keep_going_by, struct error *error)
 {
     int missing = 0, first = -1;
     for (int i = 0; i < data->n; i++)
@@ -251,7 +251,7 @@ static int check_files(const struct eval_data *data, bool of_train, struct error
         snprintf(others, sizeof others, " (and %d more)", missing - 1);
     return error_set(error, ENOENT, "%.200s:%s %.160s%s cannot be read; %s leaves out what fails",
                      data->listing.where, place, clip->path, others,
-                     of_train ? TRAIN_KEEP_GOING : "--keep-going");
+                     keep_going_by != NULL ? keep_going_by : "--keep-going");
 }
 
 static int read_clips(struct eval_data *data, const struct eval_data_config *config,
@@ -268,7 +268,7 @@ static int read_clips(struct eval_data *data, const struct eval_data_config *con
     if (data->clips == NULL || data->present == NULL)
         return error_set(error, ENOMEM, "%s: out of memory", data->listing.where);
     r = choose_clips(data, config, info, error);
-    return r == 0 && !config->keep_going ? check_files(data, config->of_train, error) : r;
+    return r == 0 && !config->keep_going ? check_files(data, config->keep_going_by, error) : r;
 }
 
 int eval_data_read(struct eval_data *ret, const struct eval_data_config *config,

@@ -12,10 +12,6 @@
 #include "daemon/eval_listing.h"
 #include "model/model.h"
 
-/* What focald train has for --keep-going and --skip-unknown. */
-#define TRAIN_KEEP_GOING "--set classes.keep_going=yes"
-#define TRAIN_SKIP_UNKNOWN "--set classes.skip_unknown=yes"
-
 struct eval_clip {
     const char *file; /* as the table names it, or CLASS/FILE */
     char *path;
@@ -38,8 +34,9 @@ struct eval_data_config {
                                     intention: left out without skip_unknown, and in spite of
                                     keep_unknown; only_unknown has them */
     int n_left_out;
-    bool keep_going;  /* files that are missing are left in, to be counted as failed */
-    bool of_train;    /* errors advise by focald train's keys, not by options */
+    bool keep_going; /* files that are missing are left in, to be counted as failed */
+    /* How people ask for these, for errors. NULL: by the options of those names. */
+    const char *keep_going_by, *skip_unknown_by;
     bool one_of_many; /* of the sets of a training: no clip of the model's classes need be in it,
                          and an alias may name a class that the model does not have */
 };

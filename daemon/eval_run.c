@@ -125,9 +125,9 @@ static int count_live(struct run *run, struct chunk *chunk, struct error *error)
         if (out->state != EVAL_FAILED)
             continue;
         if (!run->config->keep_going)
-            return error_set(error, EINVAL, "%.440s; %s leaves out what fails",
-                             chunk->errors[k].text,
-                             run->config->of_train ? TRAIN_KEEP_GOING : "--keep-going");
+            return error_set(error, EINVAL, "%.400s; %s", chunk->errors[k].text,
+                             run->config->advice != NULL ? run->config->advice
+                                                         : "--keep-going leaves out what fails");
         if (run->config->failed != NULL)
             run->config->failed(run->config->user, chunk->errors[k].text);
     }

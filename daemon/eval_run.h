@@ -58,7 +58,7 @@ struct eval_config {
     int n_quantiles;
     bool among_data; /* only classes that occur in the data are predicted */
     bool keep_going;
-    bool of_train;                     /* errors advise by focald train's keys, not by options */
+    const char *advice;                /* where a clip fails; NULL: of --keep-going */
     const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */
     /* A clip failed, and keep_going; in the table's order. */
     void (*failed)(void *user, const char *line);

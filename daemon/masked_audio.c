@@ -112,8 +112,8 @@ void masked_audio_begin(struct masked_audio *a, const struct window *window, int
         return;
     /* The first samples come with the second frame pushed. A new listener gets one hop's worth. */
     uint64_t fresh = window->hop_samples / (uint64_t)a->shape.hop;
-    uint64_t start = a->running || a->end_frame < fresh + 1 + oldest ? oldest
-                                                                     : a->end_frame - fresh - 1;
+    uint64_t start =
+        a->running || a->end_frame < fresh + 1 + oldest ? oldest : a->end_frame - fresh - 1;
     istft_reset(a->istft);
     a->next_frame = start;
     a->running = true;

@@ -26,8 +26,8 @@ struct output_config {
 int output_create(struct output **ret, const struct output_config *config, struct error *error);
 void output_destroy(struct output *output); /* takes NULL */
 
-/* Before the first window: goes on where `before`, of another model with the same numbers before the
- * network, has ended: the sounds and the spectrogram without a gap, events by number. */
+/* Before the first window: goes on where `before`, of another model with the same numbers before
+ * the network, has ended: the sounds and the spectrogram without a gap, events by number. */
 void output_follow(struct output *output, struct output *before);
 
 /* The most bytes a message of this model needs: the payload capacity of the outbox. */

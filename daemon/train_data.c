@@ -31,7 +31,8 @@ static struct eval_data_config set_config(const struct train_data_config *config
                                      .left_out = config->left_out,
                                      .n_left_out = config->n_left_out,
                                      .keep_going = config->keep_going,
-                                     .of_train = true,
+                                     .keep_going_by = TRAIN_KEEP_GOING,
+                                     .skip_unknown_by = "--set classes.skip_unknown=yes",
                                      .one_of_many = true};
 }
 

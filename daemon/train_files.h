@@ -10,6 +10,9 @@
 #include "base/error.h"
 #include "daemon/eval_data.h"
 
+/* How focald train is asked to leave out clips that fail. */
+#define TRAIN_KEEP_GOING "--set classes.keep_going=yes"
+
 /* By its header, or, whole, by all of it. Errors name the file: it is not there, not a regular
  * file, not sound, damaged, or shorter at rate_hz than `least` samples (-EINVAL). */
 int train_file_check(const char *path, int rate_hz, size_t least, bool whole, struct error *error);

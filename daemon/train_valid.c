@@ -74,7 +74,8 @@ static int run_set(struct validation *v, const struct model *model, const struct
                                        .batch = 16,
                                        .quantiles = &c->quantile,
                                        .n_quantiles = c->explain ? 1 : 0,
-                                       .of_train = true,
+                                       .advice = "it could be read when the run began: mend "
+                                                 "that, and --resume goes on",
                                        .stop = &stop_signal,
                                        .heard = c->interpreter ? take_losses : NULL,
                                        .progress = show,

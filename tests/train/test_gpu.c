@@ -2,11 +2,11 @@
  * Training where parameters lie in a GPU's memory: the CPU's steps within rounding, and what was
  * saved goes on bit for bit. */
 #include "tests/train/published.h"
+#include "tests/train/make_trainer.h"
 
 #include "model/backends.h"
 #include "model/nets/piq.h"
 #include "model/train/random.h"
-#include "model/train/trainer.h"
 
 /* Of two images a batch norm leaves only their order, and its gradient is rounding noise. */
 enum { B = 5, INTERPRETED = 2, CLASSES = 3, IMAGE = 16, CELLS = PIQ_FRAMES * PIQ_BINS, STEPS = 3 };
@@ -165,15 +165,6 @@ static struct trainer_config config_of(const struct backend_ops *ops, bool inter
         .threads = 1};
 }
 
-static struct trainer *make(const struct trainer_config *config)
-{
-    struct trainer *t;
-    struct error error;
-    if (trainer_create(&t, config, &error) < 0)
-        fail_msg("%s", error.text);
-    return t;
-}
-
 /* spoil: its first image holds infinity. */
 static int try_step(struct trainer *t, int n, uint64_t number, bool spoil,
                     struct trainer_losses *ret, struct error *error)
@@ -242,7 +233,7 @@ static void a_classifier_learns_what_it_learns_on_the_cpu(void **state)
 {
     const struct trainer_config here_config = config_of(&backend_cpu, false),
                                 there_config = config_of(gpu(), false);
-    struct trainer *here = make(&here_config), *there = make(&there_config);
+    struct trainer *here = make_trainer(&here_config), *there = make_trainer(&there_config);
     double first = 0;
     (void)state;
     for (uint64_t i = 0; i < STEPS; i++) {
@@ -269,9 +260,9 @@ static void a_classifier_learns_what_it_learns_on_the_cpu(void **state)
 static void a_training_has_the_precision_that_it_was_given(void **state)
 {
     struct trainer_config config = config_of(gpu(), false);
-    struct trainer *whole = make(&config);
+    struct trainer *whole = make_trainer(&config);
     config.precision = PRECISION_BFLOAT16;
-    struct trainer *half = make(&config);
+    struct trainer *half = make_trainer(&config);
     (void)state;
     for (uint64_t i = 0; i < 2; i++) {
         const struct trainer_losses a = take_step(half, B, i), b = take_step(whole, B, i);
@@ -285,7 +276,7 @@ static void a_training_has_the_precision_that_it_was_given(void **state)
 
 static void goes_on_bit_for_bit(const struct trainer_config *config, struct loss_scale scale)
 {
-    struct trainer *whole = make(config), *stopped = make(config);
+    struct trainer *whole = make_trainer(config), *stopped = make_trainer(config);
     take_step(whole, B, 0);
     struct saved s = save(whole);
     s.scale = scale;
@@ -326,10 +317,10 @@ static void gradients_smaller_than_float16_are_learnt_from(void **state)
     (void)state;
     config.class_gradient = 1e-6;
     config.optimizer.weight_decay = 0;
-    struct trainer *here = make(&config);
+    struct trainer *here = make_trainer(&config);
     config.ops = gpu();
     config.precision = PRECISION_FLOAT16;
-    struct trainer *there = make(&config);
+    struct trainer *there = make_trainer(&config);
     const struct trainer_losses b = take_step(here, B, 0), a = take_step(there, B, 0);
     assert_false(a.skipped);
     assert_close("loss", a.loss, b.loss, rounding * fabs(b.loss));
@@ -355,7 +346,7 @@ static void a_step_that_the_scale_spoils_is_skipped_and_halves_it(void **state)
     int skipped = 0;
     (void)state;
     config.precision = PRECISION_FLOAT16;
-    struct trainer *t = make(&config), *low = make(&config);
+    struct trainer *t = make_trainer(&config), *low = make_trainer(&config);
     take_step(t, B, 0);
     struct saved before = save(t);
     before.scale = (struct loss_scale){LOSS_SCALE_MOST, 7};
@@ -387,7 +378,7 @@ static void a_loss_that_is_not_finite_is_no_fault_of_the_scale(void **state)
     struct error error;
     (void)state;
     config.precision = PRECISION_FLOAT16;
-    struct trainer *t = make(&config);
+    struct trainer *t = make_trainer(&config);
     struct saved before = save(t);
     assert_int_equal(try_step(t, B, 0, true, &losses, &error), -EDOM);
     assert_non_null(strstr(error.text, "the loss is not finite"));
@@ -407,7 +398,7 @@ static void a_gradient_beyond_float16_ends_the_training(void **state)
     (void)state;
     config.precision = PRECISION_FLOAT16;
     config.class_gradient = 1e9;
-    struct trainer *t = make(&config);
+    struct trainer *t = make_trainer(&config);
     struct saved before = save(t);
     while ((r = try_step(t, B, 0, false, &losses, &error)) == 0) {
         assert_true(losses.skipped);
@@ -427,7 +418,7 @@ static void an_interpreter_learns_what_it_learns_on_the_cpu(void **state)
 {
     const struct trainer_config here_config = config_of(&backend_cpu, true),
                                 there_config = config_of(gpu(), true);
-    struct trainer *here = make(&here_config), *there = make(&there_config);
+    struct trainer *here = make_trainer(&here_config), *there = make_trainer(&there_config);
     (void)state;
     for (uint64_t i = 0; i < 2; i++) {
         const struct trainer_losses a = take_step(there, INTERPRETED, i),

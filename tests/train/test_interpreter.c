@@ -2,12 +2,12 @@
  * An interpreter's training: what moves and what stays, what a saved one goes on with, and what is
  * refused. */
 #include "tests/train/published.h"
+#include "tests/train/make_trainer.h"
 
 #include <pthread.h>
 
 #include "model/nets/piq.h"
 #include "model/train/random.h"
-#include "model/train/trainer.h"
 
 enum { B = 2, CLASSES = 3, CELLS = PIQ_FRAMES * PIQ_BINS, RANKS = 2, STEPS = 3 };
 
@@ -34,15 +34,6 @@ static struct trainer_config config_of(void)
                                    .seed = 5,
                                    .ops = &backend_cpu,
                                    .threads = 1};
-}
-
-static struct trainer *make(const struct trainer_config *config)
-{
-    struct trainer *t;
-    struct error error;
-    if (trainer_create(&t, config, &error) < 0)
-        fail_msg("%s", error.text);
-    return t;
 }
 
 /* The same images and marks for the same number. */
@@ -79,7 +70,7 @@ static void only_the_interpreter_learns_and_its_losses_fall(void **state)
 {
     (void)state;
     const struct trainer_config config = config_of();
-    struct trainer *t = make(&config), *before = make(&config);
+    struct trainer *t = make_trainer(&config), *before = make_trainer(&config);
     struct trainer_losses first, last;
     assert_int_equal(step(t, 1, &first), 0);
     for (int i = 0; i < 6; i++)
@@ -106,7 +97,7 @@ static void a_restored_one_takes_the_steps_that_would_have_come(void **state)
 {
     (void)state;
     const struct trainer_config config = config_of();
-    struct trainer *whole = make(&config), *stopped = make(&config);
+    struct trainer *whole = make_trainer(&config), *stopped = make_trainer(&config);
     struct trainer_losses a, b;
     struct error error;
     const size_t n = trainer_parameters(whole);
@@ -138,7 +129,7 @@ static void an_image_that_is_not_finite_is_named_and_changes_nothing(void **stat
 {
     (void)state;
     const struct trainer_config config = config_of();
-    struct trainer *t = make(&config);
+    struct trainer *t = make_trainer(&config);
     struct trainer_losses losses;
     struct error error;
     const size_t n = trainer_parameters(t);
@@ -220,7 +211,7 @@ static void *run_process(void *user)
     struct trainer_config config = config_of();
     config.ranks = &p->ranks;
     config.batch = 1;
-    p->trainer = make(&config);
+    p->trainer = make_trainer(&config);
     for (uint64_t i = 0; i < STEPS; i++)
         take(p->trainer, p->ranks.rank, 1, i, of_processes[p->ranks.rank], &p->losses);
     return NULL;
@@ -253,7 +244,7 @@ static void two_processes_give_the_weights_of_one_with_twice_the_batch(void **st
     for (int i = 0; i < RANKS; i++)
         pthread_join(threads[i], NULL);
     config.batch = RANKS;
-    struct trainer *one = make(&config);
+    struct trainer *one = make_trainer(&config);
     for (uint64_t i = 0; i < STEPS; i++)
         take(one, 0, RANKS, i, &marks[0][0], &losses);
     for (int p = 0; p < RANKS; p++) {

@@ -2,8 +2,7 @@
  * A classifier's training: where its images lie, what it counts, and what a part that is not
  * trained keeps. */
 #include "tests/train/published.h"
-
-#include "model/train/trainer.h"
+#include "tests/train/make_trainer.h"
 
 enum { B = 2, CLASSES = 3, ROWS = 18, COLS = 21, WIDE_ROWS = 20, WIDE_COLS = 24 };
 
@@ -32,15 +31,6 @@ static struct trainer_config config_of(void)
                                    .threads = 1};
 }
 
-static struct trainer *make(const struct trainer_config *config)
-{
-    struct trainer *t;
-    struct error error;
-    if (trainer_create(&t, config, &error) < 0)
-        fail_msg("%s", error.text);
-    return t;
-}
-
 static float planes[B][ROWS][COLS];
 
 static void step(struct trainer *t, const struct trainer_target *targets,
@@ -59,7 +49,7 @@ static void rows_of_an_image_stay_rows_where_patches_need_more(void **state)
 {
     (void)state;
     const struct trainer_config config = config_of();
-    struct trainer *t = make(&config);
+    struct trainer *t = make_trainer(&config);
     struct trainer_losses losses;
     for (int turn = 0; turn < 2; turn++) { /* a step may use the room for something else */
         trainer_load(t, &planes[0][0][0]);
@@ -78,7 +68,7 @@ static void an_image_without_a_label_is_none_that_could_be_right(void **state)
     (void)state;
     const struct trainer_config config = config_of();
     const struct trainer_target one[B] = {{{1, 1, 1}, false}, {{-1, -1, 1}, false}};
-    struct trainer *t = make(&config);
+    struct trainer *t = make_trainer(&config);
     struct trainer_losses losses;
     for (int i = 0; i < 20; i++)
         step(t, one, &losses);
@@ -102,7 +92,7 @@ static void what_is_not_trained_is_its_own_average(void **state)
     struct trainer_losses losses;
     config.rule = frozen_backbone;
     config.average = 0.9;
-    struct trainer *t = make(&config), *before = make(&config);
+    struct trainer *t = make_trainer(&config), *before = make_trainer(&config);
     for (int i = 0; i < 5; i++)
         step(t, both, &losses);
     int stayed = 0;

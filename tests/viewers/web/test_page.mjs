@@ -2,6 +2,7 @@
 // Parts of the page that need no browser: the colours of labels, the connection, listening and the history's list, in simulated time.
 // usage: node test_page.mjs PAGE_DIR
 import fs from 'node:fs';
+import { finish, hold, promise } from './promises.mjs';
 
 /** By its text, and that of what it imports: node before 20 takes a .js for no module. */
 const url = (name) => {
@@ -9,20 +10,6 @@ const url = (name) => {
   return `data:text/javascript;base64,${Buffer.from(text).toString('base64')}`;
 };
 const page = (name) => import(url(name));
-
-let failed = 0;
-async function promise(name, check) {
-  try {
-    await check();
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failed++;
-    console.log(`FAIL ${name}: ${error.message}`);
-  }
-}
-function hold(condition, text) {
-  if (!condition) throw new Error(text);
-}
 
 /* Time, and what browsers have */
 
@@ -257,4 +244,4 @@ await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
   hold(history.found.textContent === 'nobody' && history.earlier === false, 'nobody is told');
 });
 
-process.exit(failed ? 1 : 0);
+finish();

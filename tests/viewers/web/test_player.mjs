@@ -3,6 +3,7 @@
 // usage: node test_player.mjs PLAYER_JS
 import fs from 'node:fs';
 import vm from 'node:vm';
+import { finish, hold, promise } from './promises.mjs';
 
 const HOP = 7998;
 const source = fs.readFileSync(process.argv[2], 'utf8');
@@ -46,20 +47,6 @@ function run(player, seconds, { hopS = HOP / 16000, late = () => 0, rate = 16000
   return out;
 }
 
-let failed = 0;
-function promise(name, check) {
-  try {
-    check();
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failed++;
-    console.log(`FAIL ${name}: ${error.message}`);
-  }
-}
-function hold(condition, text) {
-  if (!condition) throw new Error(text);
-}
-
 /** Where out[i] begins to be f(n): n - i, exactly up to `to`. */
 function matches(out, from, to, f) {
   for (let n = 1000; n < 1000 + 65536 * 2; n++) {
@@ -70,14 +57,14 @@ function matches(out, from, to, f) {
   throw new Error(`out[${from}..${to}] is nothing that came`);
 }
 
-promise('it_plays_what_came_exactly', () => {
+await promise('it_plays_what_came_exactly', () => {
   const out = run(makePlayer(), 8);
   const begin = out.findIndex((x) => x !== 0);
   hold(begin >= 0 && begin < 3 * 16000, `begins at ${begin}`);
   matches(out, begin, out.length, input);
 });
 
-promise('the_switch_is_at_the_same_sample', () => {
+await promise('the_switch_is_at_the_same_sample', () => {
   let switched = false;
   const out = run(makePlayer(), 6, { at: (t, p) => { if (t > 4 && !switched) { switched = true; p.say({ do: 'choose', which: 1 }); } } });
   const cut = Math.floor(4 * 16000);
@@ -86,7 +73,7 @@ promise('the_switch_is_at_the_same_sample', () => {
   hold(before === after, `${before} and ${after}`);
 });
 
-promise('jitter_of_half_a_hop_is_not_heard', () => {
+await promise('jitter_of_half_a_hop_is_not_heard', () => {
   const out = run(makePlayer(), 60, { late: (k) => ((k * 37) % 10) * 0.025 });
   const begin = out.findIndex((x) => x !== 0);
   hold(begin >= 0, 'nothing');
@@ -104,7 +91,7 @@ function silences(out, from) {
 }
 
 for (const ppm of [2000, -2000]) { // far more than clocks do: minutes stand for hours
-  promise(`clocks_that_drift_by_${ppm}_ppm_are_followed_without_a_gap`, () => {
+  await promise(`clocks_that_drift_by_${ppm}_ppm_are_followed_without_a_gap`, () => {
     const player = makePlayer();
     let steered = false;
     run(player, 900, { keep: false, hopS: (HOP / 16000) * (1 + ppm * 1e-6), at: (t, p) => { steered ||= p.speed !== 1; } });
@@ -113,7 +100,7 @@ for (const ppm of [2000, -2000]) { // far more than clocks do: minutes stand for
   });
 }
 
-promise('a_loss_is_silence_and_never_a_shift', () => {
+await promise('a_loss_is_silence_and_never_a_shift', () => {
   const out = run(makePlayer(), 12, { lose: (k) => k === 10 });
   const begin = out.findIndex((x) => x !== 0);
   const offset = matches(out, begin, begin + 8000, input);
@@ -123,14 +110,14 @@ promise('a_loss_is_silence_and_never_a_shift', () => {
   hold((matches(out, lost + HOP, lost + HOP + 8000, input) - offset) % 65536 === 0, 'it shifted');
 });
 
-promise('it_fills_up_again_after_it_ran_dry', () => {
+await promise('it_fills_up_again_after_it_ran_dry', () => {
   const player = makePlayer();
   const out = run(player, 20, { late: (k) => (k >= 12 && k < 18 ? 2.5 : 0) });
   hold(player.gaps >= 1, 'it never ran dry: the test is none');
   hold(player.at !== null && !silences(out, out.length - 2 * 16000), 'it is still silent'); // a little faster, perhaps
 });
 
-promise('who_slept_goes_on_with_the_present', () => {
+await promise('who_slept_goes_on_with_the_present', () => {
   const player = makePlayer();
   run(player, 6);
   for (let hop = 12; hop < 60; hop++) feed(player, 1000 + hop * HOP); // 24 s, more than the ring holds
@@ -140,7 +127,7 @@ promise('who_slept_goes_on_with_the_present', () => {
   hold((matches(block, 0, 8000, input) - (end - Math.round(player.reserve))) % 65536 === 0, 'it plays what is long past');
 });
 
-promise('a_sound_card_of_48_khz_gets_three_samples_for_one', () => {
+await promise('a_sound_card_of_48_khz_gets_three_samples_for_one', () => {
   const player = makePlayer(48000);
   const out = run(player, 6, { rate: 48000 });
   const begin = out.findIndex((x) => x !== 0);
@@ -152,4 +139,4 @@ promise('a_sound_card_of_48_khz_gets_three_samples_for_one', () => {
   hold(worst <= 1e-3, `off by ${worst}`);
 });
 
-process.exit(failed ? 1 : 0);
+finish();
