@@ -16,6 +16,7 @@
 #include "ipc/libfocal/sequence.h"
 
 enum { FRAMES = 3, ERROR_BYTES = 512, KEY_TEXT_BYTES = 41, ENDPOINT_BYTES = 512 };
+enum { LOOK_MS = 1000, AWAY_MS = 5000 }; /* see focal_open */
 
 struct curve {
     bool on;
@@ -25,6 +26,10 @@ struct curve {
 struct focal {
     void *context, *data, *control; /* control: NULL until the first request */
     char data_endpoint[ENDPOINT_BYTES], control_endpoint[ENDPOINT_BYTES];
+    char name[ENDPOINT_BYTES];              /* "": the usual one */
+    bool data_is_chosen, control_is_chosen; /* by focal_endpoint */
+    int64_t looked_ms;                      /* when it was asked last */
+    int64_t away_ms; /* since when it would go from what is not there; 0: it would not */
     struct curve curve;
     struct sequences sequences;
     uint64_t request_id;
@@ -108,15 +113,63 @@ int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
     return fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
 }
 
+static void close_control(struct focal *f)
+{
+    if (f->control != NULL)
+        zmq_close(f->control);
+    f->control = NULL;
+}
+
 static int choose_endpoint(struct focal *f, char ret[ENDPOINT_BYTES], const char *given,
                            const char *socket)
 {
+    const char *name = f->name[0] != '\0' ? f->name : NULL;
     int code = given != NULL ? fit(ret, ENDPOINT_BYTES, "%s", given)
-                             : focal_endpoint(ret, ENDPOINT_BYTES, NULL, socket);
+                             : focal_endpoint(ret, ENDPOINT_BYTES, name, socket);
+    if (code == -EINVAL)
+        return fail(f, EINVAL, "name \"%s\": must be that of a directory, without /", f->name);
     if (code < 0)
         return fail(f, -code, "the %s endpoint is longer than %d characters", socket,
                     ENDPOINT_BYTES - 1);
     return 0;
+}
+
+static int choose_endpoints(struct focal *f, const struct focal_options *o)
+{
+    if (o->name != NULL && (o->name[0] == '\0' || fit(f->name, sizeof f->name, "%s", o->name) < 0))
+        return fail(f, EINVAL, "name: must have 1 to %zu characters", sizeof f->name - 1);
+    f->data_is_chosen = o->data == NULL;
+    f->control_is_chosen = o->control == NULL;
+    f->looked_ms = now_ms();
+    int code = choose_endpoint(f, f->data_endpoint, o->data, "data");
+    return code == 0 ? choose_endpoint(f, f->control_endpoint, o->control, "control") : code;
+}
+
+/* Goes where the daemon is now (focal_open). Where that fails, all is as before. */
+static void follow(struct focal *f)
+{
+    char to[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
+    const int64_t ms = now_ms();
+    if (!f->data_is_chosen || ms - f->looked_ms < LOOK_MS)
+        return;
+    f->looked_ms = ms;
+    if (choose_endpoint(f, to, NULL, "data") < 0 || strcmp(to, f->data_endpoint) == 0) {
+        f->away_ms = 0;
+        return;
+    }
+    if (f->away_ms == 0)
+        f->away_ms = ms;
+    if (!is_there(f->data_endpoint) && ms - f->away_ms < AWAY_MS)
+        return;
+    if (zmq_connect(f->data, to) != 0)
+        return;
+    zmq_disconnect(f->data, f->data_endpoint);
+    memcpy(f->data_endpoint, to, sizeof to);
+    f->away_ms = 0;
+    if (!f->control_is_chosen || choose_endpoint(f, control, NULL, "control") < 0)
+        return;
+    memcpy(f->control_endpoint, control, sizeof control);
+    close_control(f);
 }
 
 static bool is_key(const char *text)
@@ -211,9 +264,7 @@ static int connect_socket(struct focal *f, void **ret, int type, const char *end
 
 static int open_all(struct focal *f, const struct focal_options *options)
 {
-    int code = choose_endpoint(f, f->data_endpoint, options->data, "data");
-    if (code == 0)
-        code = choose_endpoint(f, f->control_endpoint, options->control, "control");
+    int code = choose_endpoints(f, options);
     if (code < 0)
         return code;
     if (options->receive_hwm < 0)
@@ -257,8 +308,7 @@ void focal_close(struct focal *f)
     json_decref(f->message.header);
     if (f->data != NULL)
         zmq_close(f->data);
-    if (f->control != NULL)
-        zmq_close(f->control);
+    close_control(f);
     if (f->context != NULL)
         while (zmq_ctx_term(f->context) != 0 && zmq_errno() == EINTR) {
         }
@@ -277,6 +327,11 @@ const char *focal_error(const struct focal *f)
 const char *focal_last_error(void)
 {
     return last_error;
+}
+
+const char *focal_where(const struct focal *f)
+{
+    return f->data_endpoint;
 }
 
 int focal_subscribe(struct focal *f, const char *topic)
@@ -396,12 +451,16 @@ static int give_out(struct focal *f, zmq_msg_t *frames, struct focal_message *re
 int focal_next(struct focal *f, struct focal_message *ret, int timeout_ms)
 {
     zmq_msg_t frames[FRAMES];
-    int64_t deadline = deadline_of(timeout_ms);
+    const int64_t deadline = deadline_of(timeout_ms);
+    follow(f);
     int n = receive_frames(f->data, frames, FRAMES);
     while (n == 0) {
-        int code = wait_readable(f, f->data, deadline);
-        if (code <= 0)
+        const int64_t look = f->data_is_chosen ? f->looked_ms + LOOK_MS : -1;
+        const bool looks = look >= 0 && (deadline < 0 || look < deadline);
+        int code = wait_readable(f, f->data, looks ? look : deadline);
+        if (code < 0 || (code == 0 && !looks))
             return code;
+        follow(f);
         n = receive_frames(f->data, frames, FRAMES);
     }
     int code = n == FRAMES ? give_out(f, frames, ret)
@@ -465,6 +524,7 @@ int focal_request(struct focal *f, const char *request, char **ret_reply, int ti
 {
     int64_t deadline = deadline_of(timeout_ms);
     int code = 0;
+    follow(f);
     if (f->control == NULL)
         code = connect_socket(f, &f->control, ZMQ_DEALER, f->control_endpoint, 100);
     if (code != 0)
@@ -492,8 +552,7 @@ int focal_request(struct focal *f, const char *request, char **ret_reply, int ti
         code = wait_readable(f, f->control, deadline);
         if (code == 0) {
             /* what was not sent must not be done much later, when nobody waits for it */
-            zmq_close(f->control);
-            f->control = NULL;
+            close_control(f);
             return fail(f, ETIMEDOUT, "%s: no answer within %d ms; is focald running?",
                         f->control_endpoint, timeout_ms);
         }

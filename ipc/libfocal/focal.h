@@ -19,7 +19,8 @@ extern "C" {
 struct focal;
 
 struct focal_options {
-    const char *data, *control;          /* endpoints; NULL: as focal_endpoint chooses */
+    const char *data, *control; /* endpoints; NULL: as focal_endpoint chooses, now and later */
+    const char *name;           /* [ipc] name of the daemon; NULL: as with focal_endpoint */
     const char *curve_server_public_key; /* Z85, for TCP endpoints with CURVE; NULL otherwise */
     const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
     int receive_hwm; /* messages kept while the client does not read; 0: 1000 */
@@ -33,12 +34,19 @@ struct focal_options {
 FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const char *socket);
 
 /* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On
- * failure *ret is NULL, the line goes to focal_last_error(). */
+ * failure *ret is NULL, the line goes to focal_last_error().
+ *
+ * Where the options do not say where the data socket is, the user's and the system's daemon may
+ * come and go: focal_next and focal_request look about once a second where focal_endpoint would
+ * send them, and go there, subscriptions and all. A socket that has gone is waited for five seconds
+ * before another is taken, as a daemon that is started anew has it again by then. */
 FOCAL_API int focal_open(struct focal **ret, const struct focal_options *options);
 FOCAL_API void focal_close(struct focal *focal); /* takes NULL */
 FOCAL_API const char *focal_error(const struct focal *focal);
 /* The last failure of focal_open in this thread. */
 FOCAL_API const char *focal_last_error(void);
+/* The data endpoint in use. It lives as long as the focal; its text changes when that moves. */
+FOCAL_API const char *focal_where(const struct focal *focal);
 
 /* topic is a prefix: "label/", "event/kitchen", "". May be called many times. */
 FOCAL_API int focal_subscribe(struct focal *focal, const char *topic);
@@ -69,7 +77,7 @@ FOCAL_API int focal_number(struct focal *focal, const char *path, double *ret);
 FOCAL_API int focal_string(struct focal *focal, const char *path, const char **ret);
 
 /* The file descriptor to poll for reading, and the rule of ZeroMQ: after it fired, call focal_next
- * with timeout 0 until it gives 0. */
+ * with timeout 0 until it gives 0. Do so every second or two without it, too: see focal_open. */
 FOCAL_API int focal_fd(struct focal *focal);
 
 /* One control request: a JSON object such as {"cmd":"status"}; *ret_reply is the reply's JSON text,

@@ -360,11 +360,20 @@ static void opening_names_what_is_wrong(void **state)
     focal_close(NULL);
 }
 
+/* DIRECTORY/RUN/focald is the directory of the fixture's sockets. Makes RUN this user's. */
+static void run_in(const struct fixture *fixture, const char *run)
+{
+    char directory[96], command[300];
+    snprintf(directory, sizeof directory, "%s/%s", fixture->directory, run);
+    snprintf(command, sizeof command, "mkdir -p %s && ln -sfn .. %s/focald", directory, directory);
+    assert_int_equal(system(command), 0);
+    setenv("XDG_RUNTIME_DIR", directory, 1);
+}
+
 static void endpoints_come_from_the_environment(void **state)
 {
     struct focal *from;
     char *reply;
-    char directory[96], command[300];
     setenv("FOCALD_CONTROL", f.control, 1);
     assert_int_equal(focal_open(&from, NULL), 0);
     assert_int_equal(focal_request(from, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
@@ -372,10 +381,7 @@ static void endpoints_come_from_the_environment(void **state)
     focal_close(from);
     unsetenv("FOCALD_CONTROL");
 
-    snprintf(directory, sizeof directory, "%s/run", f.directory);
-    snprintf(command, sizeof command, "mkdir %s && ln -s .. %s/focald", directory, directory);
-    assert_int_equal(system(command), 0); /* XDG_RUNTIME_DIR/focald is the sockets' directory */
-    setenv("XDG_RUNTIME_DIR", directory, 1);
+    run_in(&f, "run");
     assert_int_equal(focal_open(&from, NULL), 0);
     assert_int_equal(focal_request(from, "{\"cmd\":\"ping\"}", &reply, 5000), 0);
     free(reply);
@@ -424,6 +430,83 @@ static void endpoints_are_found_by_name(void **state)
     assert_non_null(strstr(focal_last_error(), "data endpoint is longer than 511 characters"));
 }
 
+static void hears(struct fixture *from, struct outbox *by, uint64_t first)
+{
+    struct focal_message got;
+    assert_true(wait_until(publisher_wants(from->publisher, 0, TOPIC_INPUT)));
+    fixture_send_input(by, 0, first, 1);
+    assert_int_equal(focal_next(focal, &got, 5000), 1);
+    assert_int_equal(got.first, first);
+    assert_int_equal(got.lost, 0);
+}
+
+static bool is_at(const struct fixture *fixture)
+{
+    struct focal_message none;
+    assert_int_equal(focal_next(focal, &none, 20), 0);
+    return strstr(focal_where(focal), fixture->directory) != NULL;
+}
+
+static void asks(struct fixture *of)
+{
+    const int before = atomic_load(&of->requests);
+    char *reply = NULL;
+    assert_int_equal(focal_request(focal, "{\"cmd\":\"status\"}", &reply, 5000), 0);
+    free(reply);
+    assert_int_equal(atomic_load(&of->requests), before + 1);
+}
+
+static void a_daemon_that_speaks_elsewhere_is_followed(void **state)
+{
+    struct fixture other;
+    struct outbox *others;
+    char place[128];
+    (void)state;
+    fixture_init(&other);
+    fixture_start(&other);
+    assert_int_equal(outbox_create(&others, other.publisher, 64, 64 * 1024, NULL), 0);
+    focal_close(focal);
+    run_in(&f, "here");
+    assert_int_equal(focal_open(&focal, NULL), 0);
+    assert_int_equal(focal_subscribe(focal, "input/"), 0);
+    hears(&f, outbox, 100);
+    asks(&f);
+
+    run_in(&other, "there"); /* what was heard is still there: at once */
+    const int64_t came = fixture_now_ms();
+    assert_true(wait_until(is_at(&other)));
+    assert_in_range(fixture_now_ms() - came, 0, 4500);
+    hears(&other, others, 200);
+    asks(&other);
+    assert_true(wait_until(!publisher_wants(f.publisher, 0, TOPIC_INPUT)));
+
+    snprintf(place, sizeof place, "%s/there/focald", other.directory);
+    assert_int_equal(unlink(place), 0); /* it may come back */
+    run_in(&f, "here");
+    const int64_t went = fixture_now_ms();
+    assert_true(wait_until(is_at(&f)));
+    assert_in_range(fixture_now_ms() - went, 4900, 9000);
+    hears(&f, outbox, 300);
+    asks(&f);
+    fixture_finish(&other);
+}
+
+static void a_place_that_was_said_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(focal_subscribe(focal, "input/"), 0);
+    hears(&f, outbox, 1);
+    struct fixture other;
+    fixture_init(&other);
+    fixture_start(&other);
+    run_in(&other, "there");
+    for (int64_t until = fixture_now_ms() + 2500; fixture_now_ms() < until;)
+        assert_true(is_at(&f));
+    hears(&f, outbox, 2);
+    asks(&f);
+    fixture_finish(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +526,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(opening_names_what_is_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(endpoints_come_from_the_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(endpoints_are_found_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_daemon_that_speaks_elsewhere_is_followed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_place_that_was_said_stays, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

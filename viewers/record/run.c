@@ -22,7 +22,6 @@ enum {
     RECEIVE_HWM = 20000,
     TICK_MS = 500,
     QUIET_MS = 10000, /* between two warnings of the same kind */
-    MOVE_MS = 5000,   /* a daemon that is started anew has its socket again before */
     ENDPOINT_BYTES = 512,
 };
 
@@ -31,8 +30,7 @@ static volatile sig_atomic_t ended;
 struct running {
     const struct settings *settings;
     struct focal *focal;
-    char endpoint[ENDPOINT_BYTES]; /* that focal_endpoint chose; "": the configuration has one */
-    int64_t elsewhere_ms;          /* since when it chooses another; 0: it does not */
+    char where[ENDPOINT_BYTES]; /* focal_where, as it was last */
     struct writer *writer;
     struct hearing *streams[STREAMS_MAX];
     int n_streams;
@@ -139,56 +137,29 @@ static int subscribe(struct focal *focal, const struct settings *s, struct error
     return n == 0 ? subscribe_stream(focal, s, "", error) : code;
 }
 
-/* On failure the connection that there was stays. */
-static int connect_to(struct running *r, struct error *error)
+static int connect_daemon(struct running *r, struct error *error)
 {
     const struct settings *s = r->settings;
-    struct focal *focal = NULL;
     char keys[3][KEY_TEXT_BYTES];
-    char endpoint[ENDPOINT_BYTES] = "";
-    if (s->data[0] == '\0')
-        focal_endpoint(endpoint, sizeof endpoint, NULL, "data");
-    struct focal_options o = {.data = s->data[0] != '\0'    ? s->data
-                                      : endpoint[0] != '\0' ? endpoint
-                                                            : NULL,
+    struct focal_options o = {.data = s->data[0] != '\0' ? s->data : NULL,
                               .control = s->control[0] != '\0' ? s->control : NULL,
                               .receive_hwm = RECEIVE_HWM};
     int code = read_keys(s, &o, keys, error);
-    if (code == 0 && focal_open(&focal, &o) < 0)
+    if (code == 0 && focal_open(&r->focal, &o) < 0)
         code = error_set(error, EINVAL, "%s", focal_last_error());
     explicit_bzero(keys, sizeof keys);
-    if (code == 0)
-        code = subscribe(focal, s, error);
-    if (code < 0) {
-        focal_close(focal);
-        return code;
-    }
-    focal_close(r->focal);
-    r->focal = focal;
-    memcpy(r->endpoint, endpoint, sizeof r->endpoint);
-    return 0;
+    return code == 0 ? subscribe(r->focal, s, error) : code;
 }
 
-/* Nobody said where the daemon is: the user's and the system's come and go, and the one that is to
- * be heard is not always there when the recorder is started. */
-static void follow_daemon(struct running *r)
+/* The library follows the daemon. */
+static void tell_where(struct running *r)
 {
-    char now[ENDPOINT_BYTES];
-    struct error error;
-    if (r->settings->data[0] != '\0' || focal_endpoint(now, sizeof now, NULL, "data") < 0 ||
-        strcmp(now, r->endpoint) == 0) {
-        r->elsewhere_ms = 0;
+    const char *where = focal_where(r->focal);
+    if (strcmp(where, r->where) == 0)
         return;
-    }
-    if (r->elsewhere_ms == 0)
-        r->elsewhere_ms = now_ms();
-    if (now_ms() - r->elsewhere_ms < MOVE_MS)
-        return;
-    r->elsewhere_ms = 0;
-    if (connect_to(r, &error) < 0)
-        warn(r, error.text);
-    else
-        say(false, "listening to %s", r->endpoint);
+    if (r->where[0] != '\0')
+        say(false, "listening to %s", where);
+    snprintf(r->where, sizeof r->where, "%s", where);
 }
 
 /* Listening */
@@ -268,7 +239,7 @@ static void record(struct running *r)
     sd_notify(0, "READY=1");
     while (!ended) {
         take_messages(r);
-        follow_daemon(r);
+        tell_where(r);
         int64_t now = now_ms();
         for (int i = 0; i < r->n_streams; i++)
             hearing_tick(r->streams[i], now);
@@ -285,7 +256,7 @@ int command_run(const struct arguments *a)
     listen_to_signals();
     int code = writer_create(&r.writer, &a->settings, a->dir, &error);
     if (code == 0)
-        code = connect_to(&r, &error);
+        code = connect_daemon(&r, &error);
     if (code == 0) {
         say(false, "the history is in %s", a->dir);
         record(&r);

@@ -17,8 +17,7 @@
 #include "viewers/term/view.h"
 
 enum {
-    GATHER_MS = 40,   /* the messages of a hop come together: one drawing for all */
-    REOPEN_MS = 5000, /* a daemon of another place may have been started */
+    GATHER_MS = 40, /* the messages of a hop come together: one drawing for all */
     MESSAGES_MAX = 500,
 };
 
@@ -28,9 +27,9 @@ struct live {
     struct world world;
     struct view view;
     struct focal *focal;
-    char picture_of[64];     /* the stream whose spectrogram is subscribed */
-    enum overlay overlay_of; /* and what of it */
-    int64_t opened_ms, heard_ms, drawn_ms, changed_ms; /* changed_ms 0: nothing to draw */
+    char picture_of[64];                    /* the stream whose spectrogram is subscribed */
+    enum overlay overlay_of;                /* and what of it */
+    int64_t heard_ms, drawn_ms, changed_ms; /* changed_ms 0: nothing to draw */
     int signals;
     bool silent, ended;
 };
@@ -78,17 +77,10 @@ static void follow_selection(struct live *l)
 static int connect_daemon(struct live *l, char *why, size_t why_size)
 {
     static const char *const topics[] = {"label/", "event/", "health/", "info/"};
-    struct focal *focal = NULL;
-    l->opened_ms = now_ms();
-    int code = options_connect(l->options, &focal, why, why_size);
-    if (code < 0)
-        return code;
-    focal_close(l->focal);
-    l->focal = focal;
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        focal_subscribe(focal, topics[i]);
-    picture_topics(l, focal_subscribe);
-    return 0;
+    int code = options_connect(l->options, &l->focal, why, why_size);
+    for (size_t i = 0; i < sizeof topics / sizeof *topics && code == 0; i++)
+        focal_subscribe(l->focal, topics[i]);
+    return code;
 }
 
 /* Messages */
@@ -121,16 +113,13 @@ static void receive(struct live *l)
 
 static void watch_silence(struct live *l)
 {
-    char why[512];
-    int64_t now = now_ms(), silent = now - l->heard_ms;
+    const int64_t silent = now_ms() - l->heard_ms;
     l->view.silent_s = (double)silent / 1000;
     if (silent < VIEW_SILENT_S * 1000)
         return;
     if (!l->silent && l->view.ever)
         world_tell(&l->world, "focald fell silent");
     l->silent = true;
-    if (silent >= REOPEN_MS && now - l->opened_ms >= REOPEN_MS)
-        connect_daemon(l, why, sizeof why);
 }
 
 /* Keys */

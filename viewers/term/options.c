@@ -176,17 +176,11 @@ int options_parse(struct options *o, int argc, char **argv)
 
 int options_connect(const struct options *o, struct focal **ret, char *why, size_t why_size)
 {
-    char endpoint[512], server[KEY_TEXT_BYTES], secret[KEY_TEXT_BYTES], public[KEY_TEXT_BYTES];
-    struct focal_options options = {.data = o->data};
+    char server[KEY_TEXT_BYTES], secret[KEY_TEXT_BYTES], public[KEY_TEXT_BYTES];
+    struct focal_options options = {.data = o->data, .name = o->name};
     struct error error = {""};
     int code = 0;
-    if (o->data == NULL && o->name != NULL) {
-        code = focal_endpoint(endpoint, sizeof endpoint, o->name, "data");
-        options.data = endpoint;
-        if (code < 0)
-            error_set(&error, -code, "--name %s: is too long", o->name);
-    }
-    if (code == 0 && o->server_key_file != NULL) {
+    if (o->server_key_file != NULL) {
         code = key_read_public(o->server_key_file, server, &error);
         options.curve_server_public_key = server;
     }

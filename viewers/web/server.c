@@ -24,7 +24,6 @@
 enum {
     ACCEPT_AT_ONCE = 16,
     SEND_BUFFER_BYTES = 256 * 1024, /* what may lie in the kernel for a browser that is slow */
-    ENDPOINT_BYTES = 512,
     TICK_US = 500000
 };
 
@@ -35,7 +34,6 @@ struct server {
     struct focal *asker;       /* of the worker that asks focald */
     struct archive *archive;
     struct focal_options focald;
-    char data[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
     char server_public[KEY_TEXT_BYTES], own_public[KEY_TEXT_BYTES], own_secret[KEY_TEXT_BYTES];
     lws_sorted_usec_list_t tick;
     bool ended;
@@ -241,20 +239,9 @@ static int read_keys(struct server *s, struct error *error)
     return code;
 }
 
-static int choose_endpoint(const struct settings *settings, const char *said, const char *socket,
-                           char ret[ENDPOINT_BYTES], const char **ret_option, struct error *error)
+static const char *said(const char *setting)
 {
-    int code = 0;
-    *ret_option = NULL; /* focal_open chooses */
-    if (said[0] != '\0')
-        *ret_option = said;
-    else if (settings->name[0] != '\0') {
-        code = focal_endpoint(ret, ENDPOINT_BYTES, settings->name, socket);
-        *ret_option = ret;
-    }
-    return code < 0 ? error_set(error, -code, "name = %s in [focald]: too long for a socket's path",
-                                settings->name)
-                    : 0;
+    return setting[0] != '\0' ? setting : NULL;
 }
 
 static int start_parts(struct server *s, struct error *error)
@@ -266,11 +253,9 @@ static int start_parts(struct server *s, struct error *error)
         code = password_read(&s->password, settings->password_file, error);
         s->web.gate.password = &s->password;
     }
-    if (code == 0)
-        code = choose_endpoint(settings, settings->data, "data", s->data, &s->focald.data, error);
-    if (code == 0)
-        code = choose_endpoint(settings, settings->control, "control", s->control,
-                               &s->focald.control, error);
+    s->focald.data = said(settings->data);
+    s->focald.control = said(settings->control);
+    s->focald.name = said(settings->name);
     if (code == 0)
         code = read_keys(s, error);
     if (code == 0 && (code = focal_open(&s->asker, &s->focald)) < 0)
