@@ -387,6 +387,8 @@ static void step_events(struct output *o, const float *p, uint64_t from, uint64_
 void output_publish(struct output *o, const struct output_window *w,
                     struct label_message *ret_label)
 {
+    /* who came to want a mask after output_wants_mask was asked begins with the next window */
+    const bool has_mask = w->result == NULL || w->after != NULL;
     o->now = w;
     fill_label(o, ret_label);
     if (wants(o, TOPIC_LABEL))
@@ -402,13 +404,13 @@ void output_publish(struct output *o, const struct output_window *w,
     step_events(o, named ? o->p : NULL, from, end, w->live);
     if (wants(o, TOPIC_MAP))
         publish_maps(o);
-    if (wants(o, TOPIC_MASK))
+    if (has_mask && wants(o, TOPIC_MASK))
         publish_mask(o);
     if (wants(o, TOPIC_SPEC))
         publish_spec(o);
     else
         o->next_spec = 0;
-    if (wants(o, TOPIC_AUDIO))
+    if (has_mask && wants(o, TOPIC_AUDIO))
         publish_audio(o);
     else
         masked_audio_reset(o->audio);
