@@ -59,7 +59,10 @@ static int take_value(void *user, const char *section, const char *key, const ch
 /* r->file, which is closed */
 static int read_all(struct reading *r)
 {
-    ini_max_line = LINE_BYTES; /* of the library, which has no other way to tell it */
+    static char comments[] = ";#";
+    ini_max_line = LINE_BYTES;   /* of the library, which has no other way to tell it */
+    ini_allow_multiline = false; /* an indented line, as of a manual's example, is like others */
+    ini_inline_comment_prefixes = comments;
     int line = ini_parse_stream(read_line, r, take_value, r);
     fclose(r->file);
     if (r->code == 0 && line > 0)

@@ -51,6 +51,38 @@ bool feed_is_auto(const char *source)
     return has_kind(source, "auto");
 }
 
+static struct source_config source_config_of(const struct config_stream *c, const char *spec)
+{
+    return (struct source_config){
+        .name = c->name,
+        .spec = spec,
+        .loop = c->loop,
+        .fast = c->fast,
+        .jack_autoconnect = c->jack_autoconnect[0] != '\0' ? c->jack_autoconnect : NULL,
+    };
+}
+
+static int check_source(const struct config_stream *config, const char *source, struct error *error)
+{
+    const struct source_ops *ops;
+    const char *spec;
+    if (source[0] == '\0' || feed_is_auto(source))
+        return 0;
+    int r = source_find(source, &ops, &spec, error);
+    if (r < 0)
+        return r;
+    const struct source_config of = source_config_of(config, spec);
+    return ops->check(&of, error);
+}
+
+int feed_check(const struct config_stream *config, struct error *error)
+{
+    int r = check_source(config, config->source, error);
+    if (r == 0)
+        r = check_source(config, config->fallback, error);
+    return r < 0 ? error_prefix(error, r, "stream %s", config->name) : 0;
+}
+
 int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,
                 struct error *error)
 {
@@ -127,17 +159,10 @@ static void changed(void *user, const struct source_status *status)
 static int start_source(struct feed *f, const struct source_ops *ops, const char *spec,
                         struct error *error)
 {
-    struct source_config config = {
-        .name = f->config.name,
-        .spec = spec,
-        .loop = f->config.loop,
-        .fast = f->config.fast,
-        .jack_autoconnect =
-            f->config.jack_autoconnect[0] != '\0' ? f->config.jack_autoconnect : NULL,
-        .ring = f->ring,
-        .changed = changed,
-        .user = f,
-    };
+    struct source_config config = source_config_of(&f->config, spec);
+    config.ring = f->ring;
+    config.changed = changed;
+    config.user = f;
     pthread_mutex_lock(&f->lock);
     f->kind = ops->name;
     pthread_mutex_unlock(&f->lock);

@@ -18,6 +18,9 @@ bool feed_is_auto(const char *source);
 /* Of [audio] ring, which counts 48 kHz stereo: how long so many bytes are, in full hundredths. */
 double feed_ring_s(size_t bytes);
 
+/* What feed_create and feed_start would refuse of its source and fallback, without starting. */
+int feed_check(const struct config_stream *config, struct error *error);
+
 /* Makes the ring (ring_s seconds of 48 kHz stereo) and checks the spec's kind. `auto` with a
  * fallback: that one from here on, where no server answers (it takes up to a second to know). */
 int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,

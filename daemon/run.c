@@ -30,17 +30,13 @@ static enum resampler_quality resampler_quality_of(const char *name)
 
 /* Start and stop */
 
-static int start_publisher(struct daemon *d, struct error *error)
+/* What the configuration says of the publisher. names: [CONFIG_MAX_STREAMS] */
+static struct publisher_config publisher_of(struct daemon *d, const char *dir, const char **names)
 {
     const struct config *c = &d->config;
-    const char *names[CONFIG_MAX_STREAMS];
-    char dir[512];
-    int r = config_ipc_dir(c, dir, sizeof dir, error);
-    if (r < 0)
-        return r;
     for (int i = 0; i < c->n_streams; i++)
         names[i] = c->streams[i].name;
-    struct publisher_config publisher = {
+    return (struct publisher_config){
         .ipc_dir = dir,
         .tcp_data = c->tcp_data[0] != '\0' ? c->tcp_data : NULL,
         .tcp_control = c->tcp_control[0] != '\0' ? c->tcp_control : NULL,
@@ -52,6 +48,16 @@ static int start_publisher(struct daemon *d, struct error *error)
         .request = control_request,
         .user = d,
     };
+}
+
+static int start_publisher(struct daemon *d, struct error *error)
+{
+    const char *names[CONFIG_MAX_STREAMS];
+    char dir[512];
+    int r = config_ipc_dir(&d->config, dir, sizeof dir, error);
+    if (r < 0)
+        return r;
+    const struct publisher_config publisher = publisher_of(d, dir, names);
     r = publisher_create(&d->publisher, &publisher, error);
     if (r == 0)
         r = outbox_create(&d->health_outbox, d->publisher, HEALTH_SLOTS, 0, error);
@@ -433,23 +439,21 @@ static int list_sources(void)
     return EXIT_SUCCESS;
 }
 
-/* Everything that can be said without listening: keys, model, the kinds of sources, sockets' place.
- */
+/* Everything that can be said without listening: keys and values, model, sources, sockets, what
+ * computes. */
 static int check(struct daemon *d, struct error *error)
 {
+    const char *names[CONFIG_MAX_STREAMS];
+    struct backend_choice choice;
     char dir[512];
     int r = config_ipc_dir(&d->config, dir, sizeof dir, error);
-    for (int i = 0; i < d->config.n_streams && r == 0; i++) {
-        const struct config_stream *s = &d->config.streams[i];
-        const struct source_ops *ops;
-        const char *spec;
-        if (!feed_is_auto(s->source))
-            r = source_find(s->source, &ops, &spec, error);
-        if (r == 0 && s->fallback[0] != '\0')
-            r = source_find(s->fallback, &ops, &spec, error);
-        if (r < 0)
-            error_prefix(error, r, "stream %s", s->name);
-    }
+    for (int i = 0; i < d->config.n_streams && r == 0; i++)
+        r = feed_check(&d->config.streams[i], error);
+    const struct publisher_config publisher = publisher_of(d, dir, names);
+    if (r == 0)
+        r = publisher_check(&publisher, error);
+    if (r == 0)
+        r = backend_choose(d->config.backend, config_precision(&d->config), &choice, error);
     if (r == 0)
         printf("configuration and model %s are good\nsockets in %s\n", model_info(d->model)->name,
                dir);

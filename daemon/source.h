@@ -57,6 +57,9 @@ struct source_ops {
     int auto_rank;    /* order in which `auto` probes; 0: never */
     /* Optional: true when a server of this kind answers now. Takes at most a second. */
     bool (*probe)(void);
+    /* What start would refuse of config's spec and what belongs to it, without starting: the ring
+     * and `changed` may be NULL. */
+    int (*check)(const struct source_config *config, struct error *error);
     /* Starts to capture. A server that is away is no error (state WAITING); a spec that can never
      * work is (-EINVAL, -ENOENT). Copies what it keeps of config. */
     int (*start)(struct source **ret, const struct source_config *config, struct error *error);

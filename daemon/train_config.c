@@ -424,7 +424,7 @@ int train_config_check(const struct train_config *c, struct error *error)
         const int of_section = (int)strcspn(section, "\n"), of_key = (int)strcspn(line, " =\n");
         r = error_set(error, EINVAL,
                       "%.*s %.*s: train.conf could not give this again; allowed: one line, "
-                      "without \" ;\" and without spaces at its ends; for a set's name, up to 40 "
+                      "without \" ;\" or \" #\" and without spaces at its ends; for a set's name, up to 40 "
                       "characters and no ]",
                       of_section, section, line != section ? of_key : 0, line);
     }

@@ -71,15 +71,29 @@ static int bind_ipc(void *socket, const char *path, struct error *error)
     return 0;
 }
 
-static int bind_tcp(void *socket, const struct endpoint_config *config, char *ret_tcp,
-                    struct error *error)
+int endpoint_check(const char *tcp, bool has_key, struct error *error)
 {
-    const char *tcp = config->tcp;
     if (strncmp(tcp, "tcp://", 6) != 0 || strrchr(tcp + 6, ':') == NULL)
         return error_set(error, EINVAL,
                          "%s: not a TCP endpoint; write tcp://ADDRESS:PORT, for example "
                          "tcp://127.0.0.1:5560",
                          tcp);
+    if (!has_key && !endpoint_is_loopback(tcp))
+        return error_set(error, EPERM,
+                         "%s: reachable from other machines, which needs CURVE; make a key with "
+                         "`focalctl keygen FILE` and name it as curve_secret_key, or listen on "
+                         "tcp://127.0.0.1:PORT",
+                         tcp);
+    return 0;
+}
+
+static int bind_tcp(void *socket, const struct endpoint_config *config, char *ret_tcp,
+                    struct error *error)
+{
+    const char *tcp = config->tcp;
+    int r = endpoint_check(tcp, config->secret_key != NULL, error);
+    if (r < 0)
+        return r;
     /* an IPv4 address is bound as such, and not as one mapped into IPv6 */
     set_int(socket, ZMQ_IPV6, strspn(tcp + 6, "0123456789.") != strcspn(tcp + 6, ":"));
     if (config->secret_key != NULL) {
@@ -90,12 +104,6 @@ static int bind_tcp(void *socket, const struct endpoint_config *config, char *re
             (config->ask_zap && zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "focald", 6) != 0))
             return error_set(error, zmq_errno(), "%s: CURVE cannot be set up: %s", tcp,
                              zmq_strerror(zmq_errno()));
-    } else if (!endpoint_is_loopback(tcp)) {
-        return error_set(error, EPERM,
-                         "%s: reachable from other machines, which needs CURVE; make a key with "
-                         "`focalctl keygen FILE` and name it as curve_secret_key, or listen on "
-                         "tcp://127.0.0.1:PORT",
-                         tcp);
     }
     if (zmq_bind(socket, tcp) != 0) {
         int code = zmq_errno();

@@ -21,6 +21,10 @@ struct endpoint_config {
     int max_bytes; /* of a message received; larger ones cost the sender its connection */
 };
 
+/* Whether `tcp` could be bound, by how it is written; beyond loopback only with a key. -EINVAL,
+ * -EPERM: the error names it and the mend. */
+int endpoint_check(const char *tcp, bool has_key, struct error *error);
+
 /* ret_tcp: "" or the TCP endpoint as bound. The error names the endpoint. */
 int endpoint_open(void **ret, void *context, const struct endpoint_config *config,
                   char ret_tcp[256], struct error *error);

@@ -66,10 +66,15 @@ static const char *string(struct focal *f, const char *path, const char *otherwi
     return focal_string(f, path, &value) == 0 ? value : otherwise;
 }
 
+static int64_t end_of(const struct focal_message *m)
+{
+    return m->t_ns + (int64_t)(m->count * 62500);
+}
+
 /* The time of a label is the end of its window: when it was heard. */
 static void show_label(struct focal *f, const struct focal_message *m)
 {
-    print_start(m, m->t_ns + (int64_t)(m->count * 62500));
+    print_start(m, end_of(m));
     if (m->lost > 0)
         printf("(%llu missed) ", (unsigned long long)m->lost);
     if (number(f, "silence", 0) != 0) {
@@ -100,7 +105,7 @@ static void show_event(struct focal *f, const struct focal_message *m)
 {
     bool is_end = number(f, "ended", 0) != 0;
     double samples = number(f, "end", 0) - number(f, "onset", 0);
-    print_start(m, m->t_ns);
+    print_start(m, is_end ? end_of(m) : m->t_ns);
     printf("%s ", is_end ? "<<" : ">>");
     focalctl_print_text(string(f, "label", "?"), stdout);
     if (is_end)

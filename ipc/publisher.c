@@ -282,19 +282,43 @@ static int take_memory(struct publisher *p, const struct publisher_config *confi
     return 0;
 }
 
+/* ret_secret: "" without a key */
+static int read_secret(const struct publisher_config *config, char ret_secret[KEY_TEXT_BYTES],
+                       struct error *error)
+{
+    char public[KEY_TEXT_BYTES];
+    ret_secret[0] = '\0';
+    if (config->curve_secret_key_file != NULL)
+        return key_read_secret(config->curve_secret_key_file, ret_secret, public, error);
+    if (config->curve_clients_file == NULL)
+        return 0;
+    return error_set(error, EINVAL,
+                     "CURVE clients %s: without a curve_secret_key they guard nothing; make "
+                     "one with `focalctl keygen FILE`",
+                     config->curve_clients_file);
+}
+
+int publisher_check(const struct publisher_config *config, struct error *error)
+{
+    char secret[KEY_TEXT_BYTES];
+    const char *const tcp[] = {config->tcp_data, config->tcp_control};
+    int code = read_secret(config, secret, error);
+    const bool has_key = secret[0] != '\0';
+    explicit_bzero(secret, sizeof secret);
+    if (code == 0 && config->curve_clients_file != NULL)
+        code = zap_check(config->curve_clients_file, error);
+    for (size_t i = 0; i < 2 && code == 0; i++)
+        if (tcp[i] != NULL)
+            code = endpoint_check(tcp[i], has_key, error);
+    return code;
+}
+
 static int open_sockets(struct publisher *p, const struct publisher_config *config,
                         struct error *error)
 {
-    char secret[KEY_TEXT_BYTES] = "", public[KEY_TEXT_BYTES];
+    char secret[KEY_TEXT_BYTES];
     char data_path[DIRECTORY_PATH_MAX + 16], control_path[DIRECTORY_PATH_MAX + 16];
-    int code = 0;
-    if (config->curve_secret_key_file != NULL)
-        code = key_read_secret(config->curve_secret_key_file, secret, public, error);
-    else if (config->curve_clients_file != NULL)
-        code = error_set(error, EINVAL,
-                         "CURVE clients %s: without a curve_secret_key they guard nothing; make "
-                         "one with `focalctl keygen FILE`",
-                         config->curve_clients_file);
+    int code = read_secret(config, secret, error);
     if (code == 0)
         code = directory_hold(&p->directory, config->ipc_dir, error);
     if (code != 0)

@@ -35,6 +35,10 @@ struct publisher_config {
 
 struct publisher;
 
+/* What publisher_create would refuse of the TCP endpoints and the files of keys, by reading. Binds
+ * nothing: whether an address is this machine's and free is not known. */
+int publisher_check(const struct publisher_config *config, struct error *error);
+
 /* Binds the sockets and starts the thread. Errors name the endpoint and the mend. */
 int publisher_create(struct publisher **ret, const struct publisher_config *config,
                      struct error *error);

@@ -102,7 +102,8 @@ static bool allowed(struct zap *zap, const uint8_t *key)
     return false;
 }
 
-int zap_create(struct zap **ret, void *context, const char *clients_file, struct error *error)
+/* Without a socket. */
+static int open_clients(struct zap **ret, const char *clients_file, struct error *error)
 {
     struct zap *zap = calloc(1, sizeof *zap);
     int code = 0;
@@ -110,16 +111,36 @@ int zap_create(struct zap **ret, void *context, const char *clients_file, struct
         code = error_set(error, ENOMEM, "CURVE clients %s: out of memory", clients_file);
     if (code == 0)
         code = read_clients(zap, error);
-    if (code == 0) {
-        zap->socket = zmq_socket(context, ZMQ_REP);
-        int linger = 0;
-        if (zap->socket == NULL ||
-            zmq_setsockopt(zap->socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
-            zmq_bind(zap->socket, "inproc://zeromq.zap.01") != 0)
-            code = error_set(error, zmq_errno(), "CURVE clients %s: %s", clients_file,
-                             zmq_strerror(zmq_errno()));
-    }
     if (code != 0) {
+        zap_destroy(zap);
+        return code;
+    }
+    *ret = zap;
+    return 0;
+}
+
+int zap_check(const char *clients_file, struct error *error)
+{
+    struct zap *zap;
+    int code = open_clients(&zap, clients_file, error);
+    if (code == 0)
+        zap_destroy(zap);
+    return code;
+}
+
+int zap_create(struct zap **ret, void *context, const char *clients_file, struct error *error)
+{
+    struct zap *zap;
+    const int linger = 0;
+    int code = open_clients(&zap, clients_file, error);
+    if (code != 0)
+        return code;
+    zap->socket = zmq_socket(context, ZMQ_REP);
+    if (zap->socket == NULL ||
+        zmq_setsockopt(zap->socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
+        zmq_bind(zap->socket, "inproc://zeromq.zap.01") != 0) {
+        code = error_set(error, zmq_errno(), "CURVE clients %s: %s", clients_file,
+                         zmq_strerror(zmq_errno()));
         zap_destroy(zap);
         return code;
     }

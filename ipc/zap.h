@@ -13,6 +13,9 @@ struct zap;
 int zap_create(struct zap **ret, void *context, const char *clients_file, struct error *error);
 void zap_destroy(struct zap *zap); /* takes NULL */
 
+/* Whether zap_create could read the file. */
+int zap_check(const char *clients_file, struct error *error);
+
 /* The socket to poll for reading. */
 void *zap_socket(struct zap *zap);
 /* Answers the requests that wait. While the file is broken, nobody new gets in. */

@@ -220,6 +220,25 @@ static void *file_main(void *arg)
 
 /* The table */
 
+static void free_all(struct file_source *f)
+{
+    for (int i = 0; i < f->n_files; i++)
+        free(f->files[i].path);
+    free(f->files);
+    free(f->block);
+    free(f);
+}
+
+static int file_check(const struct source_config *config, struct error *error)
+{
+    struct file_source *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return error_set(error, ENOMEM, "source file: out of memory");
+    int r = find_files(f, config->spec, error);
+    free_all(f);
+    return r;
+}
+
 static void file_stop(struct source *source)
 {
     struct file_source *f = (struct file_source *)source;
@@ -229,11 +248,7 @@ static void file_stop(struct source *source)
     if (f->started)
         pthread_join(f->thread, NULL);
     source_common_finish(&f->common);
-    for (int i = 0; i < f->n_files; i++)
-        free(f->files[i].path);
-    free(f->files);
-    free(f->block);
-    free(f);
+    free_all(f);
 }
 
 static int file_start(struct source **ret, const struct source_config *config, struct error *error)
@@ -267,6 +282,7 @@ static int file_start(struct source **ret, const struct source_config *config, s
 const struct source_ops source_file = {
     .name = "file",
     .help = "file:PATH      an audio file, or the audio files of a directory (--loop, --fast)",
+    .check = file_check,
     .start = file_start,
     .stop = file_stop,
     .status = source_common_status,

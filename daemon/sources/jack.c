@@ -351,6 +351,18 @@ static int parse_spec(struct jack_source *j, const struct source_config *config,
     return config->jack_autoconnect != NULL ? compile(j, config->jack_autoconnect, error) : 0;
 }
 
+static int jack_check(const struct source_config *config, struct error *error)
+{
+    struct jack_source *j = calloc(1, sizeof *j);
+    if (j == NULL)
+        return error_set(error, ENOMEM, "source jack: out of memory");
+    int r = parse_spec(j, config, error);
+    if (j->has_regex)
+        regfree(&j->regex);
+    free(j);
+    return r;
+}
+
 static void jack_stop(struct source *source)
 {
     struct jack_source *j = (struct jack_source *)source;
@@ -450,6 +462,7 @@ const struct source_ops source_jack = {
     .help = "jack[:N|:REGEX]  a JACK client with N ports, or with one for each port that matches",
     .auto_rank = 2,
     .probe = jack_probe,
+    .check = jack_check,
     .start = jack_start,
     .stop = jack_stop,
     .status = source_common_status,

@@ -527,6 +527,15 @@ static void pipewire_stop(struct source *source)
     free(p);
 }
 
+static int pipewire_check(const struct source_config *config, struct error *error)
+{
+    const size_t most = sizeof((struct pipewire_source *)0)->node - 1;
+    if (strlen(config->spec) > most)
+        return error_set(error, EINVAL, "source pipewire: the node's name is longer than %zu bytes",
+                         most);
+    return 0;
+}
+
 static int pipewire_start(struct source **ret, const struct source_config *config,
                           struct error *error)
 {
@@ -537,10 +546,9 @@ static int pipewire_start(struct source **ret, const struct source_config *confi
     start_library();
     int r = source_common_init(&p->common, &source_pipewire, config, error);
     snprintf(p->name, sizeof p->name, "focald-%s", config->name);
+    if (r == 0)
+        r = pipewire_check(config, error);
     size_t n = strlen(config->spec), tail = sizeof suffix - 1;
-    if (n >= sizeof p->node && r == 0)
-        r = error_set(error, EINVAL, "source pipewire: the node's name is longer than %zu bytes",
-                      sizeof p->node - 1);
     snprintf(p->node, sizeof p->node, "%s", config->spec);
     if (r == 0 && n > tail && strcmp(config->spec + n - tail, suffix) == 0) {
         p->monitor = true;
@@ -566,6 +574,7 @@ const struct source_ops source_pipewire = {
     .help = "pipewire[:NODE]  the default or a named node, or what a sink plays (NODE.monitor)",
     .auto_rank = 1,
     .probe = pipewire_probe,
+    .check = pipewire_check,
     .start = pipewire_start,
     .stop = pipewire_stop,
     .status = source_common_status,

@@ -50,6 +50,16 @@ static int parse_spec(struct stdin_source *s, const char *spec, struct error *er
     return 0;
 }
 
+static int stdin_check(const struct source_config *config, struct error *error)
+{
+    struct stdin_source *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return error_set(error, ENOMEM, "source stdin: out of memory");
+    int r = parse_spec(s, config->spec, error);
+    free(s);
+    return r;
+}
+
 static uint32_t little_endian(const unsigned char *b, int n)
 {
     uint32_t x = 0;
@@ -187,6 +197,7 @@ static int stdin_start(struct source **ret, const struct source_config *config, 
 const struct source_ops source_stdin = {
     .name = "stdin",
     .help = "stdin:RATE:CHANNELS[:s16|s32|f32]  raw PCM from the standard input",
+    .check = stdin_check,
     .start = stdin_start,
     .stop = stdin_stop,
     .status = source_common_status,

@@ -31,6 +31,14 @@ accept() {
     }
 }
 
+# wrong TEXT ARGUMENT…: what run refuses, run --check does too
+wrong() {
+    text_of_both=$1
+    shift
+    refuse 1 "$text_of_both" run --config "$dir/conf" "$@"
+    refuse 1 "$text_of_both" run --check --config "$dir/conf" "$@"
+}
+
 model() {
     rm -rf "$dir/model"
     cp -r "$root/tests/data/baseline" "$dir/model"
@@ -55,14 +63,23 @@ accept --version
 accept run --check --config "$dir/conf"
 
 refuse 1 'nowhere' run --check --config "$dir/nowhere"
-refuse 1 'abacus' run --check --config "$dir/conf" --source abacus
-refuse 1 'automatic' run --check --config "$dir/conf" --source automatic
+wrong 'abacus' --source abacus
+wrong 'automatic' --source automatic
 refuse 1 '"7"' run --check --config "$dir/conf" --quantile 7
 refuse 1 "$dir/none" run --check --config "$dir/conf" --model "$dir/none"
-refuse 1 'no-such-file' run --config "$dir/conf" --source file:"$dir/no-such-file"
-refuse 1 'RATE:CHANNELS' run --config "$dir/conf" --source stdin:lots
+wrong 'no-such-file' --source file:"$dir/no-such-file"
+wrong 'RATE:CHANNELS' --source stdin:lots
+wrong '1 to' --source jack:0
+wrong 'regular expression' --source 'jack:('
+wrong "node's name" --source "pipewire:$(printf '%0300d' 0)"
 printf 'not audio' >"$dir/text.wav"
-refuse 1 'text.wav' run --config "$dir/conf" --source file:"$dir/text.wav"
+wrong 'text.wav' --source file:"$dir/text.wav"
+song=file:$root/daemon/demo/dog.ogg
+wrong 'precision tf32' --source "$song" --backend cpu --precision tf32
+conf '[stream main]
+source = jack
+jack_autoconnect = ('
+wrong 'regular expression'
 
 model
 truncate -s 100000 "$dir/model/model.safetensors"
@@ -77,10 +94,14 @@ refuse 1 'embed_dim' run --check --config "$dir/conf" --model "$dir/model"
 
 # sockets: a directory that cannot be made, and TCP beyond loopback without keys
 printf '[ipc]\ndir = %s/text.wav/run\n' "$dir" >"$dir/conf"
-refuse 1 'text.wav' run --config "$dir/conf" --source file:"$root/daemon/demo/dog.ogg"
-conf '[ipc]
-tcp_data = tcp://0.0.0.0:5999'
-refuse 1 'keygen' run --config "$dir/conf" --source file:"$root/daemon/demo/dog.ogg"
+refuse 1 'text.wav' run --config "$dir/conf" --source "$song"
+for line in 'tcp_data = tcp://0.0.0.0:5999|keygen' 'tcp_control = tcp://*:5999|keygen' \
+    'tcp_data = nonsense|tcp://ADDRESS:PORT' 'curve_secret_key = nowhere.key|nowhere.key' \
+    'curve_clients = keys|guard nothing'; do
+    conf "[ipc]
+${line%|*}"
+    wrong "${line#*|}" --source "$song"
+done
 
 [ "$failed" = 0 ] && echo 'every mistake has its line'
 exit "$failed"

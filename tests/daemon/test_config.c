@@ -91,6 +91,21 @@ static void values_and_units_are_read(void **state)
     assert_string_equal(config.streams[0].source, "auto");
 }
 
+static void lines_may_be_indented_and_end_in_a_comment(void **state)
+{
+    (void)state;
+    load("  [events]\n    on = 0.85\n\toff = 0.6 # less\n[ipc]\n  name = cellar\t; of the house\n"
+         "  [stream door]\n  source = file:/tmp/a#1;2.wav\n  # loop = yes\n"
+         "  [stream yard]\n  source = file:/tmp/x.wav #1\n");
+    assert_true(config.live.event_on == 0.85);
+    assert_true(config.live.event_off == 0.6);
+    assert_string_equal(config.ipc_name, "cellar");
+    assert_int_equal(config.n_streams, 2);
+    assert_string_equal(config.streams[0].source, "file:/tmp/a#1;2.wav");
+    assert_false(config.streams[0].loop);
+    assert_string_equal(config.streams[1].source, "file:/tmp/x.wav");
+}
+
 static void a_mistake_names_file_line_key_and_what_is_allowed(void **state)
 {
     (void)state;
@@ -329,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(values_and_units_are_read),
+        TEST(lines_may_be_indented_and_end_in_a_comment),
         TEST(a_mistake_names_file_line_key_and_what_is_allowed),
         TEST(a_long_line_is_read_whole),
         TEST(a_long_name_is_read_whole),

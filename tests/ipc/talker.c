@@ -98,6 +98,7 @@ static void say(struct outbox *outbox, uint64_t position)
     m->event.ended = position / HOP % 2 == 1;
     m->event.onset = position;
     m->event.end = m->event.ended ? position + 24000 : 0;
+    m->count = m->event.ended ? 24000 : HOP;
     outbox_send(outbox);
 
     m = take(outbox, TOPIC_HEALTH, position);

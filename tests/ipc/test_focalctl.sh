@@ -81,7 +81,8 @@ listen_for() {
 listening() {
     listen_for 1 && grep -qE '^[0-9:.]{10}  kitchen +dog .*bark 90 %, rooster 10 %$' "$dir/out" &&
         grep -qE '^[0-9:.]{10}  kitchen +unknown, nearest to dog .*bark 90 %$' "$dir/out" &&
-        has ">> dog" out && has "ended after 1.5 s, peak 90 %" out &&
+        grep -qE '^[0-9:]{8}\.0  kitchen +>> dog' "$dir/out" &&
+        grep -qE '^[0-9:]{8}\.5  kitchen +<< dog .*ended after 1.5 s, peak 90 %$' "$dir/out" &&
         [ "$(grep -c 'JACK  server went away' "$dir/out")" -eq 1 ] && is_harmless &&
         [ ! -s "$dir/err" ]
 }

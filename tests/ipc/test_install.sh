@@ -19,5 +19,10 @@ sed -n '/^\.Bd -literal/,/^\.Ed/p' "$manual" | sed '/^\./d; s/\\e/\\/g' >"$dir/e
 grep -q 'focal_open' "$dir/example.c" || { echo "no example in $manual"; exit 1; }
 ${CC:-cc} -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$header_dir" "$dir/example.c" ||
     exit 1
+for name in $(nm -D --defined-only "$library" | awk '$3 ~ /^focal_/ {print $3}') \
+    $(sed -n '/^struct focal_options/,/^}/p; /^struct focal_message/,/^}/p' "$1" |
+        sed 's|/\*.*||' | grep -oE '[a-z_]+[,;]' | tr -d ',;'); do
+    grep -qw "$name" "$manual" || { echo "$manual does not name $name"; exit 1; }
+done
 strange=$(nm -D --defined-only "$library" | awk '{print $3}' | grep -v '^focal_')
 [ -z "$strange" ] || { echo "symbols that are not focal_*: $strange"; exit 1; }
