@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -87,6 +89,29 @@ static bool is_there(const char *endpoint)
     return access(endpoint + strlen("ipc://"), F_OK) == 0;
 }
 
+/* A daemon that was killed leaves its sockets, and nobody listens. */
+static bool is_stale(const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool stale = false;
+    if (fd >= 0 && fit(address.sun_path, sizeof address.sun_path, "%s", endpoint + 6) == 0)
+        stale =
+            connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return stale;
+}
+
+/* What lies beside a daemon's data socket; of one over TCP nobody knows. */
+static int control_beside(char *ret, size_t size, const char *data)
+{
+    const char *slash = strrchr(data, '/');
+    if (strncmp(data, "ipc://", 6) != 0 || strcmp(slash, "/data") != 0)
+        return fit(ret, size, "%s", "");
+    return fit(ret, size, "%.*s/control", (int)(slash - data), data);
+}
+
 int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
 {
     const bool data = strcmp(socket, "data") == 0;
@@ -100,17 +125,26 @@ int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
         return -EINVAL;
     if (name == NULL && said != NULL && said[0] != '\0')
         return fit(ret, size, "%s", said);
+    const char *beside = getenv("FOCALD_DATA");
+    if (name == NULL && !data && beside != NULL) {
+        int code = control_beside(ret, size, beside);
+        if (code < 0 || ret[0] != '\0')
+            return code;
+    }
     if (name == NULL)
         name = "focald";
     if (runtime == NULL || runtime[0] == '\0')
         return fit(ret, size, "ipc:///run/%s/%s", name, socket);
-    int code = fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
-    if (code < 0 || is_there(ret))
+    char users[ENDPOINT_BYTES], systems[ENDPOINT_BYTES];
+    int code = fit(users, sizeof users, "ipc://%s/%s/%s", runtime, name, socket);
+    if (code == 0)
+        code = fit(systems, sizeof systems, "ipc:///run/%s/%s", name, socket);
+    if (code < 0)
         return code;
-    code = fit(ret, size, "ipc:///run/%s/%s", name, socket);
-    if (code < 0 || is_there(ret) || geteuid() == 0) /* where root's will be */
-        return code;
-    return fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
+    const bool user = is_there(users), system = is_there(systems);
+    if (user && (!system || !is_stale(users)))
+        return fit(ret, size, "%s", users);
+    return fit(ret, size, "%s", system || geteuid() == 0 ? systems : users);
 }
 
 static void close_control(struct focal *f)
@@ -120,18 +154,29 @@ static void close_control(struct focal *f)
     f->control = NULL;
 }
 
-static int choose_endpoint(struct focal *f, char ret[ENDPOINT_BYTES], const char *given,
-                           const char *socket)
+static int too_long(struct focal *f, const char *socket)
+{
+    return fail(f, ENAMETOOLONG, "the %s endpoint is longer than %d characters", socket,
+                ENDPOINT_BYTES - 1);
+}
+
+static int choose_data(struct focal *f, char ret[ENDPOINT_BYTES])
 {
     const char *name = f->name[0] != '\0' ? f->name : NULL;
-    int code = given != NULL ? fit(ret, ENDPOINT_BYTES, "%s", given)
-                             : focal_endpoint(ret, ENDPOINT_BYTES, name, socket);
+    int code = focal_endpoint(ret, ENDPOINT_BYTES, name, "data");
     if (code == -EINVAL)
         return fail(f, EINVAL, "name \"%s\": must be that of a directory, without /", f->name);
-    if (code < 0)
-        return fail(f, -code, "the %s endpoint is longer than %d characters", socket,
-                    ENDPOINT_BYTES - 1);
-    return 0;
+    return code < 0 ? too_long(f, "data") : 0;
+}
+
+/* The same daemon's: what turns its knobs shows what it hears. "" where nobody can tell. */
+static int choose_control(struct focal *f, char ret[ENDPOINT_BYTES])
+{
+    const char *said = getenv("FOCALD_CONTROL");
+    int code = f->name[0] == '\0' && said != NULL && said[0] != '\0'
+                   ? fit(ret, ENDPOINT_BYTES, "%s", said)
+                   : control_beside(ret, ENDPOINT_BYTES, f->data_endpoint);
+    return code < 0 ? too_long(f, "control") : 0;
 }
 
 static int choose_endpoints(struct focal *f, const struct focal_options *o)
@@ -141,34 +186,50 @@ static int choose_endpoints(struct focal *f, const struct focal_options *o)
     f->data_is_chosen = o->data == NULL;
     f->control_is_chosen = o->control == NULL;
     f->looked_ms = now_ms();
-    int code = choose_endpoint(f, f->data_endpoint, o->data, "data");
-    return code == 0 ? choose_endpoint(f, f->control_endpoint, o->control, "control") : code;
+    int code = 0;
+    if (f->data_is_chosen)
+        code = choose_data(f, f->data_endpoint);
+    else if (fit(f->data_endpoint, ENDPOINT_BYTES, "%s", o->data) < 0)
+        code = too_long(f, "data");
+    if (code < 0)
+        return code;
+    if (f->control_is_chosen)
+        return choose_control(f, f->control_endpoint);
+    return fit(f->control_endpoint, ENDPOINT_BYTES, "%s", o->control) < 0 ? too_long(f, "control")
+                                                                          : 0;
+}
+
+/* Whether a socket that was there at the last look is still waited for. A program that has not
+ * looked for so long cannot tell since when it is gone. */
+static bool is_waited_for(struct focal *f, int64_t ms, int64_t looked_ms)
+{
+    if (is_there(f->data_endpoint) || ms - looked_ms >= AWAY_MS)
+        return false;
+    if (f->away_ms == 0)
+        f->away_ms = ms;
+    return ms - f->away_ms < AWAY_MS;
 }
 
 /* Goes where the daemon is now (focal_open). Where that fails, all is as before. */
 static void follow(struct focal *f)
 {
-    char to[ENDPOINT_BYTES], control[ENDPOINT_BYTES];
-    const int64_t ms = now_ms();
-    if (!f->data_is_chosen || ms - f->looked_ms < LOOK_MS)
+    char to[ENDPOINT_BYTES];
+    const int64_t ms = now_ms(), looked_ms = f->looked_ms;
+    if (!f->data_is_chosen || ms - looked_ms < LOOK_MS)
         return;
     f->looked_ms = ms;
-    if (choose_endpoint(f, to, NULL, "data") < 0 || strcmp(to, f->data_endpoint) == 0) {
+    if (choose_data(f, to) < 0 || strcmp(to, f->data_endpoint) == 0 || !is_there(to)) {
         f->away_ms = 0;
         return;
     }
-    if (f->away_ms == 0)
-        f->away_ms = ms;
-    if (!is_there(f->data_endpoint) && ms - f->away_ms < AWAY_MS)
-        return;
-    if (zmq_connect(f->data, to) != 0)
+    if (is_waited_for(f, ms, looked_ms) || zmq_connect(f->data, to) != 0)
         return;
     zmq_disconnect(f->data, f->data_endpoint);
     memcpy(f->data_endpoint, to, sizeof to);
     f->away_ms = 0;
-    if (!f->control_is_chosen || choose_endpoint(f, control, NULL, "control") < 0)
+    if (!f->control_is_chosen)
         return;
-    memcpy(f->control_endpoint, control, sizeof control);
+    choose_control(f, f->control_endpoint);
     close_control(f);
 }
 
@@ -365,6 +426,18 @@ static int wait_readable(struct focal *f, void *socket, int64_t deadline_ms)
     return n > 0;
 }
 
+/* The same, or until it was time to look where the daemon is: then, too, 1. */
+static int wait_looking(struct focal *f, void *socket, int64_t deadline_ms)
+{
+    const int64_t look_ms = f->looked_ms + LOOK_MS;
+    const bool looks = f->data_is_chosen && (deadline_ms < 0 || look_ms < deadline_ms);
+    int code = wait_readable(f, socket, looks ? look_ms : deadline_ms);
+    if (code != 0 || !looks)
+        return code;
+    follow(f);
+    return 1;
+}
+
 static int64_t deadline_of(int timeout_ms)
 {
     return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
@@ -455,12 +528,9 @@ int focal_next(struct focal *f, struct focal_message *ret, int timeout_ms)
     follow(f);
     int n = receive_frames(f->data, frames, FRAMES);
     while (n == 0) {
-        const int64_t look = f->data_is_chosen ? f->looked_ms + LOOK_MS : -1;
-        const bool looks = look >= 0 && (deadline < 0 || look < deadline);
-        int code = wait_readable(f, f->data, looks ? look : deadline);
-        if (code < 0 || (code == 0 && !looks))
+        int code = wait_looking(f, f->data, deadline);
+        if (code <= 0)
             return code;
-        follow(f);
         n = receive_frames(f->data, frames, FRAMES);
     }
     int code = n == FRAMES ? give_out(f, frames, ret)
@@ -520,22 +590,34 @@ static bool take_reply(zmq_msg_t *frames, int n, uint64_t request_id, char **ret
     return true;
 }
 
-int focal_request(struct focal *f, const char *request, char **ret_reply, int timeout_ms)
+/* To where the control socket is now. */
+static int send_request(struct focal *f, uint64_t id, const char *request)
 {
-    int64_t deadline = deadline_of(timeout_ms);
     int code = 0;
-    follow(f);
+    if (f->control_endpoint[0] == '\0')
+        return fail(f, EDESTADDRREQ,
+                    "%s: only the data socket is known; say where the control socket is "
+                    "(FOCALD_CONTROL, or control)",
+                    f->data_endpoint);
     if (f->control == NULL)
         code = connect_socket(f, &f->control, ZMQ_DEALER, f->control_endpoint, 100);
-    if (code != 0)
+    if (code < 0)
         return code;
-    uint64_t id = ++f->request_id;
     if (zmq_send(f->control, &id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(f->control, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(f->control, request, strlen(request), ZMQ_DONTWAIT) < 0)
         return fail(f, zmq_errno(), "%s: request not sent: %s", f->control_endpoint,
                     zmq_strerror(zmq_errno()));
-    for (;;) {
+    return 0;
+}
+
+int focal_request(struct focal *f, const char *request, char **ret_reply, int timeout_ms)
+{
+    const int64_t deadline = deadline_of(timeout_ms);
+    const uint64_t id = ++f->request_id;
+    follow(f);
+    int code = send_request(f, id, request);
+    while (code == 0) {
         zmq_msg_t frames[FRAMES];
         char *text = NULL;
         int n = receive_frames(f->control, frames, FRAMES);
@@ -549,7 +631,7 @@ int focal_request(struct focal *f, const char *request, char **ret_reply, int ti
         }
         if (n > 0)
             continue; /* the late answer to a request given up */
-        code = wait_readable(f, f->control, deadline);
+        code = wait_looking(f, f->control, deadline);
         if (code == 0) {
             /* what was not sent must not be done much later, when nobody waits for it */
             close_control(f);
@@ -558,5 +640,7 @@ int focal_request(struct focal *f, const char *request, char **ret_reply, int ti
         }
         if (code < 0)
             return code;
+        code = f->control == NULL ? send_request(f, id, request) : 0; /* it is elsewhere now */
     }
+    return code;
 }

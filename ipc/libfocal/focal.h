@@ -19,18 +19,23 @@ extern "C" {
 struct focal;
 
 struct focal_options {
-    const char *data, *control; /* endpoints; NULL: as focal_endpoint chooses, now and later */
-    const char *name;           /* [ipc] name of the daemon; NULL: as with focal_endpoint */
+    const char *data; /* endpoint; NULL: as focal_endpoint chooses, now and later */
+    /* NULL: FOCALD_CONTROL where no name is given, else the one beside data's socket file; with
+     * data over TCP there is none then, and focal_request fails (-EDESTADDRREQ). */
+    const char *control;
+    const char *name; /* [ipc] name of the daemon; NULL: as with focal_endpoint */
     const char *curve_server_public_key; /* Z85, for TCP endpoints with CURVE; NULL otherwise */
     const char *curve_public_key, *curve_secret_key; /* the client's own pair; NULL: a new pair */
     int receive_hwm; /* messages kept while the client does not read; 0: 1000 */
 };
 
 /* Where the socket ("data" or "control") of the focald is whose [ipc] name is `name`:
- * the first of ipc://$XDG_RUNTIME_DIR/NAME/SOCKET and ipc:///run/NAME/SOCKET that is there, and
- * where none is, the one that this user's daemon will make: it may come later. name NULL: what
- * FOCALD_DATA or FOCALD_CONTROL says, else that of "focald". -EINVAL: another socket, or a name
- * that is empty or has a slash; -ENAMETOOLONG: more than ret holds; ret is then "". */
+ * the first of ipc://$XDG_RUNTIME_DIR/NAME/SOCKET and ipc:///run/NAME/SOCKET that is there, not one
+ * that a killed daemon left where the other is there, and where none is, the one that this user's
+ * daemon will make: it may come later. name NULL: what FOCALD_DATA or FOCALD_CONTROL says (the
+ * latter unset: what lies beside the former's socket file), else that of "focald". -EINVAL: another
+ * socket, or a name that is empty or has a slash; -ENAMETOOLONG: more than ret holds; ret is then
+ * "". */
 FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const char *socket);
 
 /* options may be NULL. Connecting succeeds without a daemon; messages come once it is there. On
@@ -38,8 +43,9 @@ FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const cha
  *
  * Where the options do not say where the data socket is, the user's and the system's daemon may
  * come and go: focal_next and focal_request look about once a second where focal_endpoint would
- * send them, and go there, subscriptions and all. A socket that has gone is waited for five seconds
- * before another is taken, as a daemon that is started anew has it again by then. */
+ * send them, and go there, subscriptions and all, where a socket is there. One that has gone is
+ * waited for five seconds before another is taken, as a daemon that is started anew has it again by
+ * then. */
 FOCAL_API int focal_open(struct focal **ret, const struct focal_options *options);
 FOCAL_API void focal_close(struct focal *focal); /* takes NULL */
 FOCAL_API const char *focal_error(const struct focal *focal);

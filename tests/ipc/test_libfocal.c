@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -370,6 +372,13 @@ static void run_in(const struct fixture *fixture, const char *run)
     setenv("XDG_RUNTIME_DIR", directory, 1);
 }
 
+static void leave(const struct fixture *fixture, const char *run)
+{
+    char place[128];
+    snprintf(place, sizeof place, "%s/%s/focald", fixture->directory, run);
+    assert_int_equal(unlink(place), 0);
+}
+
 static void endpoints_come_from_the_environment(void **state)
 {
     struct focal *from;
@@ -460,7 +469,6 @@ static void a_daemon_that_speaks_elsewhere_is_followed(void **state)
 {
     struct fixture other;
     struct outbox *others;
-    char place[128];
     (void)state;
     fixture_init(&other);
     fixture_start(&other);
@@ -480,8 +488,7 @@ static void a_daemon_that_speaks_elsewhere_is_followed(void **state)
     asks(&other);
     assert_true(wait_until(!publisher_wants(f.publisher, 0, TOPIC_INPUT)));
 
-    snprintf(place, sizeof place, "%s/there/focald", other.directory);
-    assert_int_equal(unlink(place), 0); /* it may come back */
+    leave(&other, "there"); /* it may come back */
     run_in(&f, "here");
     const int64_t went = fixture_now_ms();
     assert_true(wait_until(is_at(&f)));
@@ -489,6 +496,104 @@ static void a_daemon_that_speaks_elsewhere_is_followed(void **state)
     hears(&f, outbox, 300);
     asks(&f);
     fixture_finish(&other);
+}
+
+/* The only daemon is away for long: there is nothing to go to. */
+static void a_daemon_that_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    focal_close(focal);
+    run_in(&f, "here");
+    assert_int_equal(focal_open(&focal, NULL), 0);
+    assert_int_equal(focal_subscribe(focal, "input/"), 0);
+    hears(&f, outbox, 100);
+    leave(&f, "here");
+    for (int64_t until = fixture_now_ms() + 7500; fixture_now_ms() < until;)
+        assert_true(is_at(&f));
+    run_in(&f, "here");
+    asks(&f);
+    assert_true(is_at(&f));
+}
+
+static void who_only_asks_finds_it_too(void **state)
+{
+    struct fixture other;
+    (void)state;
+    fixture_init(&other);
+    fixture_start(&other);
+    focal_close(focal);
+    run_in(&f, "here");
+    assert_int_equal(focal_open(&focal, NULL), 0);
+    asks(&f);
+    leave(&f, "here");
+    run_in(&other, "there");
+    fixture_sleep_ms(5500);
+    asks(&other);
+    /* and while it waits for an answer */
+    leave(&other, "there");
+    run_in(&f, "here");
+    fixture_sleep_ms(1200);
+    char *reply = NULL;
+    fixture_finish(&other);
+    assert_int_equal(focal_request(focal, "{\"cmd\":\"status\"}", &reply, 9000), 0);
+    free(reply);
+    assert_non_null(strstr(focal_where(focal), f.directory));
+}
+
+/* What turns the knobs belongs to what is heard. */
+static void control_lies_beside_data(void **state)
+{
+    char *reply = NULL;
+    (void)state;
+    focal_close(focal);
+    setenv("XDG_RUNTIME_DIR", "/nonexistent", 1);
+    assert_int_equal(focal_open(&focal, &(struct focal_options){.data = f.data}), 0);
+    asks(&f);
+    focal_close(focal);
+    setenv("FOCALD_DATA", f.data, 1);
+    assert_int_equal(focal_open(&focal, NULL), 0);
+    asks(&f);
+    focal_close(focal);
+    unsetenv("FOCALD_DATA");
+    assert_int_equal(focal_open(&focal, &(struct focal_options){.data = "tcp://127.0.0.1:1"}), 0);
+    assert_int_equal(focal_request(focal, "{}", &reply, 100), -EDESTADDRREQ);
+    assert_non_null(strstr(focal_error(focal), "FOCALD_CONTROL"));
+}
+
+/* Makes a socket file that nobody listens at. */
+static void make_stale(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_true(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+}
+
+static void what_a_killed_daemon_left_hides_no_other(void **state)
+{
+    char name[64], directory[96], path[192], ret[128];
+    (void)state;
+    snprintf(name, sizeof name, "focald-test-%d", (int)getpid());
+    snprintf(directory, sizeof directory, "/run/%s", name);
+    if (mkdir(directory, 0700) != 0) {
+        print_message("skipped: %s cannot be made\n", directory);
+        skip();
+    }
+    setenv("XDG_RUNTIME_DIR", f.directory, 1);
+    snprintf(path, sizeof path, "%s/%s", f.directory, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/%s/data", f.directory, name);
+    make_stale(path);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, name, "data"), 0);
+    assert_string_equal(ret + 6, path); /* there is no other */
+    snprintf(path, sizeof path, "%s/data", directory);
+    make_stale(path);
+    assert_int_equal(focal_endpoint(ret, sizeof ret, name, "data"), 0);
+    unlink(path);
+    rmdir(directory);
+    assert_string_equal(ret + 6, path);
 }
 
 static void a_place_that_was_said_stays(void **state)
@@ -528,6 +633,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(endpoints_are_found_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(a_daemon_that_speaks_elsewhere_is_followed, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_daemon_that_is_away_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_only_asks_finds_it_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(control_lies_beside_data, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_killed_daemon_left_hides_no_other, setup, teardown),
         cmocka_unit_test_setup_teardown(a_place_that_was_said_stays, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
