@@ -57,13 +57,18 @@ struct train_batches {
 
 /* An image */
 
-/* A clip as the recipe hears it: from the window's beginning, zeros behind it, by its maximum. */
-static void load(const struct train_batches *b, uint32_t clip, float *ret)
+/* A clip as the recipe hears it: from its beginning, zeros behind it, by its maximum. Of one that
+ * is longer than the window, a window anywhere in it: drawn only there, so that what shorter clips
+ * give does not hang on longer ones. */
+static void load(const struct train_batches *b, uint32_t clip, struct random *random, float *ret)
 {
     size_t n, bad;
     float max, peak;
     const float *samples = cache_clip(b->config.cache, clip, &n);
-    n = n < b->window ? n : b->window;
+    if (n > b->window) {
+        samples += random_integer(random, 0, (int64_t)(n - b->window));
+        n = b->window;
+    }
     memset(ret, 0, b->window * sizeof *ret);
     signal_peak(samples, n, &max, &peak, &bad);
     const float scale = max > 0 ? 1 / max : 0;
@@ -106,7 +111,7 @@ static void mix(struct worker *w, struct random *random, struct train_batch *bat
         teach(b, batch, i, clip, 1);
         return;
     }
-    load(b, other, w->other);
+    load(b, other, random, w->other);
     augment_mix(w->samples, w->other, b->window, weight);
     target->label_b = d->clips[other].label;
     target->weight_a = weight;
@@ -170,7 +175,7 @@ static void make_image(struct worker *w, const struct augment_batch *shared, int
     struct random random;
     random_stream(&random, b->config.seed, (uint64_t)epoch, place);
     batch->clips[i] = (int)clip;
-    load(b, clip, w->samples);
+    load(b, clip, &random, w->samples);
     mix(w, &random, batch, i, clip);
     add_background(w, &random);
     augment_clip(&c->augment, shared, &random, w->samples, b->window, w->scratch);

@@ -124,6 +124,22 @@ int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool wh
     return 0;
 }
 
+int train_files_longer(const struct eval_data *data, int rate_hz, size_t samples)
+{
+    int longer = 0;
+#pragma omp parallel for schedule(dynamic, 1) reduction(+ : longer)
+    for (int i = 0; i < data->n; i++) {
+        SNDFILE *file;
+        SF_INFO info;
+        struct error ignored;
+        if (open_sound(data->clips[i].path, &file, &info, &ignored) < 0)
+            continue;
+        sf_close(file);
+        longer += (double)info.frames * rate_hz / info.samplerate > (double)samples;
+    }
+    return longer;
+}
+
 /* What a file is, whatever it is called */
 
 struct file_id {

@@ -25,6 +25,9 @@ int train_file_advise(int r, struct error *error);
 int train_files_check(struct eval_data *data, int rate_hz, size_t least, bool whole,
                       bool keep_going, int *ret_left_out, struct error *error);
 
+/* How many of them are, by their headers, longer than so many samples at rate_hz. */
+int train_files_longer(const struct eval_data *data, int rate_hz, size_t samples);
+
 /* -EINVAL where one file, by whatever name, is both a training and a validation clip: its accuracy
  * would be that of a lesson. Both: [n]. Files that are not there are passed over. */
 int train_files_overlap(const struct eval_data *train, const struct eval_data *valid, int n,

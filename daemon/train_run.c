@@ -16,6 +16,7 @@
 #include "daemon/train_curves.h"
 #include "daemon/train_data.h"
 #include "daemon/train_dir.h"
+#include "daemon/train_files.h"
 #include "daemon/train_log.h"
 #include "daemon/train_model.h"
 #include "daemon/train_network.h"
@@ -144,6 +145,27 @@ static int open_cache(struct run *run, struct error *error)
     return train_data_cache(&run->cache, &run->data, path, &why, error);
 }
 
+/* Clips of which the network hears a window only, and which: their label must hold for all of it.
+ */
+static void tell_longer(const struct train_data *d, const struct model_preprocess *p)
+{
+    const double window_s = (double)p->window_samples / p->sample_rate;
+    int train = 0, valid = 0;
+    for (int s = 0; s < d->n_sets; s++) {
+        train += train_files_longer(&d->train[s], d->rate_hz, (size_t)p->window_samples);
+        valid += train_files_longer(&d->valid[s], d->rate_hz, (size_t)p->window_samples);
+    }
+    if (train > 0)
+        fprintf(stderr,
+                "focald: %d of the clips that train are longer than %g s: each time %g s of them "
+                "are drawn\n",
+                train, window_s, window_s);
+    if (valid > 0)
+        fprintf(stderr,
+                "focald: %d of the clips that validate are longer than %g s: their first %g s do\n",
+                valid, window_s, window_s);
+}
+
 static void tell_data(const struct train_data *d)
 {
     fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
@@ -162,8 +184,10 @@ static int read_data(struct run *run, struct error *error)
         return r;
     if (run->ranks > run->data.n)
         return error_set(error, EINVAL, "%d processes share %d clips", run->ranks, run->data.n);
-    if (run->leader && !run->given->quiet)
+    if (run->leader && !run->given->quiet) {
         tell_data(&run->data);
+        tell_longer(&run->data, &run->network.info.preprocess);
+    }
     return run->leader ? open_cache(run, error) : 0;
 }
 

@@ -121,6 +121,45 @@ the_same_seed_gives_the_same_weights_and_another_others() {
     ! cmp -s "$work/a/last/model.safetensors" "$work/c/last/model.safetensors"
 }
 
+# Of clips of 12 s all begin with the same 6 s of noise; two short ones of each class validate.
+a_class_that_is_told_apart_late_in_its_clips_is_learnt() {
+    "$python" - "$work" <<'PY'
+import math, os, random, struct, sys, wave
+rate = 16000
+random.seed(5)
+noise = [random.uniform(-0.5, 0.5) for _ in range(6 * rate)]
+def tone(n):
+    f = random.uniform(300, 500)
+    return [0.5 * math.sin(2 * math.pi * f * i / rate) for i in range(n)]
+def clicks(n):
+    step = random.randint(1500, 2500)
+    return [0.9 if i % step < 8 else 0.0 for i in range(n)]
+def write(path, x):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with wave.open(path, 'wb') as w:
+        w.setparams((1, 2, rate, 0, 'NONE', ''))
+        w.writeframes(b''.join(struct.pack('<h', int(32767 * v)) for v in x))
+for name, make in (('tone', tone), ('clicks', clicks)):
+    for k in range(6):
+        write(f'{sys.argv[1]}/late/{name}/{k}.wav', noise + make(6 * rate))
+    for k in range(2):
+        write(f'{sys.argv[1]}/short/{name}/{k}.wav', make(5 * rate))
+PY
+    "$FOCALD" train --data "$work/late" --train-folds 1-5 --data "$work/short" --valid-folds 1-2 \
+        --config "$work/small.conf" --epochs 40 --set masking.own_probability=0 \
+        --set masking.keep_probability=0 --set masking.remove_probability=0 --out "$work/late.run" 2>"$work/err"
+    grep -q '12 of the clips that train are longer than 5 s' "$work/err"
+    ! grep -q 'that validate are longer' "$work/err"
+    "$python" - "$work/late.run/log.jsonl" <<'PY'
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+assert lines[-1]['valid_accuracy'] == 1, lines[-1]
+PY
+    "$FOCALD" train --data "$work/short" --train-folds 1-2 --data "$work/late" --valid-folds 1-5 \
+        --config "$work/small.conf" --epochs 1 --out "$work/late.valid" 2>"$work/err"
+    grep -q '12 of the clips that validate are longer than 5 s' "$work/err"
+}
+
 what_learnt_on_small_images_goes_on_with_larger_ones() {
     sed '/^image/d' "$work/small.conf" >"$work/anysize.conf"
     for image in 0 48; do
@@ -491,6 +530,7 @@ PY
 
 for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
+    a_class_that_is_told_apart_late_in_its_clips_is_learnt \
     what_learnt_on_small_images_goes_on_with_larger_ones \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
