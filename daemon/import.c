@@ -40,7 +40,7 @@ static const struct option_usage usage = {
         "PyTorch files are read as data, nothing in them is run. Storage stays as it came (F16,\n"
         "BF16, F32; F64 becomes F32). A backbone without a classifier of ours imports too, to be\n"
         "trained from. Antialiasing without preprocess.json and without the option: no for\n"
-        "SpeechBrain's checkpoints (the paper's torchvision did not), yes for backbones.\n\n"
+        "SpeechBrain's checkpoints (torchvision before 0.17 did not), yes for backbones.\n\n"
         "Exit status: 0, 1 when SRC does not fit (also with --dry-run), 2 for a wrong option.",
     .operands = true,
 };
@@ -112,8 +112,8 @@ static void print_antialias(const struct import_plan *p)
     const char *why = "";
     if (!p->preprocess_found && p->preprocess != NULL)
         why = p->antialias ? " (--antialias no: without)"
-                           : " (as the paper's torchvision; --antialias yes: for what was trained "
-                             "with torchvision 0.17 or later)";
+                           : " (as torchvision before 0.17; --antialias yes: for what was trained "
+                             "with 0.17 or later)";
     printf("antialias:   %s%s\n", p->antialias ? "yes" : "no", why);
 }
 

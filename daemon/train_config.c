@@ -63,7 +63,7 @@ static const struct key keys[] = {
     NUMBER("network", "drop_path", drop_path, 0, 0.99, "0"),
     INTEGER("network", "freeze", freeze, 0, 1000, "0"),
     NUMBER("network", "layer_decay", layer_decay, 0.01, 1, "1"),
-    FLAG("network", "antialias", antialias, "yes"),
+    CHOICE("network", "antialias", antialias, "auto yes no", "auto"),
     FLAG("network", "float16", half, "no"),
     NUMBER("network", "scale", scale, 1, 1000, "15"),
     TEXT("network", "reject", reject, ""),
@@ -229,7 +229,6 @@ static const struct setting paper[] = {
     {"network", "depths", "2,2,18,2"},
     {"network", "conv_embed", "no"},
     {"network", "drop_path", "0.1"},
-    {"network", "antialias", "yes"},
     {"network", "scale", "30"},
     {"loss", "kind", "am"},
     {"loss", "margin", "0.2"},
@@ -422,11 +421,12 @@ int train_config_check(const struct train_config *c, struct error *error)
     } else if (strcmp(text, again) != 0) {
         find_difference(text, again, &section, &line);
         const int of_section = (int)strcspn(section, "\n"), of_key = (int)strcspn(line, " =\n");
-        r = error_set(error, EINVAL,
-                      "%.*s %.*s: train.conf could not give this again; allowed: one line, "
-                      "without \" ;\" or \" #\" and without spaces at its ends; for a set's name, up to 40 "
-                      "characters and no ]",
-                      of_section, section, line != section ? of_key : 0, line);
+        r = error_set(
+            error, EINVAL,
+            "%.*s %.*s: train.conf could not give this again; allowed: one line, "
+            "without \" ;\" or \" #\" and without spaces at its ends; for a set's name, up to 40 "
+            "characters and no ]",
+            of_section, section, line != section ? of_key : 0, line);
     }
     free(back);
     free(text);
@@ -503,11 +503,13 @@ static json_t *reject_object(const char *text)
                      good ? json_real(below) : json_string(number));
 }
 
-char *train_config_preprocess(const struct train_config *c)
+char *train_config_preprocess(const struct train_config *c, bool antialias)
 {
+    if (strcmp(c->antialias, "auto") != 0)
+        antialias = strcmp(c->antialias, "yes") == 0;
     json_t *o = json_pack("{s:i, s:f, s:i, s:i, s:i, s:s, s:s, s:b, s:s, s:f}", "sample_rate",
                           16000, "window_s", 5.0, "n_fft", 1024, "win_length", 372, "hop_length",
-                          186, "normalize", "max", "resize", "bilinear", "antialias", c->antialias,
+                          186, "normalize", "max", "resize", "bilinear", "antialias", antialias,
                           "head", "cosine", "scale", c->scale);
     if (c->reject[0] != '\0') {
         json_t *reject = reject_object(c->reject);

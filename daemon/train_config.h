@@ -41,11 +41,12 @@ struct train_config {
     double drop_path;               /* of the last layer */
     int freeze;                     /* so many parts from the input on are not trained */
     double layer_decay;             /* of the learning rate, from part to part towards the input */
-    bool antialias, half;           /* half: the model's files hold float16 */
-    double scale;                   /* preprocess.json's */
-    char reject[64];                /* likewise: "cosine 0.5", "" where it is not known */
-    char interpreter[16];           /* none: a classifier is trained */
-    int keys, shared_keys;          /* of PIQ */
+    char antialias[8];
+    bool half;             /* the model's files hold float16 */
+    double scale;          /* preprocess.json's */
+    char reject[64];       /* likewise: "cosine 0.5", "" where it is not known */
+    char interpreter[16];  /* none: a classifier is trained */
+    int keys, shared_keys; /* of PIQ */
     bool adapter, reduce;
     double threshold; /* of a spectrogram's largest value: above it the mask is to be 1 */
 
@@ -103,7 +104,8 @@ bool train_config_interpreter(const struct train_config *config);
 
 /* config.json's text for the geometry, from malloc; NULL when memory is exhausted. */
 char *train_config_geometry(const struct train_config *config);
-char *train_config_preprocess(const struct train_config *config);
+/* preprocess.json's; antialias: what `auto` is. */
+char *train_config_preprocess(const struct train_config *config, bool antialias);
 
 /* Batches that the schedule counts: those that train, and, with schedule_validation, those that
  * validate; trained of an epoch, validated of a validation. */

@@ -38,7 +38,8 @@ static int set_geometry(struct train_network *n, const char *key, int value, str
 }
 
 /* A classifier: by a config.json, the model that it begins with and its image's size by the
- * configuration where that says one, or the configuration's keys. */
+ * configuration where that says one, or the configuration's keys. What the weights have learnt to
+ * see, antialiased or not, stays as it is where nothing else is asked for. */
 static int read_classifier(struct train_network *n, struct error *error)
 {
     const struct train_config *c = n->config;
@@ -55,7 +56,8 @@ static int read_classifier(struct train_network *n, struct error *error)
         n->geometry = train_config_geometry(c);
     if (r == 0 && c->config[0] == '\0' && c->from[0] != '\0' && c->image > 0)
         r = set_geometry(n, "image_size", c->image, error);
-    n->preprocess = train_config_preprocess(c);
+    n->preprocess =
+        train_config_preprocess(c, n->from == NULL || model_info(n->from)->preprocess.antialias);
     if (r < 0)
         return r;
     if (n->geometry == NULL || n->preprocess == NULL)
@@ -66,6 +68,11 @@ static int read_classifier(struct train_network *n, struct error *error)
         r = preprocess_parse(&n->info.preprocess, n->preprocess, strlen(n->preprocess), "[network]",
                              error);
     n->net.piq = (struct piq_config){0};
+    if (r == 0 && (c->stretch_time > 0 || c->stretch_pitch > 0) && !n->info.preprocess.antialias)
+        return error_set(error, EINVAL,
+                         "[augment] stretch_time, stretch_pitch: what is stretched is antialiased, "
+                         "and what the model is to hear is not; make them 0, or [network] "
+                         "antialias yes");
     return r;
 }
 

@@ -190,6 +190,22 @@ for image, size in ((0, 32), (48, 48)):
 PY
 }
 
+# antialias = auto. What a model has learnt to see is kept, by the paper's recipe too.
+a_model_goes_on_with_the_antialiasing_it_began_with() {
+    cp -r "$work/a/best" "$work/plain"
+    sed -i 's/"antialias": *true/"antialias": false/' "$work/plain/preprocess.json"
+    for recipe in '' '--recipe paper'; do
+        # $recipe: words
+        rm -rf "$work/plain.run"
+        train $recipe --from "$work/plain" --epochs 1 --out "$work/plain.run"
+        grep -q '"antialias": *false' "$work/plain.run/best/preprocess.json"
+    done
+    train --from "$work/plain" --set network.antialias=yes --epochs 1 --out "$work/plain.yes"
+    grep -q '"antialias": *true' "$work/plain.yes/best/preprocess.json"
+    status 1 train --from "$work/plain" --set augment.stretch_time=0.1 --out "$work/z" 2>"$work/err"
+    refused "stretch_time" "antialias"
+}
+
 # Stopped by a signal and killed, each in a later epoch than the one before, and resumed after each.
 a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
@@ -532,6 +548,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_class_that_is_told_apart_late_in_its_clips_is_learnt \
     what_learnt_on_small_images_goes_on_with_larger_ones \
+    a_model_goes_on_with_the_antialiasing_it_began_with \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
     a_run_without_a_whole_epoch_says_that_it_begins_anew one_of_several_processes_tells_what_is_wrong \
