@@ -4,11 +4,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "daemon/eval_csv.h"
@@ -256,6 +258,13 @@ static int set_places(struct eval_listing *l, const char *where, const char *aud
     l->where = strdup(where);
     l->audio = strdup(audio);
     return l->where == NULL || l->audio == NULL ? error_set(error, ENOMEM, "out of memory") : 0;
+}
+
+bool eval_listing_is_folders(const char *dir)
+{
+    char table[PATH_MAX];
+    return snprintf(table, sizeof table, "%s/%s", dir, table_name) < (int)sizeof table &&
+           access(table, F_OK) < 0;
 }
 
 int eval_listing_read(struct eval_listing *ret, const char *dir, struct error *error)

@@ -34,6 +34,9 @@ struct eval_listing {
 int eval_listing_read(struct eval_listing *ret, const char *dir, struct error *error);
 void eval_listing_finish(struct eval_listing *listing); /* also of a zeroed struct */
 
+/* Whether the folders in DIR are its classes, as any other would be. */
+bool eval_listing_is_folders(const char *dir);
+
 /* A fold's number at *at, which moves behind it; false where there is none that is allowed. */
 bool eval_fold_parse(const char **at, int *ret);
 

@@ -11,11 +11,17 @@
 struct train_dir {
     const char *path; /* outlives it */
     int lock;         /* -1: not taken */
+    bool made;        /* by train_dir_take */
 };
 
-/* Makes it, unless a run is resumed, takes it for this process and sweeps up what killed ones left
- * half written. -EBUSY: another process has it; -EEXIST: it holds a run and none is resumed. */
-int train_dir_take(struct train_dir *dir, bool resume, struct error *error);
+/* Takes it for this process and sweeps up what killed ones left half written. text: the new run's
+ * train.conf, for which it is made where it is not there; NULL: a run is resumed. -EBUSY: another
+ * process has it; -EEXIST: it holds what the run would write over or lie among, or, of a run that
+ * is resumed, more epochs than there is a state for. What is there is as it was then. */
+int train_dir_take(struct train_dir *dir, const char *text, struct error *error);
+/* Before the release, of a run that was not begun: removes the directory that was made for it,
+ * where nothing has come into it. */
+void train_dir_give_up(struct train_dir *dir);
 void train_dir_release(struct train_dir *dir); /* also where it was not taken */
 
 /* ret: [PATH_MAX] */

@@ -25,6 +25,7 @@
 #include "daemon/train_sets.h"
 #include "daemon/train_valid.h"
 #include "model/backends.h"
+#include "model/import/newdir.h"
 #include "model/train/schedule.h"
 #include "model/train/state.h"
 
@@ -330,9 +331,20 @@ static int open_log(struct run *run, struct error *error)
                : r;
 }
 
+/* Among folders that are classes a run would be one more. */
+static int take_dir(struct run *run, struct error *error)
+{
+    const struct train_config *c = run->config;
+    int r = 0;
+    for (int s = 0; s < c->n_sets && !run->given->resume && r == 0; s++)
+        if (eval_listing_is_folders(c->sets[s].dir))
+            r = newdir_apart(run->given->dir, c->sets[s].dir, error);
+    return r == 0 ? train_dir_take(&run->dir, run->given->resume ? NULL : run->text, error) : r;
+}
+
 static int prepare(struct run *run, struct error *error)
 {
-    int r = run->leader ? train_dir_take(&run->dir, run->given->resume, error) : 0;
+    int r = run->leader ? take_dir(run, error) : 0;
     if (r == 0)
         r = train_network_read(&run->network, run->config, error);
     if (r == 0)
@@ -607,6 +619,8 @@ int train_run(const struct train_run_config *given, bool *ret_together, struct e
     int r = run.text == NULL || run.identity == NULL || sodium_init() < 0
                 ? error_set(error, ENOMEM, "out of memory")
                 : prepare(&run, error);
+    if (r < 0)
+        train_dir_give_up(&run.dir);
     if (r == 0) {
         train_progress_begin(&run.progress, run.config->epochs, (int)run.state.epoch, given->quiet);
         for (int e = (int)run.state.epoch + 1; e <= run.config->epochs && r == 0; e++)

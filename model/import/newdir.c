@@ -113,23 +113,46 @@ void newdir_sweep(const char *parent)
 
 /* The interface */
 
-int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,
-                 struct error *error)
+bool newdir_replaces(const char *path)
 {
-    char parent[PATH_MAX];
+    struct stat st;
+    return lstat(path, &st) < 0 ? errno == ENOENT : S_ISDIR(st.st_mode) && is_model(path);
+}
+
+/* Without slashes at its end, and what it lies in; both: [PATH_MAX]. */
+static int split(const char *path, char *ret_path, char *ret_parent, struct error *error)
+{
     size_t n = strlen(path);
-    ret->replace = replace;
     while (n > 1 && path[n - 1] == '/')
         n--;
     if (n == 0 || n + 16 >= PATH_MAX)
         return error_set(error, EINVAL, "the new directory's name is empty or too long");
-    snprintf(ret->path, sizeof ret->path, "%.*s", (int)n, path);
+    snprintf(ret_path, PATH_MAX, "%.*s", (int)n, path);
+    const char *slash = strrchr(ret_path, '/');
+    int above = slash == NULL || slash == ret_path ? 1 : (int)(slash - ret_path);
+    snprintf(ret_parent, PATH_MAX, "%.*s", above, slash != NULL ? ret_path : ".");
+    return 0;
+}
+
+int newdir_apart(const char *path, const char *source, struct error *error)
+{
+    char plain[PATH_MAX], parent[PATH_MAX];
+    int r = split(path, plain, parent, error);
+    return r == 0 ? check_apart(plain, parent, source, error) : r;
+}
+
+int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,
+                 struct error *error)
+{
+    char parent[PATH_MAX];
+    ret->replace = replace;
+    int r = split(path, ret->path, parent, error);
+    if (r < 0)
+        return r;
     const char *slash = strrchr(ret->path, '/'), *last = slash != NULL ? slash + 1 : ret->path;
-    int above = slash == NULL || slash == ret->path ? 1 : (int)(slash - ret->path);
-    snprintf(parent, sizeof parent, "%.*s", above, slash != NULL ? ret->path : ".");
     if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
         return error_set(error, EINVAL, "%s: give the name of a new directory", path);
-    int r = check_replaceable(ret->path, replace, error);
+    r = check_replaceable(ret->path, replace, error);
     if (r == 0 && source != NULL)
         r = check_apart(ret->path, parent, source, error);
     if (r < 0)

@@ -14,6 +14,11 @@ struct newdir {
     bool replace;
 };
 
+/* Whether newdir_begin with `replace` would: there is nothing, or a model. */
+bool newdir_replaces(const char *path);
+/* -EINVAL: one of them lies in the other, so that writing path would change what source is. */
+int newdir_apart(const char *path, const char *source, struct error *error);
+
 /* source: what is read meanwhile, or NULL; neither may lie in the other. replace: a model of that
  * name is replaced; any other directory never is. Errors name the path. */
 int newdir_begin(struct newdir *ret, const char *path, const char *source, bool replace,

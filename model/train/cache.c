@@ -137,6 +137,18 @@ static int check_head(struct cache *cache, const char *path, struct error *error
     return 0;
 }
 
+bool cache_replaces(const char *path)
+{
+    char found[sizeof magic];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT;
+    const bool is_one = read(fd, found, sizeof found) == (ssize_t)sizeof found &&
+                        memcmp(found, magic, sizeof magic) == 0;
+    close(fd);
+    return is_one;
+}
+
 static int check_list(const struct cache *cache, const char *path, const struct cache_list *list,
                       struct error *error)
 {

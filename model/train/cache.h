@@ -13,6 +13,7 @@
 #ifndef FOCALD_MODEL_TRAIN_CACHE_H
 #define FOCALD_MODEL_TRAIN_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,8 @@ int cache_make(const char *path, const struct cache_list *list, cache_decode_fn 
  * otherwise why it was not (cache_open's line). */
 int cache_ready(struct cache **ret, const char *path, const struct cache_list *list,
                 cache_decode_fn *decode, void *context, struct error *why, struct error *error);
+/* Whether it may be made there: there is nothing, or a cache, be it of other clips or damaged. */
+bool cache_replaces(const char *path);
 void cache_close(struct cache *cache); /* takes NULL */
 
 /* Clip i < count: [*ret_n], aligned to 64 bytes, until cache_close. Any thread. */

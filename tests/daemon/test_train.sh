@@ -245,12 +245,68 @@ PY
     done
 }
 
+# Killed between its first line and its state, at the latest.
 a_run_without_a_whole_epoch_says_that_it_begins_anew() {
-    cp -r "$work/a" "$work/anew"
-    rm "$work/anew/state.safetensors"
-    "$FOCALD" train --quiet --resume "$work/anew" 2>"$work/err"
-    refused "anew/state.safetensors" "begins anew"
+    for lines in 0 1; do
+        rm -rf "$work/anew"
+        cp -r "$work/a" "$work/anew"
+        rm "$work/anew/state.safetensors" "$work/anew/curves.png"
+        head -n $lines "$work/a/log.jsonl" >"$work/anew/log.jsonl"
+        "$FOCALD" train --quiet --resume "$work/anew" 2>"$work/err"
+        refused "anew/state.safetensors" "begins anew"
+        same_state "$work/a" "$work/anew"
+    done
+    rm "$work/anew/state.safetensors" "$work/anew/curves.png"
+    : >"$work/anew/log.jsonl"
+    train --out "$work/anew"
     same_state "$work/a" "$work/anew"
+}
+
+# stays COMMAND…: fails, and what is below $work/mine is as it was.
+stays() {
+    before=$(cd "$work/mine" && find . | sort; find . -type f -exec cksum {} +)
+    status 1 "$@" 2>"$work/err"
+    [ "$before" = "$(cd "$work/mine" && find . | sort; find . -type f -exec cksum {} +)" ]
+}
+
+a_run_writes_over_nothing_that_is_not_a_runs() {
+    mine="$work/mine"
+    mkdir "$mine"
+    cp "$work/small.conf" "$mine/train.conf"
+    stays "$FOCALD" train -Q -d "$work/set" -c "$mine/train.conf" -o "$mine"
+    refused "mine/train.conf" "move it away"
+    rm "$mine/train.conf"
+    for file in cache best last notes.txt; do
+        echo "not a model" >"$mine/$file"
+        stays train --out "$mine"
+        refused "$file" "another directory\|empty directory"
+        rm "$mine/$file"
+    done
+    mkdir "$mine/best"
+    echo "a letter" >"$mine/best/letter"
+    stays train --out "$mine"
+    refused "mine/best" "no model"
+    rm -r "$mine"
+    cp -r "$work/a" "$mine"
+    rm "$mine/state.safetensors"
+    stays "$FOCALD" train --quiet --resume "$mine"
+    refused "log.jsonl" "6 epochs"
+    stays train --out "$mine"
+    cp "$work/a/state.safetensors" "$mine"
+    rm -r "$mine/last"
+    echo "not a model" >"$mine/last"
+    stays "$FOCALD" train --quiet --resume "$mine"
+    refused "mine/last" "no model"
+}
+
+what_cannot_begin_leaves_no_directory() {
+    status 1 train --out "$work/set/run" 2>"$work/err"
+    refused "set/run" "give a place outside"
+    [ ! -e "$work/set/run" ]
+    status 1 "$FOCALD" train -Q -d "$work/set" --train-folds 1-4 --valid-folds 7 \
+        -c "$work/small.conf" -o "$work/none" 2>"$work/err"
+    refused "fold 7"
+    [ ! -e "$work/none" ]
 }
 
 has_mpi() {
@@ -551,7 +607,8 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_model_goes_on_with_the_antialiasing_it_began_with \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
-    a_run_without_a_whole_epoch_says_that_it_begins_anew one_of_several_processes_tells_what_is_wrong \
+    a_run_without_a_whole_epoch_says_that_it_begins_anew \
+    a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
