@@ -378,14 +378,16 @@ struct sums {
 static int step_failed(struct run *run, const struct train_batch *batch, int worst, int epoch,
                        int number, struct error *error)
 {
-    char clip[300] = "";
+    char clip[300] = "", kept[80] = "no epoch is whole yet";
     run->named = worst >= 0;
+    if (epoch > 1)
+        snprintf(kept, sizeof kept, "epoch %d and the best so far are kept", epoch - 1);
     if (worst >= 0)
         snprintf(clip, sizeof clip, ", by %.250s", run->data.clips[batch->clips[worst]].path);
     return error_set(error, EDOM,
-                     "epoch %d, batch %d: the loss or its gradient is not finite%s; the last whole "
-                     "epoch and the best are kept; a lower [optimizer] rate may help",
-                     epoch, number + 1, clip);
+                     "epoch %d, batch %d: the loss or its gradient is not finite%s; %s; a lower "
+                     "[optimizer] rate may help",
+                     epoch, number + 1, clip, kept);
 }
 
 static int run_step(struct run *run, int epoch, int number, struct sums *sums, double *ret_rate,
