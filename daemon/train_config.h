@@ -90,7 +90,8 @@ int train_config_read(struct train_config *config, const char *path, struct erro
 /* One key. where: for errors. section: "run", "data NAME". */
 int train_config_set(struct train_config *config, const char *where, const char *section,
                      const char *key, const char *value, struct error *error);
-/* -EINVAL: a value that its file could not give again, and what is allowed. */
+/* -EINVAL: a value that does not go with another, or that its file could not give again, and what
+ * is allowed. */
 int train_config_check(const struct train_config *config, struct error *error);
 /* As a file that gives the same again, after that check. From malloc; NULL when memory is
  * exhausted. */

@@ -141,6 +141,35 @@ static int read_interpreter(struct train_network *n, struct error *error)
     return 0;
 }
 
+/* Parts of a network from the input on: embeddings 0, FocalNet's stages (each with the downsampling
+ * behind it) or ViT's layers from 1, the head last. */
+static int part_of(const struct net_config *net, const char *name)
+{
+    const char *at;
+    const int parts =
+        1 + (net->kind == NET_VIT ? net->vit.num_hidden_layers : net->focalnet.n_stages);
+    if (strncmp(name, "classifier.", 11) == 0 || strncmp(name, "teacher.", 8) == 0)
+        return parts;
+    if ((at = strstr(name, "encoder.stages.")) != NULL)
+        return 1 + atoi(at + strlen("encoder.stages."));
+    if ((at = strstr(name, "encoder.layer.")) != NULL)
+        return 1 + atoi(at + strlen("encoder.layer."));
+    return strstr(name, "embeddings") != NULL ? 0 : parts - 1;
+}
+
+/* Something must be left to train: the head at the least. */
+static int check_freeze(const struct train_network *n, struct error *error)
+{
+    const int parts = part_of(&n->net, "classifier.");
+    if (n->config->freeze <= parts)
+        return 0;
+    return error_set(error, EINVAL,
+                     "[network] freeze = %d: nothing would be left to train; allowed: 0 to %d, the "
+                     "embeddings and %d %s%s",
+                     n->config->freeze, parts, parts - 1,
+                     n->net.kind == NET_VIT ? "layer" : "stage", parts == 2 ? "" : "s");
+}
+
 int train_network_read(struct train_network *ret, const struct train_config *c, struct error *error)
 {
     const bool interpreter = train_config_interpreter(c);
@@ -153,6 +182,8 @@ int train_network_read(struct train_network *ret, const struct train_config *c, 
     }
     if (r == 0)
         r = interpreter ? read_interpreter(&n, error) : read_classifier(&n, error);
+    if (r == 0 && !interpreter)
+        r = check_freeze(&n, error);
     if (r < 0) {
         train_network_finish(&n);
         return r;
@@ -177,22 +208,6 @@ void train_network_classes(struct train_network *n, int classes)
         return;
     *net_head(&n->net) = (struct head_config){n->config->head_dim, classes, false};
     *net_drop_path(&n->net) = (float)n->config->drop_path;
-}
-
-/* Parts of a network from the input on: embeddings 0, FocalNet's stages (each with the downsampling
- * behind it) or ViT's layers from 1, the head last. */
-static int part_of(const struct net_config *net, const char *name)
-{
-    const char *at;
-    const int parts =
-        1 + (net->kind == NET_VIT ? net->vit.num_hidden_layers : net->focalnet.n_stages);
-    if (strncmp(name, "classifier.", 11) == 0 || strncmp(name, "teacher.", 8) == 0)
-        return parts;
-    if ((at = strstr(name, "encoder.stages.")) != NULL)
-        return 1 + atoi(at + strlen("encoder.stages."));
-    if ((at = strstr(name, "encoder.layer.")) != NULL)
-        return 1 + atoi(at + strlen("encoder.layer."));
-    return strstr(name, "embeddings") != NULL ? 0 : parts - 1;
 }
 
 struct trainer_rule train_network_rule(const void *network, const char *name, int rank)

@@ -180,6 +180,10 @@ static void tell_data(const struct train_data *d)
 
 static int read_data(struct run *run, struct error *error)
 {
+    if (run->config->batch * run->ranks == 1 && !train_config_interpreter(run->config))
+        return error_set(error, EINVAL,
+                         "[run] batch = 1: the classifier's batch norm makes nothing of a single "
+                         "clip; allowed: 2 and more, of all processes together");
     int r = train_sets_read(&run->data, run->config, &run->network.info, error);
     if (r < 0)
         return r;

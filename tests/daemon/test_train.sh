@@ -399,6 +399,22 @@ what_is_wrong_is_told_in_one_line() {
     refused "train.conf"
 }
 
+what_would_learn_nothing_is_refused() {
+    # embeddings and two stages; the classifier alone may be trained
+    status 1 train --set network.freeze=4 --out "$work/x" 2>"$work/err"
+    refused "freeze = 4" "0 to 3" "2 stages"
+    train --set network.freeze=3 --epochs 1 --out "$work/frozen"
+    status 1 train --set network.kind=vit --set network.hidden_size=24 --set network.layers=1 \
+        --set network.freeze=3 --out "$work/x" 2>"$work/err"
+    refused "freeze = 3" "0 to 2" "1 layer"
+    status 1 train --set run.batch=1 --out "$work/x" 2>"$work/err"
+    refused "batch = 1" "2 and more"
+    interpreter --set run.batch=1 --epochs 1 --out "$work/piq-single"
+    status 2 train --set run.valid_every=4 --set run.explain_every=6 --out "$work/x" 2>"$work/err"
+    refused "explain_every = 6" "multiple of valid_every = 4"
+    [ ! -e "$work/x" ]
+}
+
 a_run_keeps_others_out_of_its_directory() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
         --epochs 1000 --out "$work/held"
@@ -634,6 +650,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_run_without_a_whole_epoch_says_that_it_begins_anew \
     a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
+    what_would_learn_nothing_is_refused \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
     a_full_disk_loses_the_epoch_and_nothing_else \
