@@ -454,6 +454,22 @@ static json_t *numbers(const char *text)
     return list;
 }
 
+void train_config_geometry_keys(const struct train_config *c, char *ret, size_t size)
+{
+    static const char *const names[] = {
+        "kind",          "patch",      "embed_dim",   "depths", "focal_levels",
+        "focal_windows", "conv_embed", "hidden_size", "layers", "heads"};
+    char value[PATH_MAX];
+    size_t n = 0;
+    ret[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(names) && n < size; i++) {
+        const struct key *k = key_find(keys, ARRAY_LEN(keys), "network", names[i]);
+        key_text(k, c, value, sizeof value);
+        if (strcmp(value, k->fallback) != 0)
+            n += (size_t)snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "", names[i]);
+    }
+}
+
 static int image_size(const struct train_config *c)
 {
     return c->image > 0 ? c->image : 112;

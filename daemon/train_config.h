@@ -103,6 +103,8 @@ char *train_config_identity(const struct train_config *config);
 /* An interpreter is trained, beside a classifier that stays as it is. */
 bool train_config_interpreter(const struct train_config *config);
 
+/* Keys of the geometry that are not at their defaults: "embed_dim, depths"; "" none. */
+void train_config_geometry_keys(const struct train_config *config, char *ret, size_t size);
 /* config.json's text for the geometry, from malloc; NULL when memory is exhausted. */
 char *train_config_geometry(const struct train_config *config);
 /* preprocess.json's; antialias: what `auto` is. */

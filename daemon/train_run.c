@@ -196,6 +196,29 @@ static int read_data(struct run *run, struct error *error)
     return run->leader ? open_cache(run, error) : 0;
 }
 
+/* What of the configuration and of the model it begins with counts. */
+static int check_taken(const struct run *run, struct error *error)
+{
+    const struct train_config *c = run->config;
+    const int taken = trainer_taken(run->trainer), all = trainer_weights(run->trainer);
+    char given[200];
+    if (c->from[0] != '\0' && taken == 0)
+        return error_set(error, EINVAL,
+                         "--from %.200s: none of its weights has the name and the shape of one of "
+                         "the network's %d; [network] config is that of another network",
+                         c->from, all);
+    if (!run->leader || run->given->quiet || run->given->resume)
+        return 0;
+    train_config_geometry_keys(c, given, sizeof given);
+    if (given[0] != '\0' && (c->from[0] != '\0' || c->config[0] != '\0'))
+        fprintf(stderr, "focald: the geometry is that of %s: [network] %s do%s not count\n",
+                c->config[0] != '\0' ? c->config : c->from, given,
+                strchr(given, ',') == NULL ? "es" : "");
+    if (c->from[0] != '\0')
+        fprintf(stderr, "focald: %d of %d weights are those of %s\n", taken, all, c->from);
+    return 0;
+}
+
 static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
@@ -241,7 +264,9 @@ static int make_trainer(struct run *run, struct error *error)
                          "[loss] class_gradient = 0 leaves the network nothing to learn from; give "
                          "a set a teacher, or make it positive");
     r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
-    return r == 0 ? trainer_create(&run->trainer, t, error) : r;
+    if (r == 0)
+        r = trainer_create(&run->trainer, t, error);
+    return r == 0 ? check_taken(run, error) : r;
 }
 
 static int make_batches(struct run *run, struct error *error)

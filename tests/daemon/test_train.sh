@@ -190,6 +190,27 @@ for image, size in ((0, 32), (48, 48)):
 PY
 }
 
+# Of another number of classes it is all but the classifier's last weights.
+what_is_taken_of_a_model_is_told() {
+    "$FOCALD" train --data "$work/set" --train-folds 1-4 --valid-folds 5 --from "$work/a/best" \
+        --set network.image=32 --set classes.leave_out=tone --set network.head_dim=16 \
+        --set network.embed_dim=16 --set network.depths=1,1 --epochs 1 --out "$work/taken" 2>"$work/err"
+    all=$("$python" - "$work/taken/last/model.safetensors" <<'PY'
+import json, struct, sys
+b = open(sys.argv[1], 'rb').read()
+n = struct.unpack('<Q', b[:8])[0]
+print(len([k for k in json.loads(b[8:8 + n]) if k != '__metadata__']))
+PY
+)
+    grep -q "$((all - 1)) of $all weights are those of .*/a/best" "$work/err"
+    grep -q 'geometry is that of .*/a/best: \[network\] embed_dim, depths do not count' "$work/err"
+    sed 's/"embed_dim": 8/"embed_dim": 12/' "$work/a/best/config.json" >"$work/other.json"
+    status 1 train --from "$work/a/best" --set network.config="$work/other.json" \
+        --set network.head_dim=8 --out "$work/x" 2>"$work/err"
+    refused "a/best: none of its weights"
+    rm -rf "$work/x"
+}
+
 # antialias = auto. What a model has learnt to see is kept, by the paper's recipe too.
 a_model_goes_on_with_the_antialiasing_it_began_with() {
     cp -r "$work/a/best" "$work/plain"
@@ -644,7 +665,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_class_that_is_told_apart_late_in_its_clips_is_learnt \
     what_learnt_on_small_images_goes_on_with_larger_ones \
-    a_model_goes_on_with_the_antialiasing_it_began_with \
+    what_is_taken_of_a_model_is_told a_model_goes_on_with_the_antialiasing_it_began_with \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
     a_run_without_a_whole_epoch_says_that_it_begins_anew \
