@@ -16,13 +16,14 @@
 #include "daemon/train_curves.h"
 #include "daemon/train_data.h"
 #include "daemon/train_dir.h"
-#include "daemon/train_files.h"
+#include "daemon/train_fingerprint.h"
 #include "daemon/train_log.h"
 #include "daemon/train_model.h"
 #include "daemon/train_network.h"
 #include "daemon/train_own.h"
 #include "daemon/train_progress.h"
 #include "daemon/train_sets.h"
+#include "daemon/train_tell.h"
 #include "daemon/train_valid.h"
 #include "model/backends.h"
 #include "model/import/newdir.h"
@@ -61,36 +62,6 @@ static double now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* What a run is made of */
-
-static void hash_clip(crypto_hash_sha256_state *h, const char *path, int label)
-{
-    crypto_hash_sha256_update(h, (const unsigned char *)path, strlen(path) + 1);
-    crypto_hash_sha256_update(h, (const unsigned char *)&label, sizeof label);
-}
-
-/* What a resumed run must have in common with the one it continues: train.conf, the whole batch,
- * the classes, the clips that train and those that validate. */
-static void fingerprint(const struct run *run, char *ret)
-{
-    const struct train_data *d = &run->data;
-    const int step = run->config->batch * run->ranks;
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_state h;
-    crypto_hash_sha256_init(&h);
-    hash_clip(&h, run->identity, step);
-    for (int i = 0; i < d->n_classes; i++)
-        hash_clip(&h, d->labels[i], i);
-    for (int i = 0; i < d->n; i++)
-        hash_clip(&h, d->clips[i].path, d->clips[i].label);
-    for (int s = 0; s < d->n_sets; s++)
-        for (int i = 0; i < d->valid[s].n; i++)
-            hash_clip(&h, d->valid[s].clips[i].path, d->valid[s].clips[i].label);
-    crypto_hash_sha256_final(&h, hash);
-    for (size_t i = 0; i < sizeof hash; i++)
-        snprintf(ret + 2 * i, 3, "%02x", hash[i]);
 }
 
 /* Getting ready */
@@ -146,38 +117,6 @@ static int open_cache(struct run *run, struct error *error)
     return train_data_cache(&run->cache, &run->data, path, &why, error);
 }
 
-/* Clips of which the network hears a window only, and which: their label must hold for all of it.
- */
-static void tell_longer(const struct train_data *d, const struct model_preprocess *p)
-{
-    const double window_s = (double)p->window_samples / p->sample_rate;
-    int train = 0, valid = 0;
-    for (int s = 0; s < d->n_sets; s++) {
-        train += train_files_longer(&d->train[s], d->rate_hz, (size_t)p->window_samples);
-        valid += train_files_longer(&d->valid[s], d->rate_hz, (size_t)p->window_samples);
-    }
-    if (train > 0)
-        fprintf(stderr,
-                "focald: %d of the clips that train are longer than %g s: each time %g s of them "
-                "are drawn\n",
-                train, window_s, window_s);
-    if (valid > 0)
-        fprintf(stderr,
-                "focald: %d of the clips that validate are longer than %g s: their first %g s do\n",
-                valid, window_s, window_s);
-}
-
-static void tell_data(const struct train_data *d)
-{
-    fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
-            d->n_valid);
-    if (d->left_out > 0)
-        fprintf(stderr, ", %d cannot be read or are too short, and are left out", d->left_out);
-    if (d->unknown_valid > 0)
-        fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
-    fputc('\n', stderr);
-}
-
 static int read_data(struct run *run, struct error *error)
 {
     if (run->config->batch * run->ranks == 1 && !train_config_interpreter(run->config))
@@ -189,33 +128,22 @@ static int read_data(struct run *run, struct error *error)
         return r;
     if (run->ranks > run->data.n)
         return error_set(error, EINVAL, "%d processes share %d clips", run->ranks, run->data.n);
-    if (run->leader && !run->given->quiet) {
-        tell_data(&run->data);
-        tell_longer(&run->data, &run->network.info.preprocess);
-    }
+    if (run->leader && !run->given->quiet)
+        train_tell_data(&run->data, &run->network.info.preprocess);
     return run->leader ? open_cache(run, error) : 0;
 }
 
-/* What of the configuration and of the model it begins with counts. */
 static int check_taken(const struct run *run, struct error *error)
 {
-    const struct train_config *c = run->config;
+    const char *from = run->config->from;
     const int taken = trainer_taken(run->trainer), all = trainer_weights(run->trainer);
-    char given[200];
-    if (c->from[0] != '\0' && taken == 0)
+    if (from[0] != '\0' && taken == 0)
         return error_set(error, EINVAL,
                          "--from %.200s: none of its weights has the name and the shape of one of "
                          "the network's %d; [network] config is that of another network",
-                         c->from, all);
-    if (!run->leader || run->given->quiet || run->given->resume)
-        return 0;
-    train_config_geometry_keys(c, given, sizeof given);
-    if (given[0] != '\0' && (c->from[0] != '\0' || c->config[0] != '\0'))
-        fprintf(stderr, "focald: the geometry is that of %s: [network] %s do%s not count\n",
-                c->config[0] != '\0' ? c->config : c->from, given,
-                strchr(given, ',') == NULL ? "es" : "");
-    if (c->from[0] != '\0')
-        fprintf(stderr, "focald: %d of %d weights are those of %s\n", taken, all, c->from);
+                         from, all);
+    if (run->leader && !run->given->quiet && !run->given->resume)
+        train_tell_taken(run->config, taken, all);
     return 0;
 }
 
@@ -323,9 +251,14 @@ static int make_state(struct run *run, struct error *error)
     return 0;
 }
 
+static void fingerprint(const struct run *run, const struct cache *cache, char *ret)
+{
+    train_fingerprint(run->identity, run->config->batch * run->ranks, &run->data, cache, ret);
+}
+
 static int resume(struct run *run, struct error *error)
 {
-    char path[PATH_MAX], now[65];
+    char path[PATH_MAX], now[TRAIN_FINGERPRINT], older[TRAIN_FINGERPRINT];
     train_dir_file(&run->dir, "state.safetensors", path);
     int r = train_state_read(path, &run->state, error);
     if (r == -ENOENT) { /* stopped before its first epoch was whole */
@@ -337,13 +270,14 @@ static int resume(struct run *run, struct error *error)
     }
     if (r < 0)
         return r;
-    fingerprint(run, now);
-    if (strcmp(now, run->state.fingerprint) != 0)
-        return error_set(
-            error, ESTALE,
-            "%s: the clips, their labels, train.conf or the number of processes are not "
-            "those the run began with; put them back, or begin a new run",
-            run->given->dir);
+    fingerprint(run, run->cache, now);
+    fingerprint(run, NULL, older);
+    if (strcmp(now, run->state.fingerprint) != 0 && strcmp(older, run->state.fingerprint) != 0)
+        return error_set(error, ESTALE,
+                         "%s: the clips, their labels, what a teacher says of them, train.conf or "
+                         "the number of processes are not those the run began with; put them back, "
+                         "or begin a new run",
+                         run->given->dir);
     return trainer_restore(run->trainer, run->state.optimizer_step, &run->state.scale,
                            run->state.weights, run->state.m, run->state.v, run->state.average,
                            error);
@@ -352,7 +286,7 @@ static int resume(struct run *run, struct error *error)
 static int open_log(struct run *run, struct error *error)
 {
     char path[PATH_MAX];
-    fingerprint(run, run->state.fingerprint);
+    fingerprint(run, run->cache, run->state.fingerprint);
     train_dir_file(&run->dir, "log.jsonl", path);
     int r = train_log_open(&run->log, path, (int)run->state.epoch, error);
     return r == 0 && !run->given->resume

@@ -17,7 +17,7 @@
 #include "base/newfile.h"
 #include "model/weights/safetensors_write.h"
 
-enum { VERSION = 1, HASH_BYTES = 16, CLIP_ALIGN = 64, BLOCK = 64 };
+enum { VERSION = 1, HASH_BYTES = CACHE_HASH_BYTES, CLIP_ALIGN = 64, BLOCK = 64 };
 
 static const char magic[8] = "focalclp";
 
@@ -226,6 +226,15 @@ void cache_close(struct cache *cache)
     if (cache != NULL && cache->bytes != NULL)
         munmap((void *)cache->bytes, cache->size);
     free(cache);
+}
+
+void cache_hash(const struct cache *cache, uint8_t *ret)
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, HASH_BYTES);
+    for (size_t i = 0; i < cache->header->count; i++)
+        crypto_generichash_update(&state, cache->table[i].content, HASH_BYTES);
+    crypto_generichash_final(&state, ret, HASH_BYTES);
 }
 
 const float *cache_clip(const struct cache *cache, size_t i, size_t *ret_n)

@@ -21,6 +21,8 @@
 
 struct cache;
 
+enum { CACHE_HASH_BYTES = 16 };
+
 /* What the clips are: sources[count], paths of their files in the order by which they are asked
  * for. The strings must live as long as the call. */
 struct cache_list {
@@ -56,6 +58,9 @@ int cache_ready(struct cache **ret, const char *path, const struct cache_list *l
 bool cache_replaces(const char *path);
 void cache_close(struct cache *cache); /* takes NULL */
 
+/* Of all clips' samples, in order, whatever their files are called and of when they are. ret:
+ * [CACHE_HASH_BYTES] */
+void cache_hash(const struct cache *cache, uint8_t *ret);
 /* Clip i < count: [*ret_n], aligned to 64 bytes, until cache_close. Any thread. */
 const float *cache_clip(const struct cache *cache, size_t i, size_t *ret_n);
 

@@ -454,6 +454,44 @@ other_clips_than_it_began_with_are_refused() {
     refused "began with"
 }
 
+# teach SET SEED FILE: what a teacher might say of each clip, in the set's order.
+teach() {
+    "$python" - "$@" <<'PY'
+import json, os, random, struct, sys
+random.seed(int(sys.argv[2]))
+n = sum(len(files) for _, _, files in os.walk(sys.argv[1]))
+values = struct.pack(f'<{5 * n}f', *(random.random() for _ in range(5 * n)))
+head = json.dumps({'embedding': {'dtype': 'F32', 'shape': [n, 2], 'data_offsets': [0, 8 * n]},
+                   'scores': {'dtype': 'F32', 'shape': [n, 3], 'data_offsets': [8 * n, 20 * n]}})
+open(sys.argv[3], 'wb').write(struct.pack('<Q', len(head)) + head.encode() + values)
+PY
+}
+
+# A file that is as it was but for its time is the same.
+changed_clips_under_old_names_and_another_teacher_are_refused() {
+    cp -r "$work/set" "$work/changed"
+    teach "$work/changed" 1 "$work/1.teacher"
+    teach "$work/changed" 2 "$work/2.teacher"
+    cp "$work/1.teacher" "$work/teacher"
+    start --data "$work/changed" --teacher "$work/teacher" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" --out "$work/taught"
+    await_epochs "$work/taught" 1
+    kill -KILL $pid
+    status 137 wait $pid
+    cp "$work/2.teacher" "$work/teacher"
+    status 1 "$FOCALD" train --quiet --resume "$work/taught" 2>"$work/err"
+    refused "teacher" "began with"
+    cp "$work/1.teacher" "$work/teacher"
+    cp "$work/set/tone/1.wav" "$work/changed/tone/0.wav"
+    status 1 "$FOCALD" train --quiet --resume "$work/taught" 2>"$work/err"
+    refused "clips" "began with"
+    cp "$work/set/tone/0.wav" "$work/changed/tone/0.wav"
+    "$FOCALD" train --quiet --resume "$work/taught"
+    "$FOCALD" train --quiet --data "$work/changed" --teacher "$work/teacher" --train-folds 1-4 \
+        --valid-folds 5 --config "$work/small.conf" --out "$work/untaught"
+    cmp "$work/taught/last/model.safetensors" "$work/untaught/last/model.safetensors"
+}
+
 # The rate grows over 40 epochs to where the decay alone blows the weights up.
 a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays() {
     wild='--set optimizer.weight_decay=10 --set optimizer.max_norm=0 --set optimizer.rate=1'
@@ -673,6 +711,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     what_would_learn_nothing_is_refused \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
+    changed_clips_under_old_names_and_another_teacher_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
     a_full_disk_loses_the_epoch_and_nothing_else \
     an_interpreter_learns_beside_a_classifier_that_stays \

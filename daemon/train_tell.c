@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/train_tell.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/train_files.h"
+
+static void tell_counts(const struct train_data *d)
+{
+    fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
+            d->n_valid);
+    if (d->left_out > 0)
+        fprintf(stderr, ", %d cannot be read or are too short, and are left out", d->left_out);
+    if (d->unknown_valid > 0)
+        fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
+    fputc('\n', stderr);
+}
+
+/* Clips of which the network hears a window only, and which: their label must hold for all of it.
+ */
+static void tell_longer(const struct train_data *d, const struct model_preprocess *p)
+{
+    const double window_s = (double)p->window_samples / p->sample_rate;
+    int train = 0, valid = 0;
+    for (int s = 0; s < d->n_sets; s++) {
+        train += train_files_longer(&d->train[s], d->rate_hz, (size_t)p->window_samples);
+        valid += train_files_longer(&d->valid[s], d->rate_hz, (size_t)p->window_samples);
+    }
+    if (train > 0)
+        fprintf(stderr,
+                "focald: %d of the clips that train are longer than %g s: each time %g s of them "
+                "are drawn\n",
+                train, window_s, window_s);
+    if (valid > 0)
+        fprintf(stderr,
+                "focald: %d of the clips that validate are longer than %g s: their first %g s do\n",
+                valid, window_s, window_s);
+}
+
+void train_tell_data(const struct train_data *d, const struct model_preprocess *preprocess)
+{
+    tell_counts(d);
+    tell_longer(d, preprocess);
+}
+
+void train_tell_taken(const struct train_config *c, int taken, int all)
+{
+    char keys[200];
+    train_config_geometry_keys(c, keys, sizeof keys);
+    if (keys[0] != '\0' && (c->from[0] != '\0' || c->config[0] != '\0'))
+        fprintf(stderr, "focald: the geometry is that of %s: [network] %s do%s not count\n",
+                c->config[0] != '\0' ? c->config : c->from, keys,
+                strchr(keys, ',') == NULL ? "es" : "");
+    if (c->from[0] != '\0')
+        fprintf(stderr, "focald: %d of %d weights are those of %s\n", taken, all, c->from);
+}
