@@ -6,6 +6,46 @@
 
 #include "daemon/train_files.h"
 
+static const struct eval_listing *listing_of(const struct train_data *d, int set)
+{
+    return d->train[set].listing.n > 0 ? &d->train[set].listing : &d->valid[set].listing;
+}
+
+/* What another set of the same directory takes is not left. 0 where that was before this one. */
+static uint64_t rest_of(const struct train_data *d, int set, int *ret_clips)
+{
+    const struct eval_listing *l = listing_of(d, set);
+    uint64_t used = 0, rest = 0;
+    *ret_clips = 0;
+    for (int s = 0; s < d->n_sets && l->n > 0; s++)
+        if (listing_of(d, s)->n > 0 && strcmp(listing_of(d, s)->where, l->where) == 0) {
+            if (s < set)
+                return 0;
+            used |= d->train[s].folds | d->valid[s].folds;
+        }
+    for (int row = 0; row < l->n; row++)
+        if (!(used >> l->rows[row].fold & 1)) {
+            rest |= UINT64_C(1) << l->rows[row].fold;
+            ++*ret_clips;
+        }
+    return rest;
+}
+
+/* Of folds that nobody asked for, as of the fifth where none are named. */
+static void tell_rest(const struct train_data *d)
+{
+    char folds[200];
+    int clips;
+    for (int s = 0; s < d->n_sets; s++) {
+        const uint64_t rest = rest_of(d, s, &clips);
+        if (rest == 0)
+            continue;
+        eval_folds_text(rest, folds, sizeof folds);
+        fprintf(stderr, ", %d of %s (fold%s %s) do neither", clips, listing_of(d, s)->where,
+                (rest & (rest - 1)) != 0 ? "s" : "", folds);
+    }
+}
+
 static void tell_counts(const struct train_data *d)
 {
     fprintf(stderr, "focald: %d classes, %d clips train, %d validate", d->n_classes, d->n,
@@ -14,6 +54,7 @@ static void tell_counts(const struct train_data *d)
         fprintf(stderr, ", %d cannot be read or are too short, and are left out", d->left_out);
     if (d->unknown_valid > 0)
         fprintf(stderr, ", %d are of classes left out", d->unknown_valid);
+    tell_rest(d);
     fputc('\n', stderr);
 }
 

@@ -283,6 +283,17 @@ a_run_without_a_whole_epoch_says_that_it_begins_anew() {
     same_state "$work/a" "$work/anew"
 }
 
+the_folds_that_do_neither_are_told() {
+    "$FOCALD" train --data "$work/set" --config "$work/small.conf" --epochs 1 --out "$work/three" 2>"$work/err"
+    grep -q '18 clips train, 6 validate, 6 of .*/set (fold 5) do neither$' "$work/err"
+    "$FOCALD" train --data "$work/set" --train-folds 1 --data "$work/set" --valid-folds 3 \
+        --config "$work/small.conf" --epochs 1 --out "$work/two-sets" 2>"$work/err"
+    grep -q '6 clips train, 6 validate, 18 of .*/set (folds 2,4-5) do neither$' "$work/err"
+    "$FOCALD" train --data "$work/set" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" --epochs 1 --out "$work/whole" 2>"$work/err"
+    grep -q '24 clips train, 6 validate$' "$work/err"
+}
+
 # stays COMMAND…: fails, and what is below $work/mine is as it was.
 stays() {
     before=$(cd "$work/mine" && find . | sort; find . -type f -exec cksum {} +)
@@ -707,7 +718,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
     a_run_without_a_whole_epoch_says_that_it_begins_anew \
-    a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
+    the_folds_that_do_neither_are_told a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     what_would_learn_nothing_is_refused \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
