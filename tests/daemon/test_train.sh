@@ -211,6 +211,45 @@ PY
     rm -rf "$work/x"
 }
 
+# Adam's first step is the rate for every weight, whatever its gradient: from it each tensor tells
+# the rate of its part.
+each_part_learns_at_its_own_rate_and_what_is_frozen_not_at_all() {
+    vit='--set network.kind=vit --set network.hidden_size=24 --set network.layers=2'
+    # $vit: words
+    train $vit --epochs 1 --out "$work/vit"
+    for from in a vit; do
+        train --from "$work/$from/best" --set network.freeze=1 --set network.layer_decay=0.5 \
+            --set network.drop_path=0 --set optimizer.kind=adam --set optimizer.schedule=constant \
+            --set optimizer.rate=1e-2 --set optimizer.weight_decay=0 --set optimizer.max_norm=0 \
+            --set optimizer.average=0 --set run.batch=24 --epochs 1 --out "$work/$from.parts"
+        "$python" - "$work/$from" <<'PY'
+import json, struct, sys
+def read(path):
+    b = open(path + '/model.safetensors', 'rb').read()
+    n = struct.unpack('<Q', b[:8])[0]
+    head = json.loads(b[8:8 + n])
+    return {k: struct.unpack(f'<{(t["data_offsets"][1] - t["data_offsets"][0]) // 4}f',
+                             b[8 + n + t['data_offsets'][0]:8 + n + t['data_offsets'][1]])
+            for k, t in head.items() if k != '__metadata__'}
+before, after = read(sys.argv[1] + '/best'), read(sys.argv[1] + '.parts/last')
+assert before.keys() == after.keys()
+parts = {'embeddings': 0, 'stages.0': 0.25, 'layer.0': 0.25, 'stages.1': 0.5, 'layer.1': 0.5,
+         ' layernorm': 0.5, ' classifier': 1}
+seen = {}
+for k in before:
+    if 'running' in k:
+        continue
+    names = [p for p in parts if p in ' ' + k]
+    assert len(names) == 1, k
+    want = 1e-2 * parts[names[0]]
+    most = max(abs(x - y) for x, y in zip(before[k], after[k]))
+    assert most <= want * 1.0001 + 1e-6, (k, most, want)
+    seen[names[0]] = max(seen.get(names[0], 0), most / want if want > 0 else 1)
+assert len(seen) >= 4 and min(seen.values()) > 0.99, seen
+PY
+    done
+}
+
 # antialias = auto. What a model has learnt to see is kept, by the paper's recipe too.
 a_model_goes_on_with_the_antialiasing_it_began_with() {
     cp -r "$work/a/best" "$work/plain"
@@ -714,6 +753,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     the_same_seed_gives_the_same_weights_and_another_others \
     a_class_that_is_told_apart_late_in_its_clips_is_learnt \
     what_learnt_on_small_images_goes_on_with_larger_ones \
+    each_part_learns_at_its_own_rate_and_what_is_frozen_not_at_all \
     what_is_taken_of_a_model_is_told a_model_goes_on_with_the_antialiasing_it_began_with \
     a_run_that_was_stopped_and_killed_goes_on_as_if_it_had_not_been \
     the_rate_moves_on_with_validation_where_asked \
