@@ -326,6 +326,47 @@ static void ready_says_why_it_made_a_cache(void **state)
     assert_line(&error, "not a file", NULL);
 }
 
+static void hash_of(const struct cache_list *of, const char *path, uint8_t *ret)
+{
+    struct cache *cache = NULL;
+    struct error error = {""};
+    assert_int_equal(cache_make(path, of, decode, &honest, &error), 0);
+    assert_int_equal(cache_open(&cache, path, of, &error), 0);
+    cache_hash(cache, ret);
+    cache_close(cache);
+}
+
+static void its_hash_is_that_of_the_samples_alone(void **state)
+{
+    struct place p = in_scratch("hashed");
+    uint8_t first[CACHE_HASH_BYTES], again[CACHE_HASH_BYTES], fewer[CACHE_HASH_BYTES];
+    const char *other[2] = {sources[1], sources[0]};
+    const struct timespec long_ago[2] = {{1, 0}, {1, 0}};
+    const struct cache_list two = {sources, 2, RATE_HZ}, renamed = {other, 2, RATE_HZ},
+                            one = {sources, 1, RATE_HZ};
+    hash_of(&two, p.path, first);
+    assert_int_equal(utimensat(AT_FDCWD, sources[0], long_ago, 0), 0);
+    hash_of(&renamed, p.path, again);
+    assert_memory_equal(first, again, sizeof first);
+    hash_of(&one, p.path, fewer);
+    assert_memory_not_equal(first, fewer, sizeof first);
+}
+
+static void only_a_cache_is_replaced(void **state)
+{
+    struct place p = in_scratch("replaced");
+    assert_true(cache_replaces(p.path));
+    make(p.path);
+    assert_true(cache_replaces(p.path));
+    write_bytes(p.path, "focalclp, and then something else", 33); /* a damaged one */
+    assert_true(cache_replaces(p.path));
+    write_bytes(p.path, "a letter to my mother", 21);
+    assert_false(cache_replaces(p.path));
+    write_bytes(p.path, "x", 1);
+    assert_false(cache_replaces(p.path));
+    assert_false(cache_replaces(scratch));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +379,8 @@ int main(void)
         cmocka_unit_test(a_clip_that_cannot_be_decoded_leaves_the_old_cache),
         cmocka_unit_test(a_full_disk_leaves_the_old_cache),
         cmocka_unit_test(ready_says_why_it_made_a_cache),
+        cmocka_unit_test(its_hash_is_that_of_the_samples_alone),
+        cmocka_unit_test(only_a_cache_is_replaced),
     };
     return cmocka_run_group_tests(tests, make_sources, remove_scratch);
 }
