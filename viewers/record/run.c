@@ -35,7 +35,7 @@ struct running {
     struct hearing *streams[STREAMS_MAX];
     int n_streams;
     int64_t warned_ms, state_ms;
-    char problem[300]; /* told last */
+    char problem[WRITER_PROBLEM_BYTES]; /* told last */
     struct writer_state state;
 };
 

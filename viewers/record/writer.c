@@ -19,6 +19,9 @@ enum {
     CHORES_S = 30,
 };
 
+/* What may have a problem: each tells when it is over. */
+enum part { PART_SNIPPETS, PART_SMALL, PART_CHORES, PARTS };
+
 enum work_kind { WORK_SNIPPET, WORK_LOSS, WORK_LISTENING, WORK_MODEL, WORK_END };
 
 struct work {
@@ -45,11 +48,13 @@ struct writer {
     pthread_cond_t wake;
     /* under lock */
     struct work *first, **last;
-    size_t waiting_bytes, n_snippets, n_small;
+    size_t waiting_bytes, n_snippets;
+    size_t n_small; /* with those that the thread holds until they are written */
     struct store_tally tallies[TALLIES_MAX]; /* not written yet */
     size_t n_tallies;
     bool ended;
-    struct writer_state state;
+    uint64_t kept, dropped;
+    char problems[PARTS][WRITER_PROBLEM_BYTES];
 };
 
 /* Tallies */
@@ -109,7 +114,7 @@ static void free_list(struct work *list)
 static void drop_snippet(struct writer *w, const struct snippet *s)
 {
     pthread_mutex_lock(&w->lock);
-    w->state.dropped++;
+    w->dropped++;
     pthread_mutex_unlock(&w->lock);
     struct store_tally tally = keep_tally(s, STORE_DROPPED);
     if (!s->continuous)
@@ -134,7 +139,7 @@ static bool push(struct writer *w, const struct work *work, size_t bytes)
         w->n_small += bytes == 0;
         pthread_cond_signal(&w->wake);
     } else if (bytes > 0) {
-        snprintf(w->state.problem, sizeof w->state.problem,
+        snprintf(w->problems[PART_SNIPPETS], sizeof w->problems[PART_SNIPPETS],
                  "the disk or this processor is too slow: snippets are dropped");
     }
     pthread_mutex_unlock(&w->lock);
@@ -175,17 +180,20 @@ void writer_event_end(struct writer *w, const struct writer_end *end)
 void writer_state(struct writer *w, struct writer_state *ret)
 {
     pthread_mutex_lock(&w->lock);
-    *ret = w->state;
-    ret->waiting = w->n_snippets;
+    *ret = (struct writer_state){.kept = w->kept, .dropped = w->dropped, .waiting = w->n_snippets};
+    for (int i = 0; i < PARTS && ret->problem[0] == '\0'; i++)
+        memcpy(ret->problem, w->problems[i], sizeof ret->problem);
     pthread_mutex_unlock(&w->lock);
 }
 
 /* The thread */
 
-static void tell_problem(struct writer *w, const struct error *error)
+/* error: NULL when there is none (any more). */
+static void tell_problem(struct writer *w, enum part part, const struct error *error)
 {
     pthread_mutex_lock(&w->lock);
-    snprintf(w->state.problem, sizeof w->state.problem, "%.299s", error != NULL ? error->text : "");
+    snprintf(w->problems[part], sizeof w->problems[part], "%.299s",
+             error != NULL ? error->text : "");
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -194,13 +202,13 @@ static void keep(struct writer *w, const struct snippet *s)
     struct keep keep = {w->settings, &w->place, w->store, &w->retention};
     struct error error;
     int code = keep_snippet(&keep, s, &error);
-    tell_problem(w, code < 0 ? &error : NULL);
+    tell_problem(w, PART_SNIPPETS, code < 0 ? &error : NULL);
     if (code < 0) {
         drop_snippet(w, s);
         return;
     }
     pthread_mutex_lock(&w->lock);
-    w->state.kept++;
+    w->kept++;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -222,29 +230,41 @@ static int do_small(struct writer *w, const struct work *work, struct error *err
     return 0;
 }
 
-/* What waits before the next snippet, and the tallies, in one transaction. Tallies that cannot be
- * written wait for better times. */
-static void do_all_small(struct writer *w, struct work *list, const struct store_tally *tallies,
+/* What waits before the next snippet, and the tallies, in one transaction. */
+static int write_small(struct writer *w, const struct work *list, const struct store_tally *tallies,
+                       size_t n_tallies, struct error *error)
+{
+    int code = store_begin(w->store, error);
+    for (const struct work *at = list; at != NULL && code == 0; at = at->next)
+        code = do_small(w, at, error);
+    for (size_t i = 0; i < n_tallies && code == 0; i++)
+        code = store_tally(w->store, &tallies[i], error);
+    if (code == 0)
+        return store_end(w->store, error);
+    store_undo(w->store);
+    return code;
+}
+
+/* Empties the list. What cannot be written stays for better times: nobody tells a model or the end
+ * of an event twice. */
+static void do_all_small(struct writer *w, struct work **list, const struct store_tally *tallies,
                          size_t n_tallies)
 {
     struct error error;
-    if (list == NULL && n_tallies == 0)
+    if (*list == NULL && n_tallies == 0)
         return;
-    int code = store_begin(w->store, &error);
-    for (struct work *at = list; at != NULL && code == 0; at = at->next)
-        code = do_small(w, at, &error);
-    for (size_t i = 0; i < n_tallies && code == 0; i++)
-        code = store_tally(w->store, &tallies[i], &error);
-    if (code == 0)
-        code = store_end(w->store, &error);
-    if (code == 0)
-        return;
-    store_undo(w->store);
-    tell_problem(w, &error);
+    int code = write_small(w, *list, tallies, n_tallies, &error);
+    tell_problem(w, PART_SMALL, code < 0 ? &error : NULL);
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < n_tallies; i++)
+    for (size_t i = 0; i < n_tallies && code < 0; i++)
         add_tally(w, &tallies[i]);
+    for (const struct work *at = *list; at != NULL && code == 0; at = at->next)
+        w->n_small--;
     pthread_mutex_unlock(&w->lock);
+    if (code < 0)
+        return;
+    free_list(*list);
+    *list = NULL;
 }
 
 static int64_t wall_ns(void)
@@ -263,8 +283,7 @@ static void do_chores(struct writer *w)
         code = retention_age(&w->retention, wall_ns(), &error);
     if (code == 0)
         code = retention_make_room(&w->retention, 0, &error);
-    if (code < 0)
-        tell_problem(w, &error);
+    tell_problem(w, PART_CHORES, code < 0 ? &error : NULL);
 }
 
 static void unqueue(struct writer *w, struct work **end)
@@ -277,37 +296,47 @@ static void unqueue(struct writer *w, struct work **end)
     *end = work;
 }
 
-/* All small work before the first snippet, or where there is none that snippet. */
-static void take_first(struct writer *w, struct work **ret_small, struct work **ret_snippet)
+/* All small work before the first snippet, behind what the list has already, or where there is none
+ * that snippet. */
+static void take_first(struct writer *w, struct work **small, struct work **ret_snippet)
 {
-    struct work **end = ret_small;
-    *ret_small = *ret_snippet = NULL;
-    for (; w->first != NULL && w->first->kind != WORK_SNIPPET; end = &(*end)->next) {
-        unqueue(w, end);
-        w->n_small--;
-    }
-    if (*ret_small != NULL || w->first == NULL)
+    *ret_snippet = NULL;
+    if (w->first == NULL)
         return;
-    unqueue(w, ret_snippet);
-    w->n_snippets--;
-    w->waiting_bytes -= (*ret_snippet)->snippet->size_bytes;
+    if (w->first->kind == WORK_SNIPPET) {
+        unqueue(w, ret_snippet);
+        w->n_snippets--;
+        w->waiting_bytes -= (*ret_snippet)->snippet->size_bytes;
+        return;
+    }
+    while (*small != NULL)
+        small = &(*small)->next;
+    for (; w->first != NULL && w->first->kind != WORK_SNIPPET; small = &(*small)->next)
+        unqueue(w, small);
 }
 
-/* False: nothing is left to do. */
-static bool take_work(struct writer *w, struct work **ret_small, struct work **ret_snippet,
-                      struct store_tally *tallies, size_t *ret_n)
+/* Until there is work, for a second at most; the whole second when the last try failed. */
+static void wait_for_work(struct writer *w, bool failed)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
+    while ((failed || w->first == NULL) && !w->ended)
+        if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != 0 || !failed)
+            return;
+}
+
+/* small: what could not be written last time. False: nothing is left to do. */
+static bool take_work(struct writer *w, struct work **small, struct work **ret_snippet,
+                      struct store_tally *tallies, size_t *ret_n)
+{
     pthread_mutex_lock(&w->lock);
-    if (w->first == NULL && !w->ended)
-        pthread_cond_timedwait(&w->wake, &w->lock, &until);
-    take_first(w, ret_small, ret_snippet);
+    wait_for_work(w, *small != NULL);
+    bool more = w->first != NULL || !w->ended;
+    take_first(w, small, ret_snippet);
     *ret_n = w->n_tallies;
     memcpy(tallies, w->tallies, w->n_tallies * sizeof *tallies);
     w->n_tallies = 0;
-    bool more = *ret_small != NULL || *ret_snippet != NULL || !w->ended;
     pthread_mutex_unlock(&w->lock);
     return more;
 }
@@ -316,10 +345,10 @@ static void *write_all(void *user)
 {
     struct writer *w = user;
     struct store_tally *tallies = malloc(TALLIES_MAX * sizeof *tallies);
+    struct work *small = NULL, *snippet;
     time_t chores = 0;
     bool more = tallies != NULL;
     while (more) {
-        struct work *small, *snippet;
         size_t n;
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -328,12 +357,12 @@ static void *write_all(void *user)
             chores = now.tv_sec;
         }
         more = take_work(w, &small, &snippet, tallies, &n);
-        do_all_small(w, small, tallies, n);
+        do_all_small(w, &small, tallies, n);
         if (snippet != NULL)
             keep(w, snippet->snippet);
-        free_list(small);
         free_list(snippet);
     }
+    free_list(small);
     free(tallies);
     return NULL;
 }

@@ -41,10 +41,12 @@ struct writer_end {
 
 void writer_event_end(struct writer *writer, const struct writer_end *end);
 
+enum { WRITER_PROBLEM_BYTES = 300 };
+
 struct writer_state {
     uint64_t kept, dropped;
-    uint64_t waiting;  /* snippets */
-    char problem[300]; /* "" when all is well */
+    uint64_t waiting;                   /* snippets */
+    char problem[WRITER_PROBLEM_BYTES]; /* "" when all is well */
 };
 
 void writer_state(struct writer *writer, struct writer_state *ret);

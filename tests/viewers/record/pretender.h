@@ -5,6 +5,7 @@
 #define FOCALD_TESTS_PRETENDER_H
 
 #include <jansson.h>
+#include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,6 +90,8 @@ void recorder_kill(struct recorder *r);
 bool recorder_lives(struct recorder *r);
 void recorder_clean(struct recorder *r);
 bool recorder_logged(const struct recorder *r, const char *text);
+/* Until it has logged that (40 s), or the test fails. */
+void recorder_wait_log(const struct recorder *r, const char *text);
 void recorder_print_log(const struct recorder *r);
 
 /* A command of focal-record on its history; its output, to be freed. *ret_status may be NULL. */
@@ -99,6 +102,8 @@ int64_t recorder_number(const struct recorder *r, const char *sql);
 char *recorder_text(const struct recorder *r, const char *sql); /* to be freed; "" for NULL */
 /* Until the query gives at least `least` (20 s), or the test fails. */
 void recorder_wait(const struct recorder *r, const char *sql, int64_t least);
+/* Begins to write its database, so that nobody else can. ROLLBACK or closing it ends that. */
+sqlite3 *recorder_lock(const struct recorder *r);
 /* verify says that all is whole. */
 void recorder_must_be_whole(const struct recorder *r);
 /* The samples of a FLAC file of the history; *ret_n: how many. To be freed. */

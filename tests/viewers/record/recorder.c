@@ -129,6 +129,18 @@ bool recorder_logged(const struct recorder *r, const char *text)
     return found;
 }
 
+void recorder_wait_log(const struct recorder *r, const char *text)
+{
+    double until = seconds() + 40;
+    while (!recorder_logged(r, text)) {
+        if (seconds() > until) {
+            recorder_print_log(r);
+            fail_msg("not logged: %s", text);
+        }
+        usleep(20000);
+    }
+}
+
 char *recorder_run(const struct recorder *r, int *ret_status, const char *format, ...)
 {
     char command[1500], rest[800];
@@ -208,6 +220,17 @@ void recorder_wait(const struct recorder *r, const char *sql, int64_t least)
         }
         usleep(5000);
     }
+}
+
+sqlite3 *recorder_lock(const struct recorder *r)
+{
+    sqlite3 *db;
+    char path[300];
+    snprintf(path, sizeof path, "%s/history.db", r->history);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 10000);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
 }
 
 void recorder_must_be_whole(const struct recorder *r)

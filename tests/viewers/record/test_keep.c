@@ -502,6 +502,56 @@ static void the_daemon_that_is_to_be_heard_is_found_whenever_it_comes(void **sta
     umount("/run");
 }
 
+/* Somebody holds the database for longer than a writer waits: a backup, say. */
+static void wait_until_it_gave_up(const struct stage *s, sqlite3 *db)
+{
+    recorder_wait_log(&s->r, "database is locked");
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* The model is told once only. The trouble is over though nothing is heard yet. */
+static void a_model_that_a_busy_database_could_not_take_is_written_later(void **state)
+{
+    struct stage s;
+    char dir[] = "/tmp/pretender-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    pretender_start(&s.p, dir, 1);
+    recorder_prepare(&s.r, NULL, &s.p, NULL, short_times);
+    recorder_start(&s.r, 0);
+    recorder_wait(&s.r, "SELECT count(*) FROM event", 0);
+    sqlite3 *db = recorder_lock(&s.r);
+    pretender_wait(&s.p); /* and says its info */
+    wait_until_it_gave_up(&s, db);
+    recorder_wait(&s.r, "SELECT count(*) FROM model", 1);
+    recorder_wait_log(&s.r, "recording again");
+    pretender_sound(&s.p, 0, DOG, 0.9, 8);
+    recorder_wait(&s.r, "SELECT count(*) FROM event", 1);
+    char *shown = recorder_run(&s.r, NULL, "show 1");
+    const char *best = strstr(shown, "90.0 %  cosine");
+    assert_non_null(best);
+    assert_non_null(strstr(best, "dog\n"));
+    free(shown);
+    finish(&s);
+}
+
+static void an_end_that_a_busy_database_could_not_take_is_written_later(void **state)
+{
+    static const float rain[PRETENDER_CLASSES] = {0, 0, 0, 0.9f};
+    struct stage s;
+    begin(&s, 1, "[record]\nlead = 0.5 s\nmax_length = 1 s\n");
+    pretender_quiet(&s.p, 0, 6);
+    pretender_onset(&s.p, 0, RAIN, 0.8);
+    for (int i = 0; i < 20; i++)
+        pretender_hop(&s.p, 0, rain);
+    recorder_wait(&s.r, "SELECT count(*) FROM event WHERE cut = 1 AND t_end_ns IS NULL", 1);
+    sqlite3 *db = recorder_lock(&s.r);
+    pretender_end(&s.p, 0, RAIN, 0.8);
+    wait_until_it_gave_up(&s, db);
+    recorder_wait(&s.r, "SELECT \"end\" FROM event", (int64_t)s.p.streams[0].position);
+    finish(&s);
+}
+
 static void a_second_recorder_is_refused(void **state)
 {
     struct stage s;
@@ -532,6 +582,8 @@ int main(void)
         cmocka_unit_test(a_daemon_that_starts_anew_begins_another_timeline),
         cmocka_unit_test(continuous_pieces_join_without_a_gap),
         cmocka_unit_test(only_the_streams_that_are_named_are_recorded),
+        cmocka_unit_test(a_model_that_a_busy_database_could_not_take_is_written_later),
+        cmocka_unit_test(an_end_that_a_busy_database_could_not_take_is_written_later),
         cmocka_unit_test(a_second_recorder_is_refused),
         cmocka_unit_test(the_daemon_that_is_to_be_heard_is_found_whenever_it_comes),
     };
