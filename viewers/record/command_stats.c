@@ -11,6 +11,7 @@
 #include "viewers/record/commands.h"
 #include "viewers/record/csv.h"
 #include "viewers/record/history_json.h"
+#include "viewers/record/printout.h"
 #include "viewers/record/stats_picture.h"
 #include "viewers/record/text.h"
 
@@ -51,7 +52,7 @@ static void print_table(const struct stats *s)
     putchar('\n');
     for (size_t i = 0; i < s->n; i++) {
         const struct stats_row *row = &s->rows[i];
-        text_print_column(row->label, 22);
+        text_print_column(stdout, row->label, 22);
         printf(" %7" PRId64 " %7" PRId64 " ", row->total, row->kept);
         for (int hour = 0; hour < 24; hour++) {
             if (row->heard[hour] == 0)
@@ -70,17 +71,29 @@ static int print_json_count(void *user, const struct history_count *c)
     json_decref(value);
     if (text == NULL)
         return -ENOMEM;
-    puts(text);
+    fprintf(user, "%s\n", text);
     free(text);
     return 0;
 }
 
 static int print_csv_count(void *user, const struct history_count *c)
 {
-    csv_field(stdout, c->label);
-    printf(",%d,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "\r\n", c->hour, c->heard,
-           c->kept, c->private, c->ruled_out, c->dropped);
+    csv_field(user, c->label);
+    fprintf(user, ",%d,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "\r\n", c->hour,
+            c->heard, c->kept, c->private, c->ruled_out, c->dropped);
     return 0;
+}
+
+static int print_counts(struct history *h, const struct arguments *a, const char *head,
+                        history_take_count *take, struct error *error)
+{
+    struct printout p;
+    int code = printout_begin(&p, error);
+    if (code == 0) {
+        fputs(head, p.out);
+        code = history_counts(h, HISTORY_BY_HOUR_LABEL, &a->filter, take, p.out, error);
+    }
+    return printout_end(&p, code, error);
 }
 
 static int print_all(struct history *h, const struct arguments *a, struct error *error)
@@ -88,11 +101,10 @@ static int print_all(struct history *h, const struct arguments *a, struct error 
     struct stats s = {.rows = NULL};
     int code = 0;
     if (a->format == FORMAT_JSON)
-        code = history_counts(h, HISTORY_BY_HOUR_LABEL, &a->filter, print_json_count, NULL, error);
-    if (a->format == FORMAT_CSV) {
-        printf("label,hour,heard,kept,private,ruled_out,dropped\r\n");
-        code = history_counts(h, HISTORY_BY_HOUR_LABEL, &a->filter, print_csv_count, NULL, error);
-    }
+        code = print_counts(h, a, "", print_json_count, error);
+    if (a->format == FORMAT_CSV)
+        code = print_counts(h, a, "label,hour,heard,kept,private,ruled_out,dropped\r\n",
+                            print_csv_count, error);
     if (code == 0 && (a->format == FORMAT_TABLE || a->png != NULL)) {
         code = history_counts(h, HISTORY_BY_HOUR_LABEL, &a->filter, add_count, &s, error);
         if (s.n > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * verify: every row has whole files, every file has a row. May run beside a recorder: names are
- * compared while nothing changes, contents afterwards. */
+ * verify: the database is whole, every row has whole files, every file has a row. May run beside a
+ * recorder: names are compared while nothing changes, contents afterwards. */
 #include <cairo.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 
 #include "viewers/record/commands.h"
 #include "viewers/record/flac.h"
+#include "viewers/record/printout.h"
 
 enum { FILES = 4 };
 
@@ -23,6 +24,7 @@ struct entry {
 struct verifying {
     struct history *history;
     struct error *error;
+    struct printout printout;
     struct entry *rows;
     size_t n, capacity;
     char **names; /* [n_names] of all rows, sorted */
@@ -33,10 +35,11 @@ struct verifying {
 static void report(struct verifying *v, int64_t id, const char *text)
 {
     v->bad++;
+    FILE *out = v->printout.out != NULL ? v->printout.out : stdout;
     if (id > 0)
-        printf("%" PRId64 ": %s\n", id, text);
+        fprintf(out, "%" PRId64 ": %s\n", id, text);
     else
-        printf("%s\n", text);
+        fprintf(out, "%s\n", text);
 }
 
 static int add_row(void *user, const struct history_row *r)
@@ -77,8 +80,9 @@ static int list_names(struct verifying *v)
         qsort(v->names, v->n_names, sizeof *v->names, by_name);
     for (size_t i = 1; i < v->n_names; i++)
         if (strcmp(v->names[i], v->names[i - 1]) == 0) {
-            printf("%s: belongs to two rows\n", v->names[i]);
-            v->bad++;
+            char text[900];
+            snprintf(text, sizeof text, "%s: belongs to two rows", v->names[i]);
+            report(v, 0, text);
         }
     return 0;
 }
@@ -149,6 +153,19 @@ static int check_row(struct verifying *v, const struct entry *e)
     return 0;
 }
 
+static int report_database(void *user, const char *text)
+{
+    char line[900];
+    for (size_t n; *text != '\0'; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        if (strncmp(text, "***", 3) == 0)
+            continue; /* SQLite's headline */
+        snprintf(line, sizeof line, "history.db: %.*s", (int)n, text);
+        report(user, 0, line);
+    }
+    return 0;
+}
+
 static int compare(struct verifying *v, struct place *place)
 {
     static const struct history_filter everything = {.oldest_first = true};
@@ -162,6 +179,17 @@ static int compare(struct verifying *v, struct place *place)
         code = place_walk(place, check_stranger, v, v->error);
     place_commit_end(place);
     return code;
+}
+
+/* The database, and its names against those of the files. */
+static int check_names(struct verifying *v, struct place *place)
+{
+    int code = printout_begin(&v->printout, v->error);
+    if (code == 0)
+        code = history_check(v->history, report_database, v, v->error);
+    if (code == 0)
+        code = compare(v, place);
+    return printout_end(&v->printout, code, v->error);
 }
 
 static void finish(struct verifying *v)
@@ -183,7 +211,7 @@ int command_verify(const struct arguments *a)
     if (code == 0)
         code = place_look(&place, a->dir, &error);
     if (code == 0)
-        code = compare(&v, &place);
+        code = check_names(&v, &place);
     for (size_t i = 0; i < v.n && code == 0; i++)
         code = check_row(&v, &v.rows[i]);
     if (code == 0)

@@ -325,6 +325,35 @@ int history_path(const struct history *h, const char *file, char *ret, size_t si
                : error_set(error, ENAMETOOLONG, "%s: the path is too long", file);
 }
 
+static int give_findings(struct history *h, const char *text, history_take_finding *take,
+                         void *user, int *ret_n, struct error *error)
+{
+    sqlite3_stmt *q;
+    int step = SQLITE_DONE, code = sql_prepare(h->db, h->path, text, &q, error);
+    for (; code == 0 && (step = sqlite3_step(q)) == SQLITE_ROW; ++*ret_n)
+        code = take(user, text_at(q, 0));
+    if (code == 0 && step != SQLITE_DONE)
+        code = sql_failed(h->db, h->path, error);
+    sqlite3_finalize(q);
+    return code;
+}
+
+int history_check(struct history *h, history_take_finding *take, void *user, struct error *error)
+{
+    static const char pages[] =
+        "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+    static const char references[] =
+        "SELECT 'row ' || rowid || ' of ' || \"table\" || ' is of a row of ' || parent"
+        " || ' that is not there' FROM pragma_foreign_key_check";
+    int n = 0;
+    int code = give_findings(h, pages, take, user, &n, error);
+    if (n > 0 && code == -EPROTO)
+        code = 0; /* it was told, and SQLite went no further */
+    if (code != 0 || n > 0)
+        return code;
+    return give_findings(h, references, take, user, &n, error);
+}
+
 int history_version(struct history *h, int64_t *ret, struct error *error)
 {
     sqlite3_int64 version = 0;

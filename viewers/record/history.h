@@ -121,6 +121,11 @@ int history_listening(struct history *history, const struct history_filter *filt
 int history_path(const struct history *history, const char *file, char *ret, size_t size,
                  struct error *error);
 
+/* What SQLite finds wrong with the database itself. Reads all of it. text: lines. */
+typedef int history_take_finding(void *user, const char *text);
+int history_check(struct history *history, history_take_finding *take, void *user,
+                  struct error *error);
+
 /* Changes whenever a recorder committed something since the last call: for live views. */
 int history_version(struct history *history, int64_t *ret, struct error *error);
 

@@ -2,12 +2,14 @@
  * What was kept is found again: query, show, play, export, stats, verify, favourite, note, delete,
  * and the same through history.h. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <zip.h>
 
@@ -15,6 +17,7 @@
 
 #include "tests/viewers/record/pretender.h"
 #include "viewers/record/history.h"
+#include "viewers/record/place.h"
 
 static struct pretender p;
 static struct recorder r;
@@ -296,7 +299,8 @@ static void write_row(const char *sql)
     sqlite3 *db;
     snprintf(path, sizeof path, "%s/history.db", r.history);
     assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     sqlite3_close(db);
 }
 
@@ -418,6 +422,98 @@ static void verify_finds_every_damage(void **state)
     free(text);
 }
 
+/* An index that no query of verify's own reads. Its page is in the file, not in the log. */
+static void verify_finds_a_damaged_database(void **state)
+{
+    char command[900];
+    int status;
+    write_row("PRAGMA wal_checkpoint(TRUNCATE)");
+    int64_t page = recorder_number(&r, "SELECT page_size FROM pragma_page_size");
+    int64_t root =
+        recorder_number(&r, "SELECT rootpage FROM sqlite_schema WHERE name = 'event_oldest'");
+    assert_true(page > 0 && root > 1);
+    snprintf(command, sizeof command,
+             "cp '%s/history.db' '%s/saved' && dd if=/dev/zero of='%s/history.db' conv=notrunc"
+             " bs=%lld seek=%lld count=1 2>/dev/null",
+             r.history, r.dir, r.history, (long long)page, (long long)root - 1);
+    assert_int_equal(system(command), 0);
+    char *text = recorder_run(&r, &status, "verify");
+    if (status != 1 || strstr(text, "history.db: ") == NULL ||
+        strstr(text, "not all whole") == NULL)
+        fail_msg("verify of a damaged index: %d %s", status, text);
+    free(text);
+    snprintf(command, sizeof command, "cp '%s/saved' '%s/history.db'", r.dir, r.history);
+    assert_int_equal(system(command), 0);
+    write_row("INSERT INTO gap VALUES (99, 'input', 'source', 0, 0, 0)");
+    text = recorder_run(&r, &status, "verify");
+    if (status != 1 || strstr(text, "of gap is of a row of event that is not there\n") == NULL)
+        fail_msg("verify of an orphan: %d %s", status, text);
+    free(text);
+    write_row("DELETE FROM gap WHERE event_id = 99");
+    recorder_must_be_whole(&r);
+}
+
+/* More than a pipe holds, and nobody reads on. */
+static FILE *command_that_waits(const char *arguments)
+{
+    char command[900];
+    snprintf(command, sizeof command, "exec %s --config %s --dir %s %s", getenv("FOCAL_RECORD"),
+             r.config, r.history, arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    struct pollfd printed = {.fd = fileno(pipe), .events = POLLIN};
+    assert_int_equal(poll(&printed, 1, 20000), 1);
+    return pipe;
+}
+
+static void whoever_reads_slowly_holds_no_recorder(void **state)
+{
+    static const char *const commands[] = {"query --limit 0", "query --json", "query --csv",
+                                           "stats --json", "stats --csv"};
+    static const char more[] = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+                               " WHERE i < 5000) ";
+    char text[600], path[300];
+    struct place place;
+    struct error error;
+    sqlite3 *db;
+    snprintf(text, sizeof text,
+             "%sINSERT INTO event (kind, stream, run, label, p_peak, t_onset_ns, onset, t_first_ns,"
+             " first, count, cut, bytes, lost)"
+             " SELECT 'event', 'many', 1, 'dog', 1, i, 0, i, 0, 1, 0, 0, 0 FROM n",
+             more);
+    write_row(text);
+    snprintf(text, sizeof text, "%sINSERT INTO tally SELECT 'many', i, 0, 1, 1, 0, 0, 0 FROM n",
+             more);
+    write_row(text);
+    snprintf(path, sizeof path, "%s/history.db", r.history);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        FILE *pipe = command_that_waits(commands[i]);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db,
+                                      "UPDATE tally SET heard = heard + 1 WHERE stream = 'many'",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        if (sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
+            SQLITE_OK)
+            fail_msg("%s holds the log: %s", commands[i], sqlite3_errmsg(db));
+        sqlite3_close(db);
+        pclose(pipe);
+    }
+    write_row("DELETE FROM event WHERE stream = 'many'; DELETE FROM tally WHERE stream = 'many'");
+
+    snprintf(text, sizeof text, "cd '%s/clips/'* && seq -f 'stranger-%%g' 5000 | xargs touch",
+             r.history);
+    assert_int_equal(system(text), 0);
+    FILE *pipe = command_that_waits("verify");
+    assert_int_equal(place_look(&place, r.history, &error), 0);
+    assert_int_equal(flock(place.commit_fd, LOCK_EX | LOCK_NB), 0);
+    place_release(&place);
+    pclose(pipe);
+    snprintf(text, sizeof text, "cd '%s/clips/'* && rm stranger-*", r.history);
+    assert_int_equal(system(text), 0);
+    recorder_must_be_whole(&r);
+}
+
 /* It removes what is its own and nothing else. */
 static void the_next_start_mends(void **state)
 {
@@ -470,6 +566,8 @@ int main(void)
         cmocka_unit_test(favourites_and_notes_stay),
         cmocka_unit_test(nothing_of_others_steers_the_terminal),
         cmocka_unit_test(viewers_page_and_count_through_history_h),
+        cmocka_unit_test(whoever_reads_slowly_holds_no_recorder),
+        cmocka_unit_test(verify_finds_a_damaged_database),
         cmocka_unit_test(verify_finds_every_damage),
         cmocka_unit_test(the_next_start_mends),
         cmocka_unit_test(delete_takes_row_and_files),
