@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,8 @@ enum { ROWS_MOST = 200, SCORES = 10 };
 struct archive {
     char dir[4096];
     struct history *history; /* NULL while there is none */
+    dev_t dev;               /* of its database */
+    ino_t ino;
 };
 
 int archive_create(struct archive **ret, const char *dir, struct error *error)
@@ -53,10 +56,21 @@ const char *archive_dir(const struct archive *archive)
     return archive->dir;
 }
 
-/* A recorder may come, or begin a new history, while we serve. */
+/* A recorder may come, or begin a new history, while we serve: the old one, moved away or deleted,
+ * answers still. */
 static int ready(struct archive *a, struct error *error)
 {
-    return a->history != NULL ? 0 : history_open(&a->history, a->dir, error);
+    char path[sizeof a->dir + 16];
+    struct stat st = {.st_ino = 0};
+    snprintf(path, sizeof path, "%s/history.db", a->dir);
+    stat(path, &st); /* before it is opened: what comes in between is seen next time */
+    if (a->history != NULL && st.st_dev == a->dev && st.st_ino == a->ino)
+        return 0;
+    history_close(a->history);
+    a->history = NULL;
+    a->dev = st.st_dev;
+    a->ino = st.st_ino;
+    return history_open(&a->history, a->dir, error);
 }
 
 /* After a failure that is not the question's: look for the history anew next time. */

@@ -259,7 +259,8 @@ static int respond_found(struct http_job *j, struct exchange *x)
     int fd = j->fd;
     j->fd = -1;
     r.type = is_sound ? "audio/flac" : "image/png";
-    r.cache = "private, max-age=86400"; /* ids are never used twice */
+    /* an id is used twice only by a history begun anew: the page asks with the time, too */
+    r.cache = "private, max-age=86400";
     return respond_file(x, &r, fd, j->size);
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """focal-web's history from a slow disk: files come whole, and nobody waits for another's.
 usage: test_web_history.py FOCAL_WEB FOCAL_RECORD SLOW_DISK"""
-import os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+import json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
 
 from client import Promises, Web, check, request, wait_until
 
@@ -12,8 +12,9 @@ LONG = 5_000_000  # ten seconds of them
 
 def make_history(record, directory, sound):
     """The recorder's own database, with one row more."""
+    environment = {**os.environ, "FOCALD_DATA": f"ipc://{directory}/nobody", "LD_PRELOAD": ""}
     process = subprocess.Popen([record, "--config", "/dev/null", "--dir", directory, "run"],
-                               env={**os.environ, "FOCALD_DATA": f"ipc://{directory}/nobody"}, stderr=subprocess.DEVNULL)
+                               env=environment, stderr=subprocess.DEVNULL)
     path = f"{directory}/history.db"
 
     def has_tables():
@@ -104,6 +105,21 @@ def who_takes_a_long_time_gets_all_of_it(web):
     check(len(answer) > LONG, f"{len(answer)} bytes after {took:.1f} s")
 
 
+def a_history_that_is_begun_anew_is_seen(web, record, directory, sound):
+    """Its ids begin with 1 again: a page's addresses tell the time too, so that browsers do not show what they kept."""
+    _, _, body = request(web, "/api/history/1")
+    before = json.loads(body)["first_ms"]
+    os.rename(directory, f"{directory}-old")
+    check(request(web, "/api/history/1")[0] == 404, "the old one, moved away, is shown")
+    os.mkdir(directory)
+    make_history(record, directory, sound)
+    status, headers, body = request(web, "/api/history/1")
+    after = json.loads(body)["first_ms"]
+    check(status == 200 and after > before, f"{status}, {after} after {before}")
+    status, headers, body = request(web, f"/history/1/input.flac?{after}")
+    check(status == 200 and body == sound, f"{status}, {len(body)} bytes")
+
+
 def exchange_slowly(web, meanwhile, event=1):
     """Reads the headers, does something while the first large read waits for the disk, and reads the rest."""
     with web.connect() as s:
@@ -129,9 +145,11 @@ def main():
         promises.run(who_leaves_during_a_read_is_forgotten, web, sound)
         promises.run(who_takes_a_long_time_gets_all_of_it, web)
         promises.run(a_file_that_was_cut_ends_the_connection, web, directory, sound)
+        promises.run(a_history_that_is_begun_anew_is_seen, web, record, directory, sound[::-1])
         promises.run(web.stop)
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(f"{directory}-old", ignore_errors=True)
     sys.exit(1 if promises.failed else 0)
 
 

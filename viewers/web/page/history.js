@@ -17,6 +17,9 @@ async function get(path, query = {}) {
   return reply;
 }
 
+/** Browsers keep it for a day. A history begun anew has other snippets of the same ids. */
+const file = (event, name) => `/history/${event.id}/${name}?${event.first_ms}`;
+
 export class History {
   constructor(host) {
     this.asked = { text: '', label: '', stream: '', day: null, favourites: false };
@@ -172,7 +175,7 @@ export class History {
     const when = `${dayText(event.onset_ms)}, ${clockText(event.onset_ms)}`;
     return element('button.card.snippet', { type: 'button', 'data-id': event.id, onclick: () => this.open(event),
       'aria-label': `${this.name(event)}, ${when}${event.p === null ? '' : `, ${percent(event.p)} sure`}` },
-    event.thumb ? element('img.thumb', { src: `/history/${event.id}/thumb.png`, loading: 'lazy', alt: '', width: 320, height: 96 }) : element('span.thumb', {}),
+    event.thumb ? element('img.thumb', { src: file(event, 'thumb.png'), loading: 'lazy', alt: '', width: 320, height: 96 }) : element('span.thumb', {}),
     element('span.text', {}, element('span.name', {}, this.name(event), event.favourite ? element('span.star', {}, ' ★') : null),
       element('span.dim', {}, event.p === null ? '' : percent(event.p)), element('span.when', {}, `${when} · ${seconds(event.seconds)} · ${event.stream}`)));
   }
@@ -183,7 +186,7 @@ export class History {
     const scores = element('p.scores', {});
     this.dialog.replaceChildren(element('form', { method: 'dialog' },
       element('header', {}, element('h2', {}, this.name(event)), element('button.plain', { 'aria-label': 'Close' }, 'Done')),
-      event.picture ? element('img.picture-large', { src: `/history/${event.id}/picture.png`, alt: `Spectrogram of ${this.name(event)}, and what made focald say so` }) : null,
+      event.picture ? element('img.picture-large', { src: file(event, 'picture.png'), alt: `Spectrogram of ${this.name(event)}, and what made focald say so` }) : null,
       ...player.elements, facts, event.note ? element('p', {}, event.note) : null, scores));
     this.dialog.showModal();
     try {
@@ -198,7 +201,7 @@ export class History {
 /** Both sounds run together and one is heard, so that switching is at the same moment of the sound. */
 class SnippetPlayer {
   constructor(event) {
-    const sound = (which) => element('audio', { src: `/history/${event.id}/${which}.flac`, preload: 'auto', controls: which === 'input', 'aria-label': 'Player' });
+    const sound = (which) => element('audio', { src: file(event, `${which}.flac`), preload: 'auto', controls: which === 'input', 'aria-label': 'Player' });
     this.heard = event.input ? sound('input') : null;
     this.why = event.audio ? sound('audio') : null;
     if (!this.heard && !this.why) {
