@@ -244,4 +244,18 @@ await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
   hold(history.found.textContent === 'nobody' && history.earlier === false, 'nobody is told');
 });
 
+const { Timeline } = await page('timeline.js');
+
+await promise('the_last_seconds_told_again_are_drawn_once', async () => {
+  const timeline = new Timeline({ getContext: () => ({}) });
+  const add = (second) => timeline.add(16000 * second, [{ label: 'dog', p: second / 10 }]);
+  for (const second of [1, 2, 3, 4]) add(second);
+  for (const second of [2, 3, 4, 6]) add(second); // the tab was hidden for a while
+  hold(timeline.marks.join() === '16000,32000,48000,64000,96000', `${timeline.marks}`);
+  hold(timeline.points.get('dog').map((point) => point.p).join() === '0.1,0.2,0.3,0.4,0.6', JSON.stringify(timeline.points.get('dog')));
+  timeline.reset(); // another run begins at 0
+  add(1);
+  hold(timeline.marks.join() === '16000', `${timeline.marks}`);
+});
+
 finish();

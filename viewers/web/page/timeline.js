@@ -22,8 +22,10 @@ export class Timeline {
     this.lanes = [];
   }
 
-  /** top: the labels of the window that ends at `sample`. */
+  /** top: the labels of the window that ends at `sample`. The last seconds are told again to whoever
+      looks anew. */
   add(sample, top) {
+    if (sample <= this.marks.at(-1)) return;
     this.marks.push(sample);
     for (const { label, p } of top) {
       if (!this.points.has(label)) this.points.set(label, []);
