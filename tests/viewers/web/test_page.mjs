@@ -258,4 +258,24 @@ await promise('the_last_seconds_told_again_are_drawn_once', async () => {
   hold(timeline.marks.join() === '16000', `${timeline.marks}`);
 });
 
+const { Knobs } = await page('knobs.js');
+
+await promise('what_others_change_is_asked_for_once_while_the_panel_is_open', async () => {
+  const panel = { hidden: false };
+  document.getElementById = () => panel;
+  let asked = 0;
+  const knobs = Object.assign(Object.create(Knobs.prototype), { ran: new Map(), refresh: () => { asked++; } });
+  const tell = async (run, quantile) => {
+    for (const stream of ['yard', 'door']) knobs.heard({ stream, run, analysis: { quantile } });
+    await pass(1000);
+    return asked;
+  };
+  await tell(1, 0.8);
+  hold(await tell(1, 0.8) === 1, 'nothing changed');
+  hold(await tell(1, 0.9) === 2, `focalctl set: asked ${asked} times`);
+  hold(await tell(2, 0.9) === 3, `focald started anew: asked ${asked} times`);
+  panel.hidden = true;
+  hold(await tell(2, 0.7) === 3, 'nobody looks');
+});
+
 finish();

@@ -27,6 +27,7 @@ export class Knobs {
     this.preview = preview;
     this.turned = {};
     this.rows = new Map();
+    this.ran = new Map(); // stream → what focald ran with, as it told last
     this.note = element('p.dim.knob-note', { role: 'status' });
     byId('knobs').replaceChildren(...knobs.map((knob) => this.build(knob)), this.note);
   }
@@ -65,6 +66,16 @@ export class Knobs {
     if (this.turned[knob.key] !== v) return;
     delete this.turned[knob.key];
     setTimeout(() => this.preview({ ...this.turned }), 1500); // by then focald shows it itself
+  }
+
+  /** info: a stream's. Values change without this page too: by focalctl, or when focald starts anew. */
+  heard(info) {
+    const runs = JSON.stringify([info.run, info.analysis]);
+    const before = this.ran.get(info.stream);
+    this.ran.set(info.stream, runs);
+    if (before === runs || byId('knobs').hidden) return;
+    clearTimeout(this.later); // all streams tell it at once
+    this.later = setTimeout(() => this.refresh(), LATER_MS);
   }
 
   async refresh() {

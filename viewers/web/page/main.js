@@ -88,6 +88,7 @@ link.addEventListener('packet', ({ detail: packet }) => {
   const stream = streamOf(packet.stream);
   stream.heardMs = now;
   stream.take(packet, now);
+  if (packet.topic === 'info') knobs.heard(packet);
   if (packet.topic === 'health') {
     showHealth(packet);
     stream.showHealth(packet);
