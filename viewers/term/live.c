@@ -19,6 +19,7 @@
 enum {
     GATHER_MS = 40, /* the messages of a hop come together: one drawing for all */
     MESSAGES_MAX = 500,
+    SETTLE_MS = 5000, /* by then all streams of a daemon that starts have told of their health */
 };
 
 struct live {
@@ -30,6 +31,8 @@ struct live {
     char picture_of[64];                    /* the stream whose spectrogram is subscribed */
     enum overlay overlay_of;                /* and what of it */
     int64_t heard_ms, drawn_ms, changed_ms; /* changed_ms 0: nothing to draw */
+    double run;                             /* of the daemon; 0: unknown */
+    int64_t run_ms;                         /* when it was new */
     int signals;
     bool silent, ended;
 };
@@ -57,11 +60,24 @@ static void picture_topics(struct live *l, int (*change)(struct focal *, const c
     change(l->focal, topic);
 }
 
+/* The frames of a picture that is held were of another timeline. */
+static void follow_run(struct live *l)
+{
+    if (l->run == l->world.run)
+        return;
+    l->run = l->world.run;
+    l->run_ms = now_ms();
+    l->view.held = -1;
+}
+
+/* What somebody chose stays chosen, also while a daemon that was started anew tells of its streams
+ * one after the other. */
 static void follow_selection(struct live *l)
 {
     struct view *v = &l->view;
+    bool lost = l->options->stream == NULL && now_ms() - l->run_ms > SETTLE_MS;
     if (world_find(&l->world, v->selected) == NULL && l->world.n_streams > 0 &&
-        (v->selected[0] == '\0' || l->options->stream == NULL))
+        (v->selected[0] == '\0' || lost))
         snprintf(v->selected, sizeof v->selected, "%s", l->world.streams[0]->name);
     if (strcmp(l->picture_of, v->selected) == 0 && l->overlay_of == v->overlay)
         return;
@@ -257,6 +273,7 @@ static void loop(struct live *l)
         read_keys(l);
         receive(l);
         watch_silence(l);
+        follow_run(l);
         follow_selection(l);
         if (!l->ended && (asked || wait_ms(l) == 0))
             draw(l);

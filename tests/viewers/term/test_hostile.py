@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What comes from the network does nothing to the terminal and does not end focal-term. The
 # publisher here is the test's own; the terminal is real.
-import json
 import os
 import random
 import struct
@@ -14,7 +13,7 @@ import time
 from screen import PATIENCE_S, TERM, Stage, need_tmux, run_promises, until
 
 try:
-    import zmq
+    from liar import Liar
 except ImportError:
     print("skipped: there is no python3-zmq here")
     sys.exit(77)
@@ -24,45 +23,19 @@ ESCAPES = ["\033[2J\033[H", "\033]0;owned\007", "\033[?1049l", "\033c", "\x9b31m
            "\U000e0041", "犬" * 60, "\u200b" * 30, "é" * 80, "\x7f", "%n%s%d", "\033[200~rm\n"]
 
 
-class Liar:
-    """Publishes what it likes where focald would."""
-
-    def __init__(self, runtime):
-        os.makedirs(f"{runtime}/focald", exist_ok=True)
-        self.socket = zmq.Context.instance().socket(zmq.XPUB)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.bind(f"ipc://{runtime}/focald/data")
-        self.sequence = 0
-
-    def say(self, topic, stream, payload=b"", **fields):
-        self.sequence += 1
-        header = {"v": 1, "topic": topic, "run": 7, "seq": self.sequence, "first": 8000 *
-                  self.sequence, "count": 80000, "t_ns": time.time_ns(), "dtype": "f32",
-                  "shape": [], "unit": "1"}
-        header.update(fields)
-        self.raw(topic.encode() + b"/" + (stream if isinstance(stream, bytes) else stream.encode()),
-                 json.dumps(header).encode(), payload)
-
-    def raw(self, *frames):
-        self.socket.send_multipart(frames, zmq.NOBLOCK)
-
-    def repeat(self, until_set, what):
-        def run():
-            while not until_set.is_set():
-                what()
-                time.sleep(0.05)
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread
-
-
 class Lies:
     """A liar beside a stage, saying something again and again."""
 
     def __init__(self, stage, what):
         self.liar = Liar(stage.runtime)
         self.done = threading.Event()
-        self.thread = self.liar.repeat(self.done, lambda: what(self.liar))
+        self.thread = threading.Thread(target=self.repeat, args=(what,))
+        self.thread.start()
+
+    def repeat(self, what):
+        while not self.done.is_set():
+            what(self.liar)
+            time.sleep(0.05)
 
     def __enter__(self):
         return self.liar
