@@ -278,4 +278,62 @@ await promise('what_others_change_is_asked_for_once_while_the_panel_is_open', as
   hold(await tell(2, 0.7) === 3, 'nobody looks');
 });
 
+const { Waterfall } = await page('waterfall.js');
+
+/** Canvases whose WebGL notes what textures begin with: [spectrogram, map before, map now, colours]. */
+function makeCanvas(contexts) {
+  const listeners = {};
+  const context = () => {
+    const self = { lost: false, images: [] };
+    contexts.push(self);
+    const calls = {
+      getExtension: () => ({ loseContext: () => { self.lost = true; } }),
+      getShaderParameter: () => true,
+      getProgramParameter: (_, what) => (what === 'LINK_STATUS' ? true : 0),
+      texImage2D: (...all) => self.images.push(all.at(-1)),
+    };
+    return new Proxy(calls, { get: (_, name) => calls[name] ?? (/^[A-Z0-9_]+$/.test(name) ? name : () => ({})) });
+  };
+  return {
+    cloneNode: () => makeCanvas(contexts), replaceWith(other) { this.replacedBy = other; }, getContext: context,
+    addEventListener: (type, call) => { listeners[type] = call; }, say: (type) => listeners[type]({ preventDefault() {} }),
+  };
+}
+
+await promise('a_picture_has_a_context_while_it_is_seen_and_comes_back_whole', async () => {
+  const contexts = [];
+  const canvas = makeCanvas(contexts);
+  let told = '';
+  const waterfall = new Waterfall(canvas, (text) => { told = text; });
+  waterfall.addSpec(0, 2, 513, new Uint8Array(2 * 513).fill(7));
+  hold(contexts.length === 0, 'one before anybody looks');
+  waterfall.show();
+  waterfall.show();
+  hold(contexts.length === 1 && contexts[0].images[0][513] === 7, 'what came before is not shown');
+  waterfall.hide();
+  waterfall.hide();
+  hold(contexts[0].lost && canvas.replacedBy === waterfall.canvas, 'it keeps its context');
+  canvas.say('webglcontextlost'); // browsers tell it later
+  hold(told === '', told);
+  waterfall.addSpec(2, 1, 513, new Uint8Array(513).fill(9));
+  waterfall.setMap(0, 3, new Uint8Array(3 * 64 * 2).fill(5), 0);
+  waterfall.show();
+  const [spec, before, now] = contexts[1].images;
+  hold(contexts.length === 2 && spec[0] === 7 && spec[2 * 513] === 9 && spec[3 * 513] === 0, 'the spectrogram is not whole');
+  hold(before[0] === 5 && now[0] === 5, 'the map is not whole');
+});
+
+await promise('a_picture_that_the_browser_took_says_so_until_it_is_back', async () => {
+  const contexts = [];
+  const canvas = makeCanvas(contexts);
+  let told = '';
+  const waterfall = new Waterfall(canvas, (text) => { told = text; });
+  waterfall.show();
+  canvas.say('webglcontextlost');
+  hold(told !== '' && waterfall.gl === null, 'it is dark and says nothing');
+  waterfall.addSpec(0, 1, 513, new Uint8Array(513).fill(7));
+  canvas.say('webglcontextrestored');
+  hold(told === '' && contexts.at(-1).images[0][0] === 7, told);
+});
+
 finish();

@@ -37,6 +37,7 @@ function streamOf(name) {
 }
 
 function forget(name) {
+  streams.get(name)?.close();
   streams.delete(name);
   forgetHealth(name);
   arrange();

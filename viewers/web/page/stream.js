@@ -24,11 +24,20 @@ export class Stream {
     this.analysis = {};
     this.preview = {}; // what somebody turns just now
     this.build();
-    this.waterfall = new Waterfall(this.picture);
+    this.waterfall = new Waterfall(this.picture, (why) => {
+      setText(this.noPicture, why);
+      this.noPicture.hidden = why === '';
+    });
     this.timeline = new Timeline(this.lanes);
-    if (!this.waterfall.gl) this.noPicture.hidden = false;
     this.waterfall.setColours(settings.colours);
     this.drawScale();
+    this.onScreen = new IntersectionObserver((seen) => (seen.at(-1).isIntersecting ? this.waterfall.show() : this.waterfall.hide()), { rootMargin: '200px' });
+    this.onScreen.observe(this.element);
+  }
+
+  close() {
+    this.onScreen.disconnect();
+    this.waterfall.hide();
   }
 
   build() {
@@ -47,7 +56,7 @@ export class Stream {
     this.picture = element('canvas.picture', { role: 'img', 'aria-label': `${this.name}: spectrogram of the last seconds, with what focald looked at` });
     this.lanes = element('canvas.lanes', { role: 'img', 'aria-label': `${this.name}: labels over the same time` });
     this.scale = element('div.scale', { 'aria-hidden': 'true' });
-    this.noPicture = element('p.no-picture', { hidden: true }, 'This browser has no WebGL 2, so there is no picture. Everything else works.');
+    this.noPicture = element('p.no-picture', { hidden: true });
     this.meter = element('div.meter', { role: 'meter', 'aria-label': `${this.name}: level`, 'aria-valuemin': LEVEL_FLOOR, 'aria-valuemax': 0 },
       element('div.bar', {}), element('div.peak', {}), element('div.gate', {}));
     this.level = element('span.level.dim', {});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The moving picture of one stream: spectrogram and map lie in textures that are rings in time, one row
 // a frame; each drawing shifts the view by a part of a pixel. Nothing is redrawn by the processor.
+// Browsers keep few WebGL contexts (Chromium 16) and take the oldest back for one more: a picture has one
+// while it is on the screen. What its textures hold is here, too, for the next one.
 
 import { BANDS } from './focus.js';
 import { colourTable } from './colormap.js';
@@ -67,22 +69,62 @@ function compile(gl, kind, source) {
   return shader;
 }
 
+/** A ring's stretches that take `rows` from the frame `first` on: [rows before it, its place, its rows]. */
+function* stretches(first, rows) {
+  for (let done = 0; done < rows;) {
+    const y = (first + done) % RING;
+    const n = Math.min(rows - done, RING - y);
+    yield [done, y, n];
+    done += n;
+  }
+}
+
 export class Waterfall {
-  constructor(canvas) {
+  /** tell(text): why there is no picture, '' when there is one. It is shown by show(). */
+  constructor(canvas, tell) {
     this.canvas = canvas;
+    this.tell = tell;
+    this.context = null;
+    this.gl = null; // the context while it works
     this.bins = 513;
     this.range = { low: 60, high: 200 };
+    this.colours = 'viridis';
     this.forget();
-    canvas.addEventListener('webglcontextlost', (event) => { event.preventDefault(); this.gl = null; });
-    canvas.addEventListener('webglcontextrestored', () => this.start());
-    this.start();
+    this.watchContext();
   }
 
-  /** False where there is no WebGL 2: all the rest of the page works without the picture. */
+  watchContext() {
+    const { canvas } = this;
+    canvas.addEventListener('webglcontextlost', (event) => {
+      event.preventDefault(); // it may come back
+      if (canvas !== this.canvas) return;
+      this.gl = null;
+      this.tell('The browser took this picture’s memory: there are too many pictures, or the graphics began anew. It comes back when the browser gives it back.');
+    });
+    canvas.addEventListener('webglcontextrestored', () => canvas === this.canvas && this.start());
+  }
+
+  show() {
+    if (!this.context) this.start();
+  }
+
+  /** A canvas keeps its context for ever, so another one takes its place. */
+  hide() {
+    if (!this.context) return;
+    const canvas = this.canvas.cloneNode();
+    this.canvas.replaceWith(canvas);
+    this.canvas = canvas;
+    this.watchContext();
+    this.context.getExtension('WEBGL_lose_context')?.loseContext();
+    this.context = this.gl = null;
+  }
+
+  /** Where there is no WebGL 2 all the rest of the page works without the picture. */
   start() {
     const gl = this.canvas.getContext('webgl2', { antialias: false, alpha: false, powerPreference: 'low-power' });
-    this.gl = gl;
-    if (!gl) return false;
+    this.context = this.gl = gl;
+    this.tell(gl ? '' : 'This browser has no WebGL 2, so there is no picture. Everything else works.');
+    if (!gl) return;
     const program = gl.createProgram();
     gl.attachShader(program, compile(gl, gl.VERTEX_SHADER, vertexSource));
     gl.attachShader(program, compile(gl, gl.FRAGMENT_SHADER, fragmentSource));
@@ -107,17 +149,16 @@ export class Waterfall {
       return texture;
     });
     this.allocate();
-    this.setColours(this.colours ?? 'viridis');
-    return true;
+    this.setColours(this.colours);
   }
 
   allocate() {
     const { gl } = this;
     gl.activeTexture(gl.TEXTURE0);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, this.bins, RING, 0, gl.RED, gl.UNSIGNED_BYTE, new Uint8Array(this.bins * RING));
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, this.bins, RING, 0, gl.RED, gl.UNSIGNED_BYTE, this.spec);
     for (const unit of [gl.TEXTURE1, gl.TEXTURE2]) {
       gl.activeTexture(unit);
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, BANDS, RING, 0, gl.RG, gl.UNSIGNED_BYTE, new Uint8Array(BANDS * RING * 2));
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, BANDS, RING, 0, gl.RG, gl.UNSIGNED_BYTE, this.map);
     }
   }
 
@@ -125,6 +166,7 @@ export class Waterfall {
   forget() {
     this.newest = -1; // frame numbers on the timeline
     this.oldest = 0;
+    this.spec = new Uint8Array(this.bins * RING); // as in its texture
     this.map = new Uint8Array(BANDS * RING * 2); // as in the texture `now`
     this.breathFrom = 0;
     if (this.gl) this.allocate();
@@ -138,31 +180,43 @@ export class Waterfall {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, colourTable(name));
   }
 
-  upload(unit, width, format, first, rows, bytes, perRow) {
+  /** bytes [rows][bins] */
+  writeSpec(first, rows, bytes) {
+    const { gl, bins } = this;
+    for (const [done, y, n] of stretches(first, rows)) {
+      const part = bytes.subarray(done * bins, (done + n) * bins);
+      this.spec.set(part, y * bins);
+      gl?.activeTexture(gl.TEXTURE0);
+      gl?.texSubImage2D(gl.TEXTURE_2D, 0, 0, y, bins, n, gl.RED, gl.UNSIGNED_BYTE, part);
+    }
+  }
+
+  /** now, and what the picture goes over from: bytes [rows][BANDS][2] */
+  writeMap(first, rows, before, now) {
     const { gl } = this;
-    gl.activeTexture(unit);
-    for (let done = 0; done < rows;) {
-      const y = (first + done) % RING;
-      const n = Math.min(rows - done, RING - y);
-      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, y, width, n, format, gl.UNSIGNED_BYTE, bytes.subarray(done * perRow, (done + n) * perRow));
-      done += n;
+    const row = BANDS * 2;
+    for (const [done, y, n] of stretches(first, rows)) {
+      this.map.set(now.subarray(done * row, (done + n) * row), y * row);
+      for (const [unit, bytes] of gl ? [[gl.TEXTURE1, before], [gl.TEXTURE2, now]] : []) {
+        gl.activeTexture(unit);
+        gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, y, BANDS, n, gl.RG, gl.UNSIGNED_BYTE, bytes.subarray(done * row, (done + n) * row));
+      }
     }
   }
 
   /** bytes [rows][bins] of the frames from `first` on. */
   addSpec(first, rows, bins, bytes) {
     this.adaptRange(bytes);
-    if (!this.gl) return;
     if (bins !== this.bins) {
       this.bins = bins;
       this.forget();
     }
     if (this.newest >= 0 && first > this.newest + 1) { // a loss is dark, not the sound of 24 s ago
       const gap = Math.min(first - this.newest - 1, RING - rows);
-      this.upload(this.gl.TEXTURE0, bins, this.gl.RED, first - gap, gap, new Uint8Array(gap * bins), bins);
+      this.writeSpec(first - gap, gap, new Uint8Array(gap * bins));
     }
     if (this.newest < 0 || first > this.newest + RING) this.oldest = first;
-    this.upload(this.gl.TEXTURE0, bins, this.gl.RED, first, rows, bytes, bins);
+    this.writeSpec(first, rows, bytes);
     this.clearMap(Math.max(this.newest + 1, first), first + rows);
     this.newest = Math.max(this.newest, first + rows - 1);
     this.oldest = Math.max(this.oldest, this.newest - RING + 1 + rows);
@@ -173,14 +227,11 @@ export class Waterfall {
     const rows = Math.min(to - from, RING);
     if (rows <= 0) return;
     const none = new Uint8Array(rows * BANDS * 2);
-    for (let r = 0; r < rows; r++) this.map.fill(0, ((from + r) % RING) * BANDS * 2, ((from + r) % RING + 1) * BANDS * 2);
-    for (const unit of [this.gl.TEXTURE1, this.gl.TEXTURE2]) this.upload(unit, BANDS, this.gl.RG, from, rows, none, BANDS * 2);
+    this.writeMap(from, rows, none, none);
   }
 
   /** encoded [frames][BANDS][2], see focus.js. */
   setMap(first, frames, encoded, nowMs) {
-    if (!this.gl) return;
-    const { gl } = this;
     const row = BANDS * 2;
     const skip = Math.max(0, this.oldest - first);
     const from = first + skip;
@@ -197,10 +248,8 @@ export class Waterfall {
         for (let i = 0; i < row; i++) is[i] = was[i] + (is[i] - was[i]) * part;
       }
       old.set(was[1] ? was : is, r * row); // new frames do not fade in from nothing
-      this.map.set(is, at);
     }
-    this.upload(gl.TEXTURE1, BANDS, gl.RG, from, rows, old, row);
-    this.upload(gl.TEXTURE2, BANDS, gl.RG, from, rows, fresh, row);
+    this.writeMap(from, rows, old, fresh);
     this.breathFrom = nowMs;
   }
 
