@@ -6,7 +6,7 @@
 #include "viewers/web/queue.h"
 #include "viewers/web/web.h"
 
-enum { COMMAND_BYTES = 2048 };
+enum { COMMAND_BYTES = 64 + 67 * HUB_STREAMS }; /* "watch" with the longest names of all */
 
 struct viewer {
     struct lws *wsi;
