@@ -244,6 +244,44 @@ await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
   hold(history.found.textContent === 'nobody' && history.earlier === false, 'nobody is told');
 });
 
+const { Clock } = await page('clock.js');
+
+/** A clock that hears a hop of half a second each half second; `sent` runs on with it. */
+function makeClock() {
+  const clock = new Clock();
+  const self = { clock, ms: 0, sent: 0 };
+  self.hear = (hops) => {
+    for (let i = 0; i < hops; i++) {
+      self.ms += 500;
+      clock.arrived(self.sent, 8000, 0, self.ms);
+      self.sent += 8000;
+      self.behindS = (self.sent - clock.position(self.ms)) / 16000;
+    }
+  };
+  self.hear(20);
+  return self;
+}
+
+await promise('after_a_laptops_sleep_the_picture_is_there_at_once', async () => {
+  const clock = makeClock();
+  hold(clock.behindS > 0 && clock.behindS < 2, `${clock.behindS} s behind`);
+  clock.sent += 600 * 16000; // nothing passed for the page
+  clock.hear(1);
+  hold(clock.behindS > 0 && clock.behindS < 2, `${clock.behindS} s behind after a sleep`);
+});
+
+await promise('what_comes_late_moves_the_edge_once', async () => {
+  const clock = makeClock();
+  clock.ms += 3000; // nothing came for 3 s
+  clock.hear(1);
+  hold(clock.behindS > 0 && clock.behindS < 2, `${clock.behindS} s`);
+  const edge = clock.clock.position(clock.ms);
+  clock.sent += 3 * 16000; // and then all at once
+  clock.hear(1);
+  const moved = (clock.clock.position(clock.ms) - edge) / 16000;
+  hold(moved > 0 && moved < 1, `it leapt by ${moved} s, and will again when the next one is late`);
+});
+
 const { Timeline } = await page('timeline.js');
 
 await promise('the_last_seconds_told_again_are_drawn_once', async () => {

@@ -24,6 +24,7 @@ export class Clock {
     const end = (first + count) / RATE;
     this.hop += (Math.min(count / RATE, 5) - this.hop) * 0.2;
     const offset = end - nowMs / 1000;
+    if (offset - Math.max(...this.offsets) > JUMP_S) this.offsets = []; // this page's time stood still: a laptop slept
     // what comes at once, as the last seconds do at the beginning, is as late as its newest
     const atOnce = this.arrivedMs !== undefined && nowMs - this.arrivedMs < this.hop * 333;
     if (atOnce && this.offsets.length) this.offsets[this.offsets.length - 1] = Math.max(offset, this.offsets.at(-1));
