@@ -62,6 +62,7 @@ function arrange() {
   byId('streams').classList.toggle('several', shown.length > 1);
   setSeveral(streams.size > 1);
   byId('empty').hidden = shown.length > 0;
+  showState();
 }
 
 function takeOwn(packet) {
@@ -123,7 +124,7 @@ function showState() {
     : ['well', 'Listening'];
   byId('state').dataset.kind = kind;
   setText(byId('state-text'), text);
-  setText(byId('empty'), kind === 'lost' ? text : 'Waiting for focald …');
+  setText(byId('empty'), kind === 'lost' ? text : streams.size > 0 ? 'All streams are hidden. “How it looks”, at the top, shows them again.' : 'Waiting for focald …');
 }
 
 /* Pages */
