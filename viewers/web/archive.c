@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "viewers/record/history.h"
@@ -100,6 +101,23 @@ struct asked {
     int64_t from_ms, to_ms, limit;
 };
 
+/* From midnight to midnight where this program runs, as history_counts tells days apart. */
+static bool read_day(const char *query, struct history_filter *ret)
+{
+    char text[16];
+    struct tm tm = {.tm_isdst = -1};
+    if (!query_text(query, "day", text, sizeof text) || text[0] == '\0')
+        return true;
+    const char *end = strptime(text, "%Y-%m-%d", &tm);
+    if (end == NULL || *end != '\0' || tm.tm_year < 70 || tm.tm_year > 199)
+        return false;
+    struct tm next = tm;
+    next.tm_mday++;
+    ret->from_ns = (int64_t)mktime(&tm) * 1000000000;
+    ret->to_ns = (int64_t)mktime(&next) * 1000000000;
+    return true;
+}
+
 static int read_query(struct asked *q, const char *query, struct error *error)
 {
     const int64_t far_ms = 4102444800000; /* 2100 */
@@ -118,6 +136,8 @@ static int read_query(struct asked *q, const char *query, struct error *error)
                          ROWS_MOST);
     q->filter.from_ns = q->from_ms * 1000000;
     q->filter.to_ns = q->to_ms * 1000000;
+    if (!read_day(query, &q->filter))
+        return error_set(error, EINVAL, "day is one like 2026-11-28");
     q->filter.limit = (int)q->limit;
     q->filter.favourites = favourites != 0;
     if (query_text(query, "label", q->label, sizeof q->label) && q->label[0] != '\0')

@@ -180,7 +180,7 @@ function makeHistory(kept) {
   globalThis.fetch = (path) => new Promise((resolve, reject) => {
     const before = Number(new URL(path, 'http://localhost').searchParams.get('before') ?? server.kept + 1);
     const events = Array.from({ length: Math.min(48, before - 1) }, (_, i) => ({ id: before - 1 - i }));
-    server.asked.push({ answer: () => resolve({ ok: true, status: 200, json: async () => ({ events }) }), fail: () => reject(new Error('nobody')) });
+    server.asked.push({ path, answer: () => resolve({ ok: true, status: 200, json: async () => ({ events }) }), fail: () => reject(new Error('nobody')) });
   });
   let cards = [];
   const card = ({ id }) => {
@@ -224,6 +224,13 @@ await promise('what_is_kept_while_nobody_looks_leaves_no_hole_and_the_list_does_
   hold(ids().join() === downTo(160, 55), `what was asked for went: ${ids()}`);
   await grown(300);
   hold(ids().join() === downTo(300, 253), `${ids()}`);
+});
+
+await promise('a_day_is_asked_for_as_the_calendar_has_it', async () => {
+  const { history, server, answered } = makeHistory(1);
+  history.asked = { day: '2026-11-28' };
+  await answered(history.reload());
+  hold(server.asked[0].path.includes('day=2026-11-28') && !/from=|to=/.test(server.asked[0].path), server.asked[0].path);
 });
 
 await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {

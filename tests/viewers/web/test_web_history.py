@@ -105,6 +105,27 @@ def who_takes_a_long_time_gets_all_of_it(web):
     check(len(answer) > LONG, f"{len(answer)} bytes after {took:.1f} s")
 
 
+def a_day_has_what_is_counted_of_it(web, directory):
+    """The browser may be in another zone, this test's is: a day is focal-web's."""
+    hour = 3600
+    begin = 1_700_000_000 // hour * hour
+    with sqlite3.connect(f"{directory}/history.db") as db:
+        for i in range(50):
+            t = begin + i * hour
+            db.execute("INSERT INTO event (kind, stream, run, event, label, label_index, p_peak, t_onset_ns, onset,"
+                       " t_first_ns, first, count, cut, bytes, lost) VALUES ('event', 'zone', 1, ?, 'dog', 1, 0.9, ?, 0, ?,"
+                       " 0, 1, 0, 0, 0)", (i, (t + 1800) * 10**9, (t + 1800) * 10**9))
+            db.execute("INSERT INTO tally VALUES ('zone', 'dog', ?, 1, 1, 0, 0, 0)", (t,))
+    _, _, body = request(web, "/api/counts?by=day&stream=zone")
+    counts = {c["day"]: c["heard"] for c in json.loads(body)["counts"]}
+    check(sum(counts.values()) == 50 and sorted(counts.values())[-1] == 24, f"{counts}")
+    for day, n in counts.items():
+        _, _, body = request(web, f"/api/history?stream=zone&limit=200&day={day}")
+        check(len(json.loads(body)["events"]) == n, f"{day}: {n} counted, {len(json.loads(body)['events'])} listed")
+    for day in ("yesterday", "2026-13-01", "2026-11-28x"):
+        check(request(web, f"/api/history?day={day}")[0] == 400, day)
+
+
 def a_history_that_is_begun_anew_is_seen(web, record, directory, sound):
     """Its ids begin with 1 again: a page's addresses tell the time too, so that browsers do not show what they kept."""
     _, _, body = request(web, "/api/history/1")
@@ -139,12 +160,14 @@ def main():
         sound = random.Random(1).randbytes(BYTES)
         make_history(record, directory, sound)
         os.environ["LD_PRELOAD"] = os.path.abspath(slow_disk)
+        os.environ["TZ"] = "TST-9"
         web = Web(program, directory, "--history", directory)
         promises.run(a_file_comes_whole_and_in_ranges, web, sound)
         promises.run(who_asks_for_other_things_does_not_wait, web, sound)
         promises.run(who_leaves_during_a_read_is_forgotten, web, sound)
         promises.run(who_takes_a_long_time_gets_all_of_it, web)
         promises.run(a_file_that_was_cut_ends_the_connection, web, directory, sound)
+        promises.run(a_day_has_what_is_counted_of_it, web, directory)
         promises.run(a_history_that_is_begun_anew_is_seen, web, record, directory, sound[::-1])
         promises.run(web.stop)
     finally:

@@ -74,10 +74,7 @@ export class History {
 
   query() {
     const { text, label, stream, day, favourites } = this.asked;
-    const from = day ? new Date(`${day}T00:00`) : null;
-    const to = from ? new Date(from) : null;
-    if (to) to.setDate(to.getDate() + 1);
-    return { text, label, stream, favourites: favourites ? 1 : '', from: from?.getTime(), to: to?.getTime(), limit: PAGE };
+    return { text, label, stream, day, favourites: favourites ? 1 : '', limit: PAGE };
   }
 
   async drawYear() {
