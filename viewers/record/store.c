@@ -67,6 +67,7 @@ static const char modes[] =
 static int open_all(struct store *s, int make, struct error *error)
 {
     int empty = 0;
+    s->files_bytes = -1;
     int flags = SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0);
     if ((size_t)snprintf(s->path, sizeof s->path, "%s/history.db", s->place->dir) >= sizeof s->path)
         return error_set(error, ENAMETOOLONG, "%s: the path is too long", s->place->dir);
@@ -120,6 +121,7 @@ int store_end(struct store *s, struct error *error)
 
 void store_undo(struct store *s)
 {
+    s->files_bytes = -1;
     if (!sqlite3_get_autocommit(s->db)) /* a full disk may have undone it already */
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
@@ -191,6 +193,8 @@ int store_snippet(struct store *s, const struct snippet *e, const struct store_f
     sqlite3_bind_int64(q, 23, files->bytes);
     sqlite3_bind_int64(q, 24, (sqlite3_int64)e->lost);
     int code = run(s, STORE_INSERT_EVENT, error);
+    if (code == 0 && s->files_bytes >= 0)
+        s->files_bytes += files->bytes;
     return code < 0 ? code : add_gaps(s, e, sqlite3_last_insert_rowid(s->db), error);
 }
 
@@ -252,16 +256,30 @@ int store_model(struct store *s, const struct store_model *m, struct error *erro
     return run(s, STORE_INSERT_MODEL, error);
 }
 
+/* Summing up reads the whole table. */
+static int count_files(struct store *s, struct error *error)
+{
+    sqlite3_int64 others, files;
+    int code = sql_integer(s->db, s->path, "PRAGMA data_version", &others, error);
+    if (code < 0 || (s->files_bytes >= 0 && s->others == others))
+        return code;
+    code = sql_integer(s->db, s->path, "SELECT coalesce(sum(bytes), 0) FROM event", &files, error);
+    if (code < 0)
+        return code;
+    s->others = others;
+    s->files_bytes = files;
+    return 0;
+}
+
 int store_size(struct store *s, int64_t *ret_bytes, struct error *error)
 {
-    sqlite3_int64 files = 0, pages = 0, page = 0;
-    int code =
-        sql_integer(s->db, s->path, "SELECT coalesce(sum(bytes), 0) FROM event", &files, error);
+    sqlite3_int64 pages = 0, page = 0;
+    int code = count_files(s, error);
     if (code == 0)
         code = sql_integer(s->db, s->path, "PRAGMA page_count", &pages, error);
     if (code == 0)
         code = sql_integer(s->db, s->path, "PRAGMA page_size", &page, error);
     if (code == 0)
-        *ret_bytes = files + pages * page;
+        *ret_bytes = s->files_bytes + pages * page;
     return code;
 }

@@ -81,6 +81,8 @@ static int delete_whole(struct store *s, sqlite3_stmt *q, int most, int64_t *ret
             if (v[i].files[k] != NULL)
                 place_remove(s->place, v[i].files[k]);
     }
+    if (s->files_bytes >= 0)
+        s->files_bytes -= *ret_bytes;
     if (code == 0)
         place_commit_end(s->place);
     free_victims(v, most);
@@ -261,6 +263,7 @@ static int forget_missing(struct store *s, int *ret, struct error *error)
 int store_recover(struct store *s, int *ret_files, int *ret_rows, struct error *error)
 {
     *ret_files = *ret_rows = 0;
+    s->files_bytes = -1;
     int code = place_commit_begin(s->place, 1, error);
     if (code < 0)
         return code;

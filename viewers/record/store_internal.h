@@ -27,6 +27,8 @@ struct store {
     struct place *place;
     sqlite3 *db;
     sqlite3_stmt *statements[STORE_STATEMENTS];
+    int64_t files_bytes;  /* of all rows; -1: to be summed up */
+    sqlite3_int64 others; /* data_version then: changes when somebody else commits */
     char path[PLACE_PATH_BYTES];
 };
 

@@ -116,6 +116,52 @@ static void space_that_is_freed_lazily_does_not_cost_the_history(void **state)
     finish(&s);
 }
 
+/* Of the files: what the database itself takes is told apart. */
+static int64_t files_bytes(const struct stage *s)
+{
+    struct error error;
+    struct store *fresh;
+    struct place place;
+    int64_t bytes, by_one_that_sums_up;
+    assert_int_equal(place_look(&place, s->dir, &error), 0);
+    assert_int_equal(store_open(&fresh, &place, 0, &error), 0);
+    assert_int_equal(store_size(fresh, &by_one_that_sums_up, &error), 0);
+    assert_int_equal(store_size(s->store, &bytes, &error), 0);
+    assert_int_equal(bytes, by_one_that_sums_up);
+    store_close(fresh);
+    place_release(&place);
+    return bytes / BYTES;
+}
+
+static void the_size_is_right_whoever_changes_what(void **state)
+{
+    struct stage s;
+    struct store *other;
+    struct place other_place;
+    struct error error;
+    const struct snippet snippet = {.stream = "s", .label = "dog", .run = 1, .count = 16000};
+    const struct store_files files = {.bytes = 50 * BYTES};
+    int64_t bytes;
+    begin(&s);
+    const int64_t database = files_bytes(&s) - ROWS; /* in units of a file's */
+    assert_true(database < 5);
+    assert_int_equal(store_delete(s.store, 1, &error), 0);
+    assert_int_equal(files_bytes(&s), database + ROWS - 1);
+    assert_int_equal(store_begin(s.store, &error), 0);
+    assert_int_equal(store_snippet(s.store, &snippet, &files, &error), 0);
+    store_undo(s.store);
+    assert_int_equal(files_bytes(&s), database + ROWS - 1);
+    assert_int_equal(store_snippet(s.store, &snippet, &files, &error), 0);
+    assert_int_equal(files_bytes(&s), database + ROWS - 1 + 50);
+    assert_int_equal(place_look(&other_place, s.dir, &error), 0);
+    assert_int_equal(store_open(&other, &other_place, 0, &error), 0);
+    assert_int_equal(store_delete_oldest(other, 4, 0, &bytes, &error), 4);
+    assert_int_equal(files_bytes(&s), database + ROWS - 1 + 50 - bytes / BYTES);
+    store_close(other);
+    place_release(&other_place);
+    finish(&s);
+}
+
 static void *delete_one(void *user)
 {
     struct error error;
@@ -177,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(space_that_is_freed_lazily_does_not_cost_the_history),
+        cmocka_unit_test(the_size_is_right_whoever_changes_what),
         cmocka_unit_test(what_becomes_a_favourite_meanwhile_stays),
         cmocka_unit_test(files_that_cannot_be_looked_at_keep_their_rows),
     };
