@@ -233,6 +233,19 @@ await promise('a_day_is_asked_for_as_the_calendar_has_it', async () => {
   hold(server.asked[0].path.includes('day=2026-11-28') && !/from=|to=/.test(server.asked[0].path), server.asked[0].path);
 });
 
+await promise('a_history_that_is_begun_anew_replaces_the_old', async () => {
+  const { history, server, answered, ids } = makeHistory(100);
+  await answered(history.reload());
+  server.kept = 3; // ids begin with 1 again
+  const fresh = history.addNewer();
+  await answered(pass(100));
+  await answered(fresh);
+  clearInterval(history.freshTimer);
+  hold(ids().join() === downTo(3, 1), `${ids()}`);
+  await answered(history.addNewer());
+  hold(ids().join() === downTo(3, 1) && server.asked.length === 4, `asked ${server.asked.length} times`);
+});
+
 await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {
   const { history, server, answered, ids } = makeHistory(200);
   await answered(history.reload());

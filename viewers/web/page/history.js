@@ -123,7 +123,11 @@ export class History {
     try {
       const { events } = await get('/api/history', this.query());
       const newer = events.filter((event) => event.id > this.newest);
-      if (turn !== this.turn || newer.length === 0) return;
+      if (turn !== this.turn) return;
+      if (newer.length === 0) {
+        if (!events.some((event) => event.id === this.newest) && this.newest > 0) await this.show(); // it was deleted, or all of them
+        return;
+      }
       const n = this.list.childElementCount + newer.length;
       const grown = !this.earlier && n > 2 * PAGE; // a page that is left open
       if (newer.length < PAGE && !grown) this.prepend(newer);
