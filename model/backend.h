@@ -173,7 +173,7 @@ void backend_memory_free(const struct backend_ops *ops, struct backend *backend,
 
 /* What a backend that is a module exports as focald_cuda_backend: its table, or NULL where it was
  * built for another `abi`. Changes with every change of this file or of graph.h. */
-enum { BACKEND_ABI = 3 };
+enum { BACKEND_ABI = 4 };
 typedef const struct backend_ops *backend_module(int abi);
 
 #endif

@@ -28,6 +28,7 @@ const char *graph_op_name(enum graph_op op)
         [GRAPH_RELU] = "relu",
         [GRAPH_SIGMOID] = "sigmoid",
         [GRAPH_RESIZE] = "resize",
+        [GRAPH_PAD] = "pad",
         [GRAPH_CONV_TRANSPOSED] = "conv_transposed",
         [GRAPH_TOKENS] = "tokens",
         [GRAPH_GRID] = "grid",

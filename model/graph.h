@@ -37,6 +37,7 @@ enum graph_op {
     GRAPH_RELU,
     GRAPH_SIGMOID,
     GRAPH_RESIZE,           /* bilinear, half-pixel centres, no antialiasing */
+    GRAPH_PAD,              /* rows and columns behind the last: of zeros, or taken away */
     GRAPH_CONV_TRANSPOSED,  /* weights: kernel [in][out][kh][kw], bias [out] */
     GRAPH_TOKENS,           /* weights: cls token [1][1][c], positions [1][1 + h w][c] */
     GRAPH_GRID,             /* tokens without the first, as rows and columns */
@@ -172,6 +173,9 @@ int graph_cosine(struct graph *graph, int x, int weight);
 int graph_relu(struct graph *graph, int x);
 int graph_sigmoid(struct graph *graph, int x);
 int graph_resize(struct graph *graph, int x, int h, int w);
+/* [n][h][w][c]: x with zeros below and on the right, or cut there; x itself where that is its size.
+ * The gradient is the same back to x's size. */
+int graph_pad(struct graph *graph, int x, int h, int w);
 /* (h - 1) stride + kernel - 2 pad rows, columns likewise. stride: rows, columns */
 int graph_conv_transposed(struct graph *graph, int x, int weight, int bias, const int stride[2],
                           int pad);

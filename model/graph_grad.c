@@ -268,6 +268,10 @@ static void add_node(struct build *b, int i, int g)
     case GRAPH_RESIZE:
         add_unary(b, GRAPH_RESIZE_GRAD, i, 1, gx);
         break;
+    case GRAPH_PAD:
+        if (b->needed[x])
+            contribute(b, x, graph_pad(b->g, g, b->g->nodes[x].shape.h, b->g->nodes[x].shape.w));
+        break;
     case GRAPH_TOKENS:
         if (b->needed[x])
             contribute(b, x, graph_grid(b->g, g, b->g->nodes[x].shape.h, b->g->nodes[x].shape.w));

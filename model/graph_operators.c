@@ -277,6 +277,19 @@ int graph_resize(struct graph *graph, int x, int h, int w)
     return graph_add_node(graph, &node);
 }
 
+int graph_pad(struct graph *graph, int x, int h, int w)
+{
+    struct tensor_shape s = graph_shape_of(graph, x);
+    if (graph->code == 0 && (h < 1 || w < 1))
+        return graph_mistake(graph, "graph: pad to [%d, %d]", h, w);
+    if (s.h == h && s.w == w)
+        return x;
+    s.h = h;
+    s.w = w;
+    struct graph_node node = node_of(GRAPH_PAD, x, s);
+    return graph_add_node(graph, &node);
+}
+
 int graph_conv_transposed(struct graph *graph, int x, int weight, int bias, const int stride[2],
                           int pad)
 {

@@ -65,15 +65,24 @@ int focalnet_stage_channels(const struct focalnet_config *c, int stage)
     return c->embed_dim << stage;
 }
 
+/* Rows or columns that an embedding sees: Hugging Face pads them to whole patches, the image as
+ * well as what a downsampling takes. Where this convolves with an odd kernel it makes no
+ * difference. */
+static int padded(const struct focalnet_config *c, int stage, int cells)
+{
+    return stage < 0            ? round_up(cells, c->patch_size)
+           : !c->use_conv_embed ? round_up(cells, 2)
+                                : cells;
+}
+
 void focalnet_stage_size(const struct focalnet_config *c, int stage, int *ret_rows, int *ret_cols)
 {
-    int rows = round_up(c->image_rows, c->patch_size),
-        cols = round_up(c->image_cols, c->patch_size);
+    int rows = c->image_rows, cols = c->image_cols;
     for (int s = -1; s < stage; s++) {
         int kernel, stride, pad;
         embed_geometry(c, s, &kernel, &stride, &pad);
-        rows = (rows + 2 * pad - kernel) / stride + 1;
-        cols = (cols + 2 * pad - kernel) / stride + 1;
+        rows = (padded(c, s, rows) + 2 * pad - kernel) / stride + 1;
+        cols = (padded(c, s, cols) + 2 * pad - kernel) / stride + 1;
     }
     *ret_rows = rows;
     *ret_cols = cols;
@@ -104,8 +113,6 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
     if (r == 0)
         r = check_range("layer_norm_eps", (double)c->layer_norm_eps, 0, 1, error);
     for (int s = 0; s < c->n_stages && r == 0; s++) {
-        int rows, cols;
-        focalnet_stage_size(c, s, &rows, &cols);
         r = check_range("depths", c->depths[s], 1, 64, error);
         if (r == 0)
             r = check_range("focal_levels", c->focal_levels[s], 1, FOCALNET_MAX_LEVELS, error);
@@ -116,11 +123,6 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
                           "focal_windows is %d; allowed: odd numbers, so that the "
                           "context keeps its size",
                           c->focal_windows[s]);
-        if (r == 0 && (rows < 1 || cols < 1))
-            r = error_set(error, EINVAL,
-                          "image_size is [%d, %d]; allowed: sizes that leave a cell in each of the "
-                          "%d stages",
-                          c->image_rows, c->image_cols, c->n_stages);
         if (r == 0)
             r = check_range("the channels of a stage (embed_dim doubled)",
                             focalnet_stage_channels(c, s), 1, 16384, error);
@@ -218,8 +220,10 @@ static int embed(struct build *b, int stage, int x, bool one_plane)
 {
     const struct focalnet_config *c = b->c;
     char prefix[64];
-    int kernel, stride, pad;
+    int kernel, stride, pad, rows, cols;
     embed_geometry(c, stage, &kernel, &stride, &pad);
+    focalnet_stage_size(c, stage, &rows, &cols);
+    x = graph_pad(b->g, x, padded(c, stage, rows), padded(c, stage, cols));
     int in = stage < 0 ? c->num_channels : focalnet_stage_channels(c, stage);
     int out = focalnet_stage_channels(c, stage + 1);
     if (stage < 0)
@@ -247,8 +251,8 @@ int focalnet_build(const struct focalnet_config *c, int n, bool one_plane, bool 
         layers += c->depths[s];
     for (int s = 0; s < FOCALNET_MAX_STAGES; s++)
         ret->stage[s] = ret->down[s] = ret->modulator[s] = ret->map[s] = -1;
-    ret->input = graph_input(g, (struct tensor_shape){n, round_up(c->image_rows, c->patch_size),
-                                                      round_up(c->image_cols, c->patch_size),
+    ret->input = graph_input(g, (struct tensor_shape){n, padded(c, -1, c->image_rows),
+                                                      padded(c, -1, c->image_cols),
                                                       one_plane ? 1 : c->num_channels});
     drop_path_begin(&b.drop, g, n, c->drop_path, layers);
     ret->drops = b.drop.scales;

@@ -297,6 +297,7 @@ ref_forward ref_operator(enum graph_op op)
         [GRAPH_RELU] = REF(ref_relu),
         [GRAPH_SIGMOID] = REF(ref_sigmoid),
         [GRAPH_RESIZE] = REF(ref_resize),
+        [GRAPH_PAD] = REF(ref_pad),
         [GRAPH_CONV_TRANSPOSED] = REF(ref_conv_transposed),
         [GRAPH_TOKENS] = REF(ref_tokens),
         [GRAPH_GRID] = REF(ref_grid),

@@ -65,6 +65,23 @@ REF_FORWARD(ref_resize)
             }
 }
 
+REF_FORWARD(ref_pad)
+{
+    (void)w;
+    const struct tensor_shape in = spec->in[0], out = spec->out;
+    const size_t c = (size_t)out.c;
+    real *to = m->out;
+    for (int n = 0; n < out.n; n++)
+        for (int y = 0; y < out.h; y++)
+            for (int x = 0; x < out.w; x++, to += c) {
+                const size_t at = ((size_t)n * (size_t)in.h + (size_t)y) * (size_t)in.w + (size_t)x;
+                if (y < in.h && x < in.w)
+                    memcpy(to, m->in[0] + at * spec->in_stride[0], c * sizeof *to);
+                else
+                    memset(to, 0, c * sizeof *to);
+            }
+}
+
 /* One output: the inputs whose taps reach it. w: [I][O][kh][kw] */
 static double transposed_at(const struct step_spec *spec, const real *w, const real *x, int oy,
                             int ox, int o)

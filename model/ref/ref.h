@@ -36,6 +36,7 @@ ref_forward REF(ref_operator)(enum graph_op op);
 REF_FORWARD(ref_relu);
 REF_FORWARD(ref_sigmoid);
 REF_FORWARD(ref_resize);
+REF_FORWARD(ref_pad);
 REF_FORWARD(ref_conv_transposed);
 REF_FORWARD(ref_tokens);
 REF_FORWARD(ref_grid);

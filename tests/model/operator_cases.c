@@ -37,6 +37,7 @@ const struct operator_program operator_programs[PROGRAMS] = {
     [P_BATCH_NORM_SHARED] = {"batch norm, shared", 1e-5},
     [P_BATCH_NORM_INNER] = {"batch norm in place", 1e-6},
     [P_RESIZE] = {"resize", 0}, /* the same code */
+    [P_PAD] = {"pad", 0},
     [P_TRANSPOSED] = {"transposed conv", 4e-6},
     [P_TRANSPOSED_RELU] = {"transposed conv + relu", 4e-6},
     [P_TOKENS] = {"tokens", 0},
@@ -123,6 +124,10 @@ const struct operator_case operator_cases[] = {
     {P_RESIZE, {2, 7, 7, 32}, 0, 14, 14, 0, false},
     {P_RESIZE, {1, 4, 3, 5}, 0, 2, 9, 0, true},
     {P_RESIZE, {3, 9, 1, 130}, 0, 31, 7, 0, false},
+    {P_PAD, {1, 1, 1, 1}, 0, 2, 2, 0, false},
+    {P_PAD, {2, 7, 5, 33}, 0, 8, 6, 0, true},
+    {P_PAD, {3, 13, 12, 64}, 0, 14, 12, 0, false},
+    {P_PAD, {2, 6, 9, 19}, 0, 5, 11, 0, false}, /* rows are taken away */
     {P_TRANSPOSED, {1, 1, 1, 1}, 1, 1, 1, 0, false},
     {P_TRANSPOSED, {2, 5, 4, 3}, 5, 2, 2, 0, false},
     {P_TRANSPOSED, {2, 14, 14, 32}, 1, 10, 2, 1, false}, /* one channel: as a product */
@@ -283,6 +288,8 @@ int operator_build(struct graph *g, const struct operator_case *c, int inputs[2]
         return batch_norm(g, graph_gelu(g, x), ch, P_BATCH_NORM);
     case P_RESIZE:
         return graph_resize(g, x, c->kernel, c->stride);
+    case P_PAD:
+        return graph_pad(g, x, c->kernel, c->stride);
     case P_TRANSPOSED:
         return transposed(g, x, c);
     case P_TRANSPOSED_RELU:

@@ -35,6 +35,7 @@ enum program {
     P_BATCH_NORM_SHARED, /* which are a value */
     P_BATCH_NORM_INNER,  /* of a value that only it reads */
     P_RESIZE,
+    P_PAD,
     P_TRANSPOSED,
     P_TRANSPOSED_RELU,
     P_TOKENS,
@@ -55,10 +56,11 @@ extern const struct operator_program operator_programs[PROGRAMS];
 struct operator_case {
     enum program program;
     struct tensor_shape in;
-    int out;                 /* channels; focal: levels */
-    int kernel, stride, pad; /* focal: kernel is the window; attention: kernel is the heads; resize:
-                                kernel x stride; transposed: one column less than rows of both */
-    bool slice;              /* of a wider input */
+    int out; /* channels; focal: levels */
+    int kernel, stride,
+        pad;    /* focal: kernel is the window; attention: kernel is the heads; resize, pad:
+                   kernel x stride; transposed: one column less than rows of both */
+    bool slice; /* of a wider input */
 };
 
 extern const struct operator_case operator_cases[];

@@ -145,6 +145,9 @@ static void build_single(struct operator_graph *o, const struct wanted *w)
     case GRAPH_COSINE:
         o->x = graph_cosine(g, x, weight(g, 2, w->a, w->in.c, 1, 1));
         break;
+    case GRAPH_PAD:
+        o->x = graph_pad(g, x, w->a, w->b);
+        break;
     default:
         o->x = graph_resize(g, x, w->a, w->b);
         break;
@@ -417,13 +420,14 @@ static void focal_contexts_are_what_the_reference_gives(void **state)
     check_all(all, sizeof all / sizeof *all);
 }
 
-static void resizing_gives_what_the_reference_gives(void **state)
+static void resizing_and_padding_give_what_the_reference_gives(void **state)
 {
     (void)state;
-    const struct wanted all[] = {{GRAPH_RESIZE, {1, 1, 1, 1}, 4, 3, false},
-                                 {GRAPH_RESIZE, {2, 7, 5, 3}, 28, 31, false},
-                                 {GRAPH_RESIZE, {1, 16, 9, 40}, 5, 4, false},
-                                 {GRAPH_RESIZE, {1, 3, 200, 1}, 3, 777, false}};
+    const struct wanted all[] = {
+        {GRAPH_RESIZE, {1, 1, 1, 1}, 4, 3, false},   {GRAPH_RESIZE, {2, 7, 5, 3}, 28, 31, false},
+        {GRAPH_RESIZE, {1, 16, 9, 40}, 5, 4, false}, {GRAPH_RESIZE, {1, 3, 200, 1}, 3, 777, false},
+        {GRAPH_PAD, {2, 7, 5, 3}, 8, 6, false},      {GRAPH_PAD, {1, 1, 9, 40}, 2, 10, false},
+        {GRAPH_PAD, {3, 4, 6, 5}, 3, 4, false}};
     check_all(all, sizeof all / sizeof *all);
 }
 
@@ -480,7 +484,7 @@ int main(void)
         cmocka_unit_test(sums_give_what_the_reference_gives),
         cmocka_unit_test(focal_contexts_are_what_the_reference_gives),
         cmocka_unit_test(large_focal_contexts_are_what_the_reference_gives),
-        cmocka_unit_test(resizing_gives_what_the_reference_gives),
+        cmocka_unit_test(resizing_and_padding_give_what_the_reference_gives),
         cmocka_unit_test(operators_of_tokens_give_what_the_reference_gives),
         cmocka_unit_test(quantisation_finds_the_keys_that_the_reference_finds),
     };

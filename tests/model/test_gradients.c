@@ -325,6 +325,12 @@ static int resize(struct graph *g, int x, struct tensor_shape s)
     return graph_resize(g, x, 1 + below(9), 1 + below(9));
 }
 
+static int pad(struct graph *g, int x, struct tensor_shape s)
+{
+    int y = graph_pad(g, x, s.h + below(3), 1 + below(s.w));
+    return graph_mul(g, y, y);
+}
+
 static int tokens(struct graph *g, int x, struct tensor_shape s)
 {
     int t = graph_tokens(g, x, weight(g, "cls", 3, 1, 1, s.c, 0),
@@ -389,6 +395,7 @@ static const struct {
     {"batch_norm shared", batch_norm_shared},
     {"cosine", cosine},
     {"resize", resize},
+    {"pad", pad},
     {"tokens", tokens},
     {"grid", grid},
     {"attention", attention},

@@ -313,6 +313,10 @@ static bool random_case(int i, uint64_t *s, struct operator_case *ret)
         c.in.w++;
         c.in.c *= c.kernel;
     }
+    if (c.program == P_PAD) {
+        c.kernel += c.in.h;
+        c.stride += c.in.w;
+    }
     if (c.program == P_QUANTISE)
         c.out += OPERATOR_CLASSES + OPERATOR_SHARED;
     if (c.program == P_TRANSPOSED || c.program == P_TRANSPOSED_RELU)
@@ -320,7 +324,7 @@ static bool random_case(int i, uint64_t *s, struct operator_case *ret)
     if (c.program == P_MEAN || c.program == P_COSINE || c.program == P_BATCH_NORM)
         c.in.h = c.in.w = 1;
     *ret = c;
-    return c.in.h + 2 * c.pad >= c.kernel && c.in.w + 2 * c.pad >= c.kernel;
+    return c.program == P_PAD || (c.in.h + 2 * c.pad >= c.kernel && c.in.w + 2 * c.pad >= c.kernel);
 }
 
 static void random_shapes_agree_with_the_reference(void **state)

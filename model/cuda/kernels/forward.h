@@ -19,6 +19,7 @@ cudaError_t cuda_channel_l2(const struct cuda_call *call);
 cudaError_t cuda_cosine(const struct cuda_call *call);
 cudaError_t cuda_focal_context(const struct cuda_call *call);
 cudaError_t cuda_resize(const struct cuda_call *call);
+cudaError_t cuda_pad(const struct cuda_call *call);
 cudaError_t cuda_tokens(const struct cuda_call *call);
 cudaError_t cuda_grid(const struct cuda_call *call);
 cudaError_t cuda_cls_attention(const struct cuda_call *call);

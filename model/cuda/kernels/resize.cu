@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bilinear resizing, half-pixel centres, no antialiasing. */
+ * More or fewer rows and columns: bilinear resizing (half-pixel centres, no antialiasing), padding.
+ */
 #include "model/cuda/kernels/cells.h"
 #include "model/cuda/kernels/forward.h"
 
@@ -45,12 +46,34 @@ __global__ void resize(any_cells x, any_cells to, struct tensor_shape in, struct
     }
 }
 
+__global__ void pad(any_cells x, any_cells to, struct tensor_shape in, struct tensor_shape out,
+                    size_t cells)
+{
+    const unsigned c = (unsigned)out.c, w = (unsigned)out.w, h = (unsigned)out.h;
+    for (size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x; i < cells;
+         i += (size_t)gridDim.x * THREADS) {
+        const size_t row = i / c, line = row / w, image = line / h;
+        const size_t channel = i % c, y = line % h, z = row % w;
+        const bool inside = y < (size_t)in.h && z < (size_t)in.w;
+        const size_t from = (image * (size_t)in.h + y) * (size_t)in.w + z;
+        to.put(row, channel, inside ? x.at(from, channel) : 0);
+    }
+}
+
 } // namespace
 
 cudaError_t cuda_resize(const struct cuda_call *call)
 {
     const size_t cells = tensor_cells(call->out.shape);
     return launch(resize, blocks_for(cells, THREADS), dim3(THREADS), call->stream,
+                  any_of(&call->in[0]), any_of(&call->out), call->in[0].shape, call->out.shape,
+                  cells);
+}
+
+cudaError_t cuda_pad(const struct cuda_call *call)
+{
+    const size_t cells = tensor_cells(call->out.shape);
+    return launch(pad, blocks_for(cells, THREADS), dim3(THREADS), call->stream,
                   any_of(&call->in[0]), any_of(&call->out), call->in[0].shape, call->out.shape,
                   cells);
 }

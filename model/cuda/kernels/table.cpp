@@ -26,6 +26,7 @@ constexpr entry TABLE[] = {
     {GRAPH_RELU, cuda_relu, nullptr},
     {GRAPH_SIGMOID, cuda_sigmoid, nullptr},
     {GRAPH_RESIZE, cuda_resize, nullptr},
+    {GRAPH_PAD, cuda_pad, nullptr},
     {GRAPH_TOKENS, cuda_tokens, nullptr},
     {GRAPH_GRID, cuda_grid, nullptr},
     {GRAPH_CLS_ATTENTION, cuda_cls_attention, cuda_cls_attention_scratch},
