@@ -99,7 +99,7 @@ static int parse_focalnet(const json_t *o, struct focalnet_config *c, const char
     if (r == 0)
         r = parse_stages(o, c, where, error);
     if (r == 0)
-        r = json_get_float(o, "mlp_ratio", &c->mlp_ratio, where, error);
+        r = json_get_number(o, "mlp_ratio", &c->mlp_ratio, where, error);
     if (r == 0)
         r = json_get_float(o, "layer_norm_eps", &c->layer_norm_eps, where, error);
     static const char *const flags[] = {"use_conv_embed", "use_layerscale", "use_post_layernorm",
@@ -113,9 +113,9 @@ static int parse_focalnet(const json_t *o, struct focalnet_config *c, const char
         if (r < 0)
             error_prefix(error, r, "%s", where);
     }
-    if (r == 0 && (float)c->embed_dim * c->mlp_ratio < 1)
+    if (r == 0 && c->embed_dim * c->mlp_ratio < 1)
         r = error_set(error, EINVAL, "%s: mlp_ratio is %g; allowed: at least 1 / embed_dim %d",
-                      where, (double)c->mlp_ratio, c->embed_dim);
+                      where, c->mlp_ratio, c->embed_dim);
     return r;
 }
 

@@ -76,6 +76,19 @@ static json_t *image_size(int rows, int cols)
 
 /* FocalNet */
 
+/* The shortest decimal by which c channels become h: what config.json most likely had. The seventh
+ * digit surely tells two of them apart. */
+static double ratio_of(int h, int c)
+{
+    for (int64_t scale = 1; scale <= 10 * MAX_SIZE; scale *= 10) {
+        const int64_t least = (h * scale + c - 1) / c;
+        for (int64_t n = least; n <= least + 1; n++) /* c times the least may be rounded down */
+            if ((int)(c * ((double)n / (double)scale)) == h)
+                return (double)n / (double)scale;
+    }
+    return (double)h / c;
+}
+
 static void focalnet_stages(struct derive *d, json_t *o, int embed_dim, int n_stages)
 {
     json_t *depths = json_array(), *levels = json_array(), *windows = json_array();
@@ -108,11 +121,12 @@ static json_t *derive_focalnet(struct derive *d, const struct geometry_options *
     static const char stem[] = "focalnet.embeddings.patch_embeddings.projection.weight";
     static const char first[] = "focalnet.encoder.stages.0.layers.0.";
     char fc1[128], gamma[128], norm[128];
-    snprintf(fc1, sizeof fc1, "%smlp.fc1.weight", first);
     snprintf(gamma, sizeof gamma, "%sgamma_1", first);
     snprintf(norm, sizeof norm, "%smodulation.layernorm.weight", first);
     int embed_dim = size_of(d, stem, 4, 0), kernel = size_of(d, stem, 4, 2);
     int n_stages = count(d, "focalnet.encoder.stages.%d.layers.0.norm1.weight", -1);
+    /* of the last stage, the widest: it tells the ratio of the others too */
+    snprintf(fc1, sizeof fc1, "focalnet.encoder.stages.%d.layers.0.mlp.fc1.weight", n_stages - 1);
     bool conv = kernel == CONV_STEM;
     /* The published networks with convolutions for embeddings have all three. */
     bool layerscale = find(d, gamma) != NULL;
@@ -131,8 +145,8 @@ static json_t *derive_focalnet(struct derive *d, const struct geometry_options *
     focalnet_stages(d, o, embed_dim, n_stages);
     json_t *rest =
         json_pack("{s:s, s:f, s:b, s:b, s:b, s:b, s:f}", "hidden_act", "gelu", "mlp_ratio",
-                  (double)size_of(d, fc1, 2, 0) / embed_dim, "use_layerscale", layerscale,
-                  "use_post_layernorm", post_norm, "use_post_layernorm_in_modulation",
+                  ratio_of(size_of(d, fc1, 2, 0), size_of(d, fc1, 2, 1)), "use_layerscale",
+                  layerscale, "use_post_layernorm", post_norm, "use_post_layernorm_in_modulation",
                   find(d, norm) != NULL, "normalize_modulator", 0, "layer_norm_eps", 1e-5);
     json_object_update(o, rest);
     json_decref(rest);

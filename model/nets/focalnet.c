@@ -109,7 +109,7 @@ int focalnet_check(const struct focalnet_config *c, struct error *error)
     if (r == 0)
         r = check_range("the number of depths", c->n_stages, 1, FOCALNET_MAX_STAGES, error);
     if (r == 0)
-        r = check_range("mlp_ratio", (double)c->mlp_ratio, 0.1, 16, error);
+        r = check_range("mlp_ratio", c->mlp_ratio, 0.1, 16, error);
     if (r == 0)
         r = check_range("layer_norm_eps", (double)c->layer_norm_eps, 0, 1, error);
     for (int s = 0; s < c->n_stages && r == 0; s++) {
@@ -143,7 +143,7 @@ static void declare_layer(struct build *b, int stage, int layer, struct layer_we
 {
     const struct focalnet_config *c = b->c;
     int C = focalnet_stage_channels(c, stage), L = c->focal_levels[stage];
-    int H = (int)((float)C * c->mlp_ratio);
+    int H = (int)(C * c->mlp_ratio);
 #define DECLARE(field, name, rank, when, ...)                                                      \
     w->field = -1;                                                                                 \
     if (when)                                                                                      \

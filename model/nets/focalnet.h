@@ -24,7 +24,7 @@ struct focalnet_config {
     int depths[FOCALNET_MAX_STAGES];
     int focal_levels[FOCALNET_MAX_STAGES];
     int focal_windows[FOCALNET_MAX_STAGES];
-    float mlp_ratio;
+    double mlp_ratio; /* in double, as Python multiplies: the product is cut to a whole number */
     float layer_norm_eps;
     bool use_conv_embed;
     bool use_layerscale;
