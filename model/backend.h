@@ -52,8 +52,10 @@ struct step {             /* each backend's begins with it */
     bool apart;           /* its result may not take the place of what it reads */
 };
 
-/* Where a step's operands lie, in the backend's memory; fixed for its life, 64-byte aligned except
- * slices. Cells are of the spec's types, which are float32 in the host's memory. */
+/* Where a step's operands lie, in the backend's memory; fixed for its life. 64-byte aligned except
+ * slices and, in training, what …_GRAD_WEIGHTS gives (`out`, `weights_out`): that lies among all
+ * gradients, aligned to a float. Cells are of the spec's types, which are float32 in the host's
+ * memory. */
 struct step_memory {
     const float *in[GRAPH_MAX_INPUTS];
     const float *residual; /* may be `out` itself */

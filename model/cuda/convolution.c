@@ -132,7 +132,7 @@ static void choose_scratch(const struct cuda_step *s, struct convolution *c, siz
             image->staged_offset = cuda_part(scratch, image_bytes(c, image));
     }
     const bool gradient = c->direction == CUDA_TO_KERNEL;
-    c->kernel_staged = gradient ? !planar || s->spec.node->sum_inputs : planar;
+    c->kernel_staged = gradient || planar; /* the gradient's place may be aligned to 4 bytes only */
     if (c->kernel_staged)
         c->kernel_offset = cuda_part(scratch, c->kernels * (size_t)c->large.shape.c * c->taps *
                                                   cell_bytes(c->type));
@@ -230,9 +230,7 @@ static int convolution_bind(struct cuda_step *s, struct error *error)
     c->places = (struct cuda_correlation_places){
         .large = c->large.place,
         .small = c->small.place,
-        .kernel = c->kernel_staged                 ? (void *)(c->scratch + c->kernel_offset)
-                  : c->direction == CUDA_TO_KERNEL ? (void *)m->out
-                                                   : m->packed,
+        .kernel = c->kernel_staged ? (void *)(c->scratch + c->kernel_offset) : m->packed,
         .bias = c->bias ? (char *)m->packed + c->cast_bias_offset : NULL,
         .workspace = cuda_correlation_workspace(c->correlation) > 0
                          ? c->scratch + c->workspace_offset
@@ -305,10 +303,14 @@ static int finish_kernel(struct cuda_step *s, struct convolution *c, struct erro
     const struct step_spec *spec = &s->spec;
     cudaStream_t stream = s->backend->stream;
     float *out = s->memory.out;
-    cudaError_t code = cudaSuccess;
+    cudaError_t code;
     if (spec->node->sum_inputs)
         code = cuda_repeat_planes(stream, out, c->places.kernel, c->kernels, c->planes, c->taps);
-    else if (c->kernel_staged)
+    else if (cuda_correlation_planar(c->correlation)) /* the published order */
+        code =
+            cudaMemcpyAsync(out, c->places.kernel, c->kernels * c->planes * c->taps * sizeof *out,
+                            cudaMemcpyDeviceToDevice, stream);
+    else
         code = cuda_transpose(stream, out, CELL_FLOAT32, c->places.kernel, CELL_FLOAT32, c->kernels,
                               c->taps, c->planes);
     int r = cuda_check(code, "the gradient of a convolution's kernel", error);
