@@ -22,13 +22,14 @@ static int by_name(const void *a, const void *b)
 int match_names(struct import_plan *p, enum net_kind kind, struct error *error)
 {
     size_t n = checkpoint_count(p->checkpoint);
+    const bool psi = names_of_interpreter(p->checkpoint);
     p->named = calloc(n + 1, sizeof *p->named);
     if (p->named == NULL)
         return error_set(error, ENOMEM, "import: out of memory");
     for (size_t i = 0; i < n; i++) {
         char name[GRAPH_WEIGHT_NAME];
         const struct checkpoint_tensor *t = checkpoint_at(p->checkpoint, i);
-        if (!canonical_name(t, kind, name, sizeof name))
+        if (!canonical_name(t, kind, psi, name, sizeof name))
             continue;
         struct named_tensor *to = &p->named[p->n_named];
         *to = (struct named_tensor){strdup(name), t};

@@ -42,11 +42,13 @@ static bool starts_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* The anchor that the name begins with, or -1. */
-static int anchor_of(const char *name, enum checkpoint_part part)
+/* The anchor that the name begins with, or -1. psi: whether an interpreter's own names count, which
+ * others have too: a masked image model's decoder. */
+static int anchor_of(const char *name, enum checkpoint_part part, bool psi)
 {
     for (size_t i = 0; i < ARRAY_LEN(anchors); i++)
         if ((part == PART_ANY || part == anchors[i].part) && starts_with(name, anchors[i].start) &&
+            (psi || part == PART_PSI || anchors[i].part != PART_PSI || anchors[i].prefixed) &&
             (strcmp(anchors[i].start, "weight") != 0 || strcmp(name, "weight") == 0))
             return (int)i;
     return -1;
@@ -54,10 +56,11 @@ static int anchor_of(const char *name, enum checkpoint_part part)
 
 /* What is left of the name behind wrappers and prefixes, and its part; NULL when nothing is known
  * about it. */
-static const char *core_of(const struct checkpoint_tensor *t, enum checkpoint_part *ret_part)
+static const char *core_of(const struct checkpoint_tensor *t, bool psi,
+                           enum checkpoint_part *ret_part)
 {
     for (const char *name = t->name; name != NULL;) {
-        int anchor = anchor_of(name, t->part);
+        int anchor = anchor_of(name, t->part, psi);
         if (anchor >= 0) {
             *ret_part = anchors[anchor].part;
             return anchors[anchor].prefixed ? name + strlen(anchors[anchor].start) : name;
@@ -70,11 +73,23 @@ static const char *core_of(const struct checkpoint_tensor *t, enum checkpoint_pa
     return NULL;
 }
 
-bool canonical_name(const struct checkpoint_tensor *t, enum net_kind kind, char *ret, size_t size)
+bool names_of_interpreter(const struct checkpoint *c)
+{
+    for (size_t i = 0; i < checkpoint_count(c); i++) {
+        enum checkpoint_part part;
+        const char *core = core_of(checkpoint_at(c, i), true, &part);
+        if (core != NULL && part == PART_PSI && starts_with(core, "codebook."))
+            return true;
+    }
+    return false;
+}
+
+bool canonical_name(const struct checkpoint_tensor *t, enum net_kind kind, bool psi, char *ret,
+                    size_t size)
 {
     static const char *const prefixes[] = {[PART_HEAD] = "classifier.", [PART_PSI] = "psi."};
     enum checkpoint_part part;
-    const char *core = core_of(t, &part);
+    const char *core = core_of(t, psi, &part);
     if (core == NULL)
         return false;
     const char *prefix = prefixes[PART_HEAD];
@@ -90,7 +105,7 @@ bool kind_of_names(const struct checkpoint *c, enum net_kind *ret)
 {
     for (size_t i = 0; i < checkpoint_count(c); i++) {
         enum checkpoint_part part;
-        const char *core = core_of(checkpoint_at(c, i), &part);
+        const char *core = core_of(checkpoint_at(c, i), true, &part);
         if (core == NULL || part != PART_BACKBONE)
             continue;
         if (starts_with(core, "encoder.stages.") || starts_with(core, "encoder.layer.")) {

@@ -225,6 +225,31 @@ static void an_imagenet_backbone_imports_without_its_head(void **state)
     assert_line(&error, "without a classifier", NULL);
 }
 
+/* FocalNetForMaskedImageModeling and ViT's: "decoder.0", a convolution, is no interpreter's. */
+static bool masked_image_model(const char *name, char *ret, size_t size)
+{
+    if (strncmp(name, "classifier.", 11) != 0)
+        return as_it_is(name, ret, size);
+    if (strcmp(name, "classifier.weight") != 0 && strcmp(name, "classifier.blocks.1.w.bias") != 0)
+        return false;
+    snprintf(ret, size, "decoder.0.%s", strstr(name, "blocks") != NULL ? "bias" : "weight");
+    return true;
+}
+
+static void a_masked_image_model_imports_without_its_decoder(void **state)
+{
+    struct place src = new_dir("mim"), dest = in_scratch("mim-model");
+    make_file(in_dir(src.path, "model.safetensors").path, tiny().path,
+              &(struct recipe){masked_image_model, DTYPE_F32});
+    copy_file(golden("checkpoints/config.json").path, in_dir(src.path, "config.json").path);
+    focald_succeeds("import", src.path, dest.path);
+    assert_told("left over:   2 tensors: decoder.0.");
+    struct safetensors *f = open_file(in_dir(dest.path, "model.safetensors").path);
+    assert_non_null(safetensors_find(f, "focalnet.embeddings.norm.weight"));
+    assert_null(safetensors_find(f, "psi.decoder.0.weight"));
+    safetensors_close(f);
+}
+
 /* Geometry */
 
 static void a_focalnet_without_config_tells_its_geometry_by_shapes(void **state)
@@ -518,6 +543,7 @@ int main(void)
         cmocka_unit_test(wrappers_names_are_left_out),
         cmocka_unit_test(shards_are_put_together),
         cmocka_unit_test(an_imagenet_backbone_imports_without_its_head),
+        cmocka_unit_test(a_masked_image_model_imports_without_its_decoder),
         cmocka_unit_test(a_focalnet_without_config_tells_its_geometry_by_shapes),
         cmocka_unit_test(a_focalnets_options_show_in_its_tensors),
         cmocka_unit_test(a_vit_imports_with_and_without_config),
