@@ -219,7 +219,10 @@ static int read_config(struct model *m, const char *dir, struct error *error)
         return r;
     r = net_config_parse(&m->net, text, length, path, error);
     free(text);
-    return r;
+    if (r < 0 || m->net.piq.keys == 0)
+        return r;
+    r = piq_check(&m->net.piq, net_head(&m->net)->classes, error);
+    return r < 0 ? error_prefix(error, r, "%s", path) : 0;
 }
 
 static int read_preprocess(struct model *m, const char *dir, struct error *error)
@@ -258,14 +261,16 @@ static int read_labels(struct model *m, const char *dir, struct error *error)
 }
 
 /* Every weight the network needs is there in its shape: a model that opens can run. */
-static int check_weights(struct model *m, struct error *error)
+static int check_weights(struct model *m, const char *dir, struct error *error)
 {
     struct graph graph;
     struct net_values values;
     struct weights *weights = NULL;
     graph_init(&graph);
     int r = net_build(&m->net, 1, false, m->net.piq.keys > 0, &graph, &values, error);
-    if (r == 0)
+    if (r < 0)
+        error_prefix(error, r, "%s/config.json", dir);
+    else
         r = weights_from_file(&weights, m->file, error);
     for (int i = 0; i < graph.n_weights && r == 0; i++) {
         const struct graph_weight *w = &graph.weights[i];
@@ -323,7 +328,7 @@ static int open_directory(struct model *m, const char *dir, struct error *error)
     if (r == 0)
         r = read_labels(m, dir, error);
     if (r == 0)
-        r = check_weights(m, error);
+        r = check_weights(m, dir, error);
     if (r < 0)
         return r;
     hash_file(m->file, m->info.hash);

@@ -82,6 +82,9 @@ static int get_reject(const json_t *o, struct model_reject *ret, const char *whe
     return r == 0 ? reject_check(ret, place, error) : r;
 }
 
+/* 8192 bins are the most that are resized (dsp/resize.c). */
+enum { MAX_N_FFT = 2 * (8192 - 1) };
+
 static int check_preprocess(const struct model_preprocess *p, double window_s, const char *where,
                             struct error *error)
 {
@@ -90,9 +93,9 @@ static int check_preprocess(const struct model_preprocess *p, double window_s, c
                          p->sample_rate);
     if (!(window_s >= 0.1 && window_s <= 60))
         return error_set(error, EINVAL, "%s: window_s is %g; allowed: 0.1 to 60", where, window_s);
-    if (p->n_fft < 16 || p->n_fft > 65536 || p->n_fft % 2 != 0)
-        return error_set(error, EINVAL, "%s: n_fft is %d; allowed: even, 16 to 65536", where,
-                         p->n_fft);
+    if (p->n_fft < 16 || p->n_fft > MAX_N_FFT || p->n_fft % 2 != 0)
+        return error_set(error, EINVAL, "%s: n_fft is %d; allowed: even, 16 to %d", where, p->n_fft,
+                         MAX_N_FFT);
     if (p->win_length < 2 || p->win_length > p->n_fft || p->win_length > p->window_samples)
         return error_set(error, EINVAL, "%s: win_length is %d; allowed: 2 to n_fft and the window",
                          where, p->win_length);

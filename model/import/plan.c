@@ -148,6 +148,9 @@ static int read_piq(struct import_plan *p, struct error *error)
         p->net.piq.keys = keys;
         p->net.piq.adapter = match_find(p, "psi.adapter.block.0.weight") != NULL;
         p->net.piq.reduce = match_find(p, "psi.down.weight") != NULL;
+        r = piq_check(&p->net.piq, p->head ? net_head(&p->net)->classes : 1, error);
+        if (r < 0)
+            error_prefix(error, r, "%s", checkpoint_dir(p->checkpoint));
     }
     return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/nets/piq.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -70,6 +71,21 @@ static int decoder(struct build *b, int x)
             x = norm(b, layers[i].norm, graph_relu(b->g, x));
     }
     return x;
+}
+
+int piq_check(const struct piq_config *c, int classes, struct error *error)
+{
+    if (c->keys < classes)
+        return error_set(error, EINVAL,
+                         "the interpreter's codebook has %d keys for %d classes; allowed: one for "
+                         "each, or more",
+                         c->keys, classes);
+    if (c->shared_keys < 0 || c->shared_keys > c->keys - classes)
+        return error_set(error, EINVAL,
+                         "piq_shared_keys is %d; allowed: 0 to %d, so that each of the %d classes "
+                         "has a key of the codebook's %d",
+                         c->shared_keys, c->keys - classes, classes, c->keys);
+    return 0;
 }
 
 int piq_build(const struct piq_config *config, const char *prefix, int features, int scores,

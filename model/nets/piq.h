@@ -32,6 +32,10 @@ struct piq_values {
     int mask;     /* sigmoid of them */
 };
 
+/* 0, or -EINVAL naming the key, its value and what is allowed: every class needs a key of its own.
+ */
+int piq_check(const struct piq_config *config, int classes, struct error *error);
+
 /* Appends the interpreter to a graph. prefix: "psi." or "" before its weights' names. features:
  * [N][h][w][C]; scores: [N][1][1][classes], whose largest is the class whose keys are used.
  * details: all but features are kept as outputs; otherwise mask, hcat and z_q_x. */

@@ -9,6 +9,7 @@
 
 #include "model/model.h"
 #include "model/model_internal.h"
+#include "tests/model/made_model.h"
 
 static const char *const files[] = {"config.json", "labels.txt", "preprocess.json",
                                     "model.safetensors"};
@@ -266,11 +267,10 @@ static const struct {
      "focalnet.encoder.stages.0.layers.0.modulation.layernorm.weight"},
 };
 
-/* file with key set to value (absent where value is NULL). */
-static void set_key(const char *file, const char *key, const char *value)
+/* The file with key set to value (absent where value is NULL). */
+static void set_key_of(const char *path, const char *key, const char *value)
 {
-    struct place p = in_model(file);
-    json_t *o = json_load_file(p.path, 0, NULL);
+    json_t *o = json_load_file(path, 0, NULL);
     assert_non_null(o);
     json_object_del(o, key);
     if (value != NULL) {
@@ -278,8 +278,13 @@ static void set_key(const char *file, const char *key, const char *value)
         assert_non_null(v);
         json_object_set_new(o, key, v);
     }
-    assert_int_equal(json_dump_file(o, p.path, 0), 0);
+    assert_int_equal(json_dump_file(o, path, 0), 0);
     json_decref(o);
+}
+
+static void set_key(const char *file, const char *key, const char *value)
+{
+    set_key_of(in_model(file).path, key, value);
 }
 
 static void an_absurd_config_is_refused_by_key_and_value(void **state)
@@ -295,6 +300,35 @@ static void an_absurd_config_is_refused_by_key_and_value(void **state)
         write_bytes(in_model("config.json").path, text, n);
         free(text);
     }
+}
+
+/* Refused when opened, as what cannot run is, by the file that says it. */
+static void an_interpreters_keys_are_checked_against_the_classes(void **state)
+{
+    static const struct {
+        const char *shared, *piece;
+    } cases[] = {
+        {"1000", "piq_shared_keys is 1000; allowed: 0 to 54"},
+        {"55", "piq_shared_keys is 55; allowed: 0 to 54"},
+        {"-1", "\"piq_shared_keys\" is -1; allowed: 0 or more"},
+    };
+    const struct piq_config few = {.keys = 9};
+    struct place dir = in_scratch("keys");
+    struct place config = in_scratch("keys/config.json");
+    struct error error;
+    struct model *m;
+    (void)state;
+    if (made_model(dir.path, made_focalnet, 10, 64, &error) < 0)
+        fail_msg("%s", error.text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set_key_of(config.path, "piq_shared_keys", cases[i].shared);
+        assert_int_equal(model_open(&m, dir.path, &error), -EINVAL);
+        assert_line(&error, config.path, cases[i].piece, NULL);
+    }
+    set_key_of(config.path, "piq_shared_keys", "54");
+    model_close(open_or_fail(dir.path));
+    assert_int_equal(piq_check(&few, 10, &error), -EINVAL);
+    assert_line(&error, "9 keys for 10 classes", NULL);
 }
 
 static void config_json_must_be_a_json_object_without_duplicates(void **state)
@@ -425,6 +459,7 @@ static const struct {
     {"n_fft", "0", "n_fft is 0"},
     {"n_fft", "1023", "n_fft is 1023; allowed: even"},
     {"n_fft", "1073741824", "n_fft is 1073741824"},
+    {"n_fft", "16384", "n_fft is 16384; allowed: even, 16 to 16382"}, /* 8193 bins */
     {"win_length", "0", "win_length is 0"},
     {"win_length", "2048", "win_length is 2048"},
     {"hop_length", "0", "hop_length is 0"},
@@ -535,6 +570,7 @@ int main(void)
         FRESH(labels_of_windows_editors_are_the_same),
         FRESH(the_built_in_geometry_is_focalnet_base),
         FRESH(an_absurd_config_is_refused_by_key_and_value),
+        FRESH(an_interpreters_keys_are_checked_against_the_classes),
         FRESH(config_json_must_be_a_json_object_without_duplicates),
         FRESH(honest_variants_of_a_config_are_accepted),
         FRESH(the_published_config_is_understood),
