@@ -22,7 +22,7 @@ static const struct option_usage usage = {
         "Writes a model in Hugging Face's layout: config.json with the labels as id2label and\n"
         "label2id, and model.safetensors with Hugging Face's names. The classifier's and PIQ's\n"
         "tensors go along in it, labels.txt and preprocess.json beside it: `focald import` of\n"
-        "DEST gives the model again, byte for byte. DEST is written whole or not at all.",
+        "DEST gives the model's files again. DEST is written whole or not at all.",
     .options = specs,
     .more = "Exit status: 0, 1 for a failure, 2 for a wrong option.",
     .operands = true,

@@ -42,6 +42,8 @@ static int read_open(int fd, const char *path, char **ret, size_t *ret_length, s
         free(text);
         return error_set(error, code, "%s: cannot read it: %s", path, strerror(code));
     }
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        memmove(text, text + 3, (size_t)(n -= 3));
     text[n] = '\0';
     *ret = text;
     *ret_length = (size_t)n;

@@ -64,6 +64,26 @@ static void the_options_decide_about_antialiasing_and_labels(void **state)
     model_close(m);
 }
 
+static void with_byte_order_mark(const char *path)
+{
+    char *marked;
+    size_t n;
+    char *text = read_bytes(path, &n);
+    assert_true(asprintf(&marked, "\xef\xbb\xbf%s", text) > 0);
+    write_text(path, marked);
+    free(marked);
+    free(text);
+}
+
+static void a_byte_order_mark_is_no_part_of_a_label(void **state)
+{
+    struct place src = make_release("bom"), dest = in_scratch("bom-model");
+    with_byte_order_mark(in_dir(src.path, "label_encoder.txt").path);
+    with_byte_order_mark(in_dir(src.path, "config.json").path);
+    focald_succeeds("import", src.path, dest.path);
+    assert_tiny_labels(dest.path);
+}
+
 /* recipes/ESC50 leave a checkpoint in save/CKPT+…, and the label encoder in save. */
 static void a_checkpointers_directory_finds_its_labels_above(void **state)
 {
@@ -544,6 +564,7 @@ int main(void)
         cmocka_unit_test(shards_are_put_together),
         cmocka_unit_test(an_imagenet_backbone_imports_without_its_head),
         cmocka_unit_test(a_masked_image_model_imports_without_its_decoder),
+        cmocka_unit_test(a_byte_order_mark_is_no_part_of_a_label),
         cmocka_unit_test(a_focalnet_without_config_tells_its_geometry_by_shapes),
         cmocka_unit_test(a_focalnets_options_show_in_its_tensors),
         cmocka_unit_test(a_vit_imports_with_and_without_config),
