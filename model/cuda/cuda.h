@@ -11,6 +11,10 @@
 
 #include "model/cuda/kernels.h"
 
+#if CUDART_VERSION < 12000 || CUDNN_MAJOR < 9
+#error "focald's GPU module needs CUDA 12 or later and cuDNN 9 or later"
+#endif
+
 struct cuda_focal_choice; /* focal_choice.c */
 
 struct backend {
