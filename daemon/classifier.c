@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "daemon/analysis.h"
+#include "daemon/open_model.h"
 #include "dsp/spectrogram.h"
 #include "dsp/stft.h"
 
@@ -68,7 +69,7 @@ static int create_parts(struct classifier *c, struct error *error)
     if (r == 0 && c->config.interpret)
         r = istft_create(&c->istft, &shape, error);
     if (r == 0)
-        r = runner_create(&c->runner, c->config.model, &runner, error);
+        r = open_runner(&c->runner, c->config.model, &runner, error);
     return r;
 }
 

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "daemon/eval_pool.h"
 #include "daemon/eval_window.h"
+#include "daemon/open_model.h"
 #include "model/interpret/metrics.h"
 
 enum { CHUNKS = 3, BUFFERS = 2 };
@@ -336,12 +337,14 @@ static int create_runners(struct run *run, struct error *error)
                                    .precision = config->precision,
                                    .threads = config->threads,
                                    .max_batch = run->at_once};
-    int r = runner_create(&run->runner, config->model, &runner, error);
+    int r = open_runner(&run->runner, config->model, &runner, error);
     run->masked_runner = run->runner;
     if (r < 0 || !piq)
         return r;
     runner.max_batch = EVAL_AT_ONCE;
     runner.without_piq = true;
+    runner.backend = runner_backend(run->runner);
+    runner.precision = runner_precision(run->runner);
     run->masked_runner = NULL;
     return runner_create(&run->masked_runner, config->model, &runner, error);
 }

@@ -125,7 +125,8 @@ static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *er
     struct runner_config config = {.backend = s->config->backend,
                                    .precision = s->config->precision,
                                    .threads = s->config->threads,
-                                   .max_batch = at_once};
+                                   .max_batch = at_once,
+                                   .fallback = true}; /* told by the run before it */
     int kept = 0, compared = 0;
     int r = runner_create_random(&runner, s->config->model, &config, stage, s->config->seed, error);
     for (int done = 0, n; r == 0 && done < s->n; done += n) {

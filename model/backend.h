@@ -100,7 +100,9 @@ struct backend_training {
 /* A memory of the backend's own, and work that is enqueued there. */
 struct backend_device {
     /* Whether there is a device that `open` can take: writes its name. -ENODEV: no GPU or no
-     * driver, -ENOSYS: the driver is too old; the error says which, and what to do. Any thread. */
+     * driver, -ENOSYS: the driver is too old; else there is one that cannot be used: -ENOTSUP: the
+     * module was not built for it, -EBUSY: another process has it to itself. The error says which,
+     * and what to do. Any thread; takes the device as far as its first use does. */
     int (*probe)(char *ret_name, size_t size, struct error *error);
     /* How fast the device computes a product too large for anything but its speed to count, in the
      * backend's precision: floating-point operations a second. For the bench. */

@@ -111,6 +111,11 @@ int backend_gpu(const struct backend_ops **ret, char *ret_device, size_t size, s
     return 0;
 }
 
+bool backend_gpu_is_absent(int code)
+{
+    return code == -ENODEV || code == -ENOSYS;
+}
+
 struct error backend_gpu_missing(void)
 {
     pthread_mutex_lock(&lock);
@@ -133,7 +138,8 @@ int backend_find(const char *name, const struct backend_ops **ret, struct error 
     } else if (strcmp(name, "cuda") == 0) {
         int r = backend_gpu(ret, NULL, 0, error);
         if (r < 0)
-            return error_prefix(error, r, "backend cuda: no GPU");
+            return error_prefix(error, r, "backend cuda%s",
+                                backend_gpu_is_absent(r) ? ": no GPU" : "");
     } else {
         return error_set(error, EINVAL, "there is no backend %s; allowed: auto, cpu, cuda", name);
     }

@@ -23,6 +23,10 @@ int backend_find(const char *name, const struct backend_ops **ret, struct error 
 /* The GPU's backend and the card's name ("" where it has no name); else why there is none. */
 int backend_gpu(const struct backend_ops **ret, char *ret_device, size_t size, struct error *error);
 
+/* Whether that error says that there is none, or no driver for it; else there is one that cannot be
+ * used. */
+bool backend_gpu_is_absent(int code);
+
 /* Why the last search for a GPU that found none did so; "" where none failed. */
 struct error backend_gpu_missing(void);
 

@@ -75,6 +75,7 @@ struct runner_config {
     enum depthwise depthwise;
     int threads;      /* 1 ... 256; 0: all cores this process may use */
     int max_batch;    /* 1 ... 64 */
+    bool fallback;    /* with "auto": where a GPU is there and cannot be used, on the CPU */
     bool without_piq; /* only classify: PIQ is not run, and its map is not given */
 };
 
@@ -105,6 +106,8 @@ enum precision runner_precision(const struct runner *runner);
  * false: there is none. */
 bool runner_depthwise(const struct runner *runner, int i, struct depthwise_choice *ret);
 int runner_threads(const struct runner *runner);
+/* Why the fallback was taken; "" where it was not. */
+const char *runner_trouble(const struct runner *runner);
 
 /* Where window i's plane goes before a run: [image_rows][image_cols], 0 <= i < max_batch. */
 float *runner_input(struct runner *runner, int i);

@@ -24,6 +24,7 @@ struct runner {
     int threads, max_batch;
     enum precision precision;
     bool piq;
+    struct error trouble;
     int n_maps;
     int n_plans;
     struct {
@@ -147,11 +148,10 @@ static int make_results(struct runner *r, struct error *error)
     return complete ? 0 : error_set(error, ENOMEM, "runner: out of memory");
 }
 
-int runner_create_random(struct runner **ret, const struct model *model,
-                         const struct runner_config *config, int random_parts, uint64_t seed,
-                         struct error *error)
+static int create(struct runner **ret, const struct random_choice *random,
+                  const struct runner_config *config, struct error *error)
 {
-    struct random_choice random = {model, random_parts, seed};
+    const struct model *model = random->model;
     if (config->max_batch < 1 || config->max_batch > RUNNER_MAX_BATCH)
         return error_set(error, EINVAL, "runner: batches up to %d; allowed: 1 to %d",
                          config->max_batch, RUNNER_MAX_BATCH);
@@ -168,7 +168,7 @@ int runner_create_random(struct runner **ret, const struct model *model,
     r->threads = config->threads > 0 ? config->threads : usable_cores();
     int code = open_backend(r, config, error);
     if (code == 0)
-        code = make_plans(r, &random, error);
+        code = make_plans(r, random, error);
     if (code == 0)
         code = make_results(r, error);
     if (code < 0) {
@@ -177,6 +177,27 @@ int runner_create_random(struct runner **ret, const struct model *model,
     }
     *ret = r;
     return 0;
+}
+
+int runner_create_random(struct runner **ret, const struct model *model,
+                         const struct runner_config *config, int random_parts, uint64_t seed,
+                         struct error *error)
+{
+    const struct random_choice random = {model, random_parts, seed};
+    const struct backend_ops *gpu;
+    struct runner_config cpu = *config;
+    struct error why = {""};
+    if (!config->fallback || strcmp(config->backend, "auto") != 0)
+        return create(ret, &random, config, error);
+    const int found = backend_gpu(&gpu, NULL, 0, &why);
+    if (found == 0 && create(ret, &random, config, &why) == 0)
+        return 0;
+    cpu.backend = "cpu";
+    cpu.precision = PRECISION_AUTO; /* the other was a wish for the GPU */
+    int r = create(ret, &random, &cpu, error);
+    if (r == 0 && !backend_gpu_is_absent(found))
+        (*ret)->trouble = why;
+    return r;
 }
 
 int runner_create(struct runner **ret, const struct model *model,
@@ -208,6 +229,11 @@ void runner_destroy(struct runner *r)
 const char *runner_backend(const struct runner *r)
 {
     return r->ops->name;
+}
+
+const char *runner_trouble(const struct runner *r)
+{
+    return r->trouble.text;
 }
 
 enum precision runner_precision(const struct runner *r)

@@ -55,6 +55,26 @@ int cuda_check_cudnn(cudnnStatus_t code, const char *what, struct error *error)
 
 /* The card */
 
+/* A card that is there may be of a kind that the module was not compiled for, or be another
+ * process's alone. */
+static int check_usable(const struct cudaDeviceProp *card, struct error *error)
+{
+    const cudaError_t code = cuda_try_image();
+    if (code == cudaSuccess)
+        return 0;
+    (void)cudaGetLastError();
+    if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction)
+        return error_set(error, ENOTSUP,
+                         "the %s has compute capability %d.%d; this build is for %s and later",
+                         card->name, card->major, card->minor, CUDA_BUILT_FOR);
+    if (code == cudaErrorDevicesUnavailable)
+        return error_set(error, EBUSY,
+                         "the %s is taken: another process has it to itself (nvidia-smi tells its "
+                         "compute mode)",
+                         card->name);
+    return cuda_check(code, "trying the card", error);
+}
+
 /* CUDA says of a driver that is older than the runtime and of none at all nearly the same. */
 int cuda_probe(char *ret_name, size_t n, struct error *error)
 {
@@ -83,7 +103,7 @@ int cuda_probe(char *ret_name, size_t n, struct error *error)
         return cuda_check(code, "asking for the card", error);
     }
     snprintf(ret_name, n, "%s", properties.name);
-    return 0;
+    return check_usable(&properties, error);
 }
 
 /* A stream that does not wait for the default one, and an event that the processor sleeps for. */

@@ -5,7 +5,7 @@
 
 #include "model/cuda/cuda.h"
 
-/* The first card's name. -ENODEV: no card or no driver; -ENOSYS: a driver too old. */
+/* backend_device's probe: the first card. */
 int cuda_probe(char *ret_name, size_t n, struct error *error);
 int cuda_open(struct backend **ret, const struct backend_config *config, struct error *error);
 void cuda_close(struct backend *backend);

@@ -42,6 +42,9 @@ size_t cuda_kernel_scratch(const struct cuda_call *call);
 
 /* What the backend needs beside operators. */
 
+/* Takes the card. cudaErrorNoKernelImageForDevice where the module was not compiled for it. */
+cudaError_t cuda_try_image(void);
+
 /* softmax(scale x) of each row of dense [rows][cols]. to may be `from` where the types are one. */
 cudaError_t cuda_softmax(cudaStream_t stream, void *to, enum cell_type to_type, const void *from,
                          enum cell_type from_type, float scale, size_t rows, size_t cols);

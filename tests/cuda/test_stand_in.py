@@ -66,6 +66,31 @@ def clips_are_named_as_on_the_cpu():
                 assert abs(a['p'] - b['p']) < 1e-5, f'{a["file"]}: {a["p"]} and {b["p"]}'
 
 
+def a_card_that_cannot_be_used_leaves_the_work_to_the_cpu():
+    """Where the backend was left to focald; by name it is an error."""
+    reasons = (({'CAPABILITY': '61'}, 'stand-in for a GPU has compute capability 6.1; this build is for 7.5 and later'),
+               ({'FAIL': 'cudaFuncGetAttributes:1'}, 'stand-in for a GPU is taken: another process has it to itself'),
+               ({'FAIL': 'cudnnCreate:1'}, 'cudnnCreate: cuDNN answers'), ({'MEMORY': '1000'}, 'memory'))
+    os.makedirs(f'{work.name}/dogs/dog')
+    shutil.copy(f'{DEMO}/dog.ogg', f'{work.name}/dogs/dog')
+    for fake, told in reasons:
+        for arguments in (('classify', '--json', f'{DEMO}/dog.ogg'), ('eval', '--quiet', '--data', f'{work.name}/dogs')):
+            arguments = (*arguments, '--model', MODEL, '--threads', '1')
+            cpu = focald(*arguments, '--backend', 'cpu')
+            done = focald(*arguments, **fake)
+            assert done.returncode == 0, done
+            for a, b in zip(done.stdout.splitlines(), cpu.stdout.splitlines(), strict=True):
+                assert a == b or ' ms each' in a, done
+            lines = done.stderr.splitlines()
+            assert len(lines) == 1 and lines[0].startswith('focald: the GPU cannot be used, on the CPU instead: '), lines
+            assert told in lines[0], lines
+            done = focald(*arguments, '--backend', 'cuda', **fake)
+            assert done.returncode == 1 and told in done.stderr and 'no GPU' not in done.stderr, done
+        if 'taken' not in told: # once only, and the daemon asks again
+            done = play(**fake)
+            assert done.returncode == 0 and told in done.stderr and 'on the cpu' in done.stderr, done
+
+
 def write(path, samples):
     with wave.open(path, 'wb') as w:
         w.setparams((1, 2, 16000, 0, 'NONE', ''))
@@ -298,7 +323,7 @@ promises = (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
             nothing_is_measured_where_the_same_is_to_come_out_every_time,
             training_in_float16_skips_steps_until_its_scale_fits_and_learns,
             training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
-            what_is_missing_is_named, the_bench_measures_each_precision,
+            what_is_missing_is_named, a_card_that_cannot_be_used_leaves_the_work_to_the_cpu, the_bench_measures_each_precision,
             whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
             whichever_call_fails_the_daemon_goes_on)
 for promise in promises:

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The device: one, of compute capability 8.0. */
+ * The device: one, of compute capability 8.0 unless CAPABILITY says another. */
 #include "internal.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+
+int capability()
+{
+    const std::string told = setting("CAPABILITY");
+    return told.empty() ? 80 : atoi(told.c_str());
+}
 
 cudaError_t cudaDriverGetVersion(int *driverVersion)
 {
@@ -57,7 +64,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     prop->maxGridSize[0] = 0x7fffffff;
     prop->maxGridSize[1] = prop->maxGridSize[2] = 65535;
     prop->totalConstMem = 64 << 10;
-    prop->major = 8;
+    prop->major = capability() / 10;
+    prop->minor = capability() % 10;
     prop->multiProcessorCount = 4;
     prop->concurrentKernels = 1;
     prop->pciBusID = 1;
@@ -74,7 +82,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device)
 {
-    static const struct {
+    const struct {
         cudaDeviceAttr attr;
         int value;
     } attributes[] = {
@@ -100,8 +108,8 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int dev
         {cudaDevAttrMaxThreadsPerMultiProcessor, 2048},
         {cudaDevAttrUnifiedAddressing, 1},
         {cudaDevAttrPciDomainId, 0},
-        {cudaDevAttrComputeCapabilityMajor, 8},
-        {cudaDevAttrComputeCapabilityMinor, 0},
+        {cudaDevAttrComputeCapabilityMajor, capability() / 10},
+        {cudaDevAttrComputeCapabilityMinor, capability() % 10},
         {cudaDevAttrMaxSharedMemoryPerBlockOptin, 163 << 10},
     };
     call c("cudaDeviceGetAttribute");

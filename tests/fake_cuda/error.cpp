@@ -48,7 +48,7 @@ static cudaError_t injected(const std::string &name)
         return cudaErrorStreamCaptureInvalidated;
     if (name == "cudaGetDeviceCount")
         return cudaErrorNoDevice;
-    if (name == "cudaSetDevice" || name == "cudaSetDeviceFlags")
+    if (name == "cudaSetDevice" || name == "cudaFuncGetAttributes" || name == "cudaSetDeviceFlags")
         return cudaErrorDevicesUnavailable;
     if (name == "cudaGetDeviceProperties" || name == "cudaDeviceGetAttribute")
         return cudaErrorInvalidDevice;

@@ -5,6 +5,7 @@
  *   DEVICES=0       no device (cudaErrorNoDevice)
  *   DRIVER=old      a driver older than the runtime (cudaErrorInsufficientDriver); none: no driver
  *   MEMORY=bytes    of the device (8 GiB); beyond: cudaErrorMemoryAllocation
+ *   CAPABILITY=75   of the device: 7.5 instead of 8.0; its kernels are for 7.5 and later
  *   ORDER=late      work runs when something waits for it, no earlier: the default
  *   ORDER=eager     work runs when it is enqueued
  *   ORDER=any:SEED  work runs whenever the streams allow, blocks in any order

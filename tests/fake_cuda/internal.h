@@ -66,6 +66,9 @@ void describe_into(char *line, size_t bytes, const void *p);
 size_t memory_leaks(bool tell);
 void restart_memory();
 uint64_t device_memory();
+/* Ten times the compute capability, and that of the oldest card that its kernels are for. */
+int capability();
+constexpr int LEAST_CAPABILITY = 75;
 
 /* stream.cpp: work in its order. */
 

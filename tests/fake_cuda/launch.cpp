@@ -54,6 +54,8 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attr, const void *f
         return c.give(c.code);
     if (!attr || !func)
         return c.give(attr ? cudaErrorInvalidDeviceFunction : cudaErrorInvalidValue);
+    if (capability() < LEAST_CAPABILITY)
+        return c.give(cudaErrorNoKernelImageForDevice);
     memset(attr, 0, sizeof *attr);
     attr->maxThreadsPerBlock = MAX_THREADS;
     attr->numRegs = 32;
