@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `focald bench network` and `focald bench train`. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -207,11 +208,21 @@ static struct combinations combinations_of(const struct bench_run *b, enum preci
     return c;
 }
 
+/* Of all precisions the one that this card has not is left out; by its name it is an error. */
+static int leave_out(enum precision asked, int code, const struct error *error)
+{
+    if (code != -ENOTSUP || asked != PRECISION_AUTO)
+        return code;
+    fprintf(stderr, "focald: left out: %s\n", error->text);
+    return 0;
+}
+
 /* `seconds` are of all combinations together. */
 static int network_on_gpu(struct bench_run *b, struct bench_config config, const char *device,
                           const struct model *model, struct error *error)
 {
-    const struct combinations c = combinations_of(b, config.precision, false);
+    const enum precision asked = config.precision;
+    const struct combinations c = combinations_of(b, asked, false);
     json_t *list = b->json != NULL ? json_array() : NULL;
     config.seconds /= c.n_precisions * c.n_batches;
     if (list == NULL) {
@@ -224,10 +235,13 @@ static int network_on_gpu(struct bench_run *b, struct bench_config config, const
         config.precision = c.precisions[k / c.n_batches];
         config.batch = c.batches[k % c.n_batches];
         r = network_bench(model, &config, &n, error);
-        if (r == 0 && list == NULL) {
+        if (r < 0) {
+            r = leave_out(asked, r, error);
+            k += c.n_batches - 1 - k % c.n_batches; /* the precision's other sizes */
+        } else if (list == NULL) {
             print_speed(&n.speed, n.ms_per_window);
             print_depthwise(&n);
-        } else if (r == 0)
+        } else
             json_array_append_new(
                 list,
                 with_speed(&n.speed,
@@ -247,7 +261,8 @@ static int network_on_gpu(struct bench_run *b, struct bench_config config, const
 static int train_on_gpu(struct bench_run *b, struct bench_config config, const char *device,
                         struct error *error)
 {
-    const struct combinations c = combinations_of(b, config.precision, true);
+    const enum precision asked = config.precision;
+    const struct combinations c = combinations_of(b, asked, true);
     json_t *list = b->json != NULL ? json_array() : NULL;
     config.seconds /= c.n_precisions;
     config.batch = c.batches[0];
@@ -261,9 +276,11 @@ static int train_on_gpu(struct bench_run *b, struct bench_config config, const c
         struct train_bench_result t;
         config.precision = c.precisions[k];
         r = train_bench(&config, &t, error);
-        if (r == 0 && list == NULL)
+        if (r < 0)
+            r = leave_out(asked, r, error);
+        else if (list == NULL)
             print_speed(&t.speed, t.clips_per_s);
-        else if (r == 0)
+        else
             json_array_append_new(
                 list,
                 with_speed(&t.speed, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "model",

@@ -106,6 +106,25 @@ int cuda_probe(char *ret_name, size_t n, struct error *error)
     return check_usable(&properties, error);
 }
 
+/* cuDNN has convolutions of bfloat16 from 8.0 on only; an older card has nothing that is fast in it
+ * either. */
+static int check_precision(const struct backend *b, struct error *error)
+{
+    enum { AMPERE = 8 };
+    int major = AMPERE;
+    int r = b->precision == PRECISION_BFLOAT16
+                ? cuda_check(
+                      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, b->device),
+                      "asking for the card's compute capability", error)
+                : 0;
+    if (r < 0 || major >= AMPERE)
+        return r;
+    return error_set(error, ENOTSUP,
+                     "GPU: precision bfloat16 needs a card of compute capability 8.0 or later, "
+                     "which the %s is not: choose float16, tf32 or float32",
+                     b->name);
+}
+
 /* A stream that does not wait for the default one, and an event that the processor sleeps for. */
 static int make_streams(struct backend *b, struct error *error)
 {
@@ -137,6 +156,8 @@ int cuda_open(struct backend **ret, const struct backend_config *config, struct 
     if (r == 0)
         r = cuda_check(cudaDeviceGetAttribute(&b->cache_bytes, cudaDevAttrL2CacheSize, b->device),
                        "asking for the card's cache", error);
+    if (r == 0)
+        r = check_precision(b, error);
     if (r == 0)
         r = make_streams(b, error);
     if (r == 0)

@@ -300,6 +300,19 @@ def what_is_missing_is_named():
         assert done.returncode == 1 and words in done.stderr, done.stderr
 
 
+def bfloat16_is_refused_where_cudnn_has_it_not():
+    """Turing, 7.5: the other precisions work, and the bench of all leaves it out."""
+    told = 'precision bfloat16 needs a card of compute capability 8.0 or later'
+    arguments = ('--backend', 'cuda', '--model', MODEL, '--threads', '1')
+    done = focald('classify', f'{DEMO}/dog.ogg', *arguments, '--precision', 'bfloat16', CAPABILITY='75')
+    assert done.returncode == 1 and told in done.stderr and 'float16, tf32 or float32' in done.stderr, done
+    done = focald('classify', f'{DEMO}/dog.ogg', *arguments, '--precision', 'float16', CAPABILITY='75')
+    assert done.returncode == 0 and ' dog ' in done.stdout, done
+    done = focald('bench', 'network', '--json', *arguments, '--batch', '1', '--seconds', '0.1', CAPABILITY='75')
+    assert done.returncode == 0 and done.stderr.count(told) == 1, done
+    assert [row['precision'] for row in json.loads(done.stdout)['network_gpu']] == ['float32', 'tf32', 'float16'], done
+
+
 def the_bench_measures_each_precision():
     done = focald('bench', 'network', '--json', '--backend', 'cuda', '--model', MODEL, '--batch', '1', '--seconds', '0.1')
     assert done.returncode == 0, done.stderr
@@ -323,7 +336,8 @@ promises = (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
             nothing_is_measured_where_the_same_is_to_come_out_every_time,
             training_in_float16_skips_steps_until_its_scale_fits_and_learns,
             training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
-            what_is_missing_is_named, a_card_that_cannot_be_used_leaves_the_work_to_the_cpu, the_bench_measures_each_precision,
+            what_is_missing_is_named, a_card_that_cannot_be_used_leaves_the_work_to_the_cpu,
+            bfloat16_is_refused_where_cudnn_has_it_not, the_bench_measures_each_precision,
             whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
             whichever_call_fails_the_daemon_goes_on)
 for promise in promises:
