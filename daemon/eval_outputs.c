@@ -8,9 +8,6 @@
 
 static int begin_file(struct newfile *file, const char *path, bool *ret, struct error *error)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return error_set(error, EISDIR, "%s: cannot be written: it is a directory", path);
     int r = newfile_begin(file, path, error);
     *ret = r == 0;
     return r;

@@ -2,6 +2,8 @@
  * Files appear whole or not at all. */
 #include "tests/model/places.h"
 
+#include <fcntl.h>
+
 #include "base/newfile.h"
 
 typedef int begin_newfile(struct newfile *ret, const char *path, struct error *error);
@@ -122,6 +124,98 @@ static void where_nothing_can_be_written_the_path_is_named(void **state)
     }
 }
 
+/* Of a link in another directory as well: its text is relative to where it lies. */
+static void a_link_stays_and_what_it_leads_to_is_replaced(void **state)
+{
+    (void)state;
+    struct error error;
+    struct place dir = in_scratch("links"), link = in_scratch("links/link"),
+                 second = in_scratch("second"), target = in_scratch("target");
+    assert_int_equal(mkdir(dir.path, 0777), 0);
+    assert_int_equal(symlink("../second", link.path), 0);
+    assert_int_equal(symlink("target", second.path), 0);
+    for (size_t i = 0; i < 4; i++) { /* the first time it leads to nothing */
+        struct newfile file;
+        struct stat st;
+        assert_int_equal(begins[i % 2](&file, link.path, &error), 0);
+        put(&file, i < 2 ? "first" : "second");
+        assert_int_equal(newfile_commit(&file, &error), 0);
+        holds(target.path, i < 2 ? "first" : "second");
+        assert_int_equal(lstat(link.path, &st), 0);
+        assert_true(S_ISLNK(st.st_mode));
+        assert_int_equal(lstat(second.path, &st), 0);
+        assert_true(S_ISLNK(st.st_mode));
+    }
+    unlink(second.path);
+    assert_int_equal(symlink("second", second.path), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct newfile file;
+        assert_int_equal(begins[i](&file, link.path, &error), -ELOOP);
+        assert_line(&error, link.path, NULL);
+    }
+}
+
+static void a_fifo_is_written_to_and_stays(void **state)
+{
+    (void)state;
+    struct error error;
+    struct place p = in_scratch("fifo");
+    assert_int_equal(mkfifo(p.path, 0600), 0);
+    const int reader = open(p.path, O_RDONLY | O_NONBLOCK);
+    for (size_t i = 0; i < 2; i++) {
+        struct newfile file;
+        struct stat st;
+        char text[16] = "";
+        assert_int_equal(begins[i](&file, p.path, &error), 0);
+        put(&file, "through");
+        assert_int_equal(newfile_commit(&file, &error), 0);
+        assert_int_equal(read(reader, text, sizeof text), 7);
+        assert_string_equal(text, "through");
+        assert_int_equal(begins[i](&file, p.path, &error), 0);
+        newfile_abandon(&file);
+        assert_int_equal(lstat(p.path, &st), 0);
+        assert_true(S_ISFIFO(st.st_mode));
+    }
+    close(reader);
+}
+
+/* As `--json /dev/fd/3 3>file` and `>file` mean it: behind what is there already. */
+static void a_descriptor_of_ours_goes_on_where_it_is(void **state)
+{
+    (void)state;
+    struct error error;
+    static const char *const names[] = {"/proc/self/fd/%d", "/dev/fd/%d"};
+    for (size_t i = 0; i < 2; i++) {
+        struct newfile file;
+        struct place p = in_scratch("descriptor");
+        char name[64];
+        const int fd = open(p.path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        assert_int_equal(write(fd, "before ", 7), 7);
+        snprintf(name, sizeof name, names[i], fd);
+        assert_int_equal(newfile_begin(&file, name, &error), 0);
+        put(&file, "within ");
+        assert_int_equal(newfile_commit(&file, &error), 0);
+        assert_int_equal(write(fd, "after", 5), 5);
+        close(fd);
+        holds(p.path, "before within after");
+        assert_int_equal(newfile_begin(&file, name, &error), -EBADF);
+        assert_line(&error, name, NULL);
+    }
+}
+
+static void a_directory_is_told_at_once(void **state)
+{
+    (void)state;
+    struct error error;
+    struct place p = in_scratch("directory");
+    assert_int_equal(mkdir(p.path, 0777), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct newfile file;
+        assert_int_equal(begins[i](&file, p.path, &error), -EISDIR);
+        assert_line(&error, p.path, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +225,10 @@ int main(void)
         cmocka_unit_test(what_a_killed_process_left_is_written_over),
         cmocka_unit_test(two_at_once_do_not_meet),
         cmocka_unit_test(where_nothing_can_be_written_the_path_is_named),
+        cmocka_unit_test(a_link_stays_and_what_it_leads_to_is_replaced),
+        cmocka_unit_test(a_fifo_is_written_to_and_stays),
+        cmocka_unit_test(a_descriptor_of_ours_goes_on_where_it_is),
+        cmocka_unit_test(a_directory_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
