@@ -92,6 +92,8 @@ struct eval {
     bool accuracy_only, among_data, quiet, sanity;
     int batch, sanity_clips, seed;
     enum overlap_mode overlap_mode;
+    struct overlap *overlaps[OPTIONS_MAX]; /* [n_overlaps] */
+    int n_overlaps;
     struct model *model;
     struct eval_data data;
     struct eval_results results;
@@ -181,6 +183,10 @@ static int parse_overlaps(struct eval *e)
                 "focald: --overlap writes pictures and sound: name where with --pictures\n");
         return -EINVAL;
     }
+    for (int i = 0; i < e->options.n_given; i++)
+        if (strcmp(e->options.given[i].spec->name, "overlap") == 0 &&
+            overlap_files_check(e->options.given[i].value, &error) < 0)
+            return mistake(&error);
     return 0;
 }
 
@@ -235,6 +241,27 @@ static int read_unknown(struct eval *e, struct error *error)
     return r;
 }
 
+static int open_overlaps(struct eval *e, struct error *error)
+{
+    struct overlap_config config = {.model = e->model,
+                                    .backend = e->config->backend,
+                                    .precision = config_precision(e->config),
+                                    .threads = e->config->threads,
+                                    .quantile = e->config->live.quantile,
+                                    .mode = e->overlap_mode,
+                                    .dir = e->pictures};
+    int r = 0;
+    for (int i = 0; i < e->options.n_given && r == 0; i++) {
+        if (strcmp(e->options.given[i].spec->name, "overlap") != 0)
+            continue;
+        config.number = e->n_overlaps + 1;
+        r = overlap_open(&e->overlaps[e->n_overlaps], &config, e->options.given[i].value, error);
+        e->n_overlaps += r == 0;
+    }
+    return r;
+}
+
+/* What is wrong is told before the first clip. */
 static int start(struct eval *e, struct error *error)
 {
     int r = open_model(&e->model, e->config, error);
@@ -247,6 +274,8 @@ static int start(struct eval *e, struct error *error)
     if (r == 0)
         r = eval_outputs_begin(&e->outputs, options_value(&e->options, "json"),
                                options_value(&e->options, "csv"), e->pictures, error);
+    if (r == 0)
+        r = open_overlaps(e, error);
     return r;
 }
 
@@ -338,25 +367,12 @@ static int run_sanity(struct eval *e, struct error *error)
     return r;
 }
 
-static int run_overlaps(struct eval *e, struct error *error)
+static int interrupted(struct error *error)
 {
-    struct overlap_config config = {.model = e->model,
-                                    .backend = e->config->backend,
-                                    .precision = config_precision(e->config),
-                                    .threads = e->config->threads,
-                                    .quantile = e->config->live.quantile,
-                                    .mode = e->overlap_mode,
-                                    .dir = e->pictures};
-    int r = 0;
-    wisdom_load(e->config); /* after all that must not depend on it */
-    for (int i = 0; i < e->options.n_given && r == 0 && stop_signal == 0; i++)
-        if (strcmp(e->options.given[i].spec->name, "overlap") == 0) {
-            config.number++;
-            r = overlap_run(&config, e->options.given[i].value, error);
-        }
-    return r;
+    return stop_signal != 0 ? error_set(error, EINTR, "eval: interrupted") : 0;
 }
 
+/* The figures first: what is drawn and heard besides may fail without them being lost. */
 static int write_all(struct eval *e, struct error *error)
 {
     struct eval_report report = {.info = model_info(e->model),
@@ -370,10 +386,22 @@ static int write_all(struct eval *e, struct error *error)
                                  .among_data = e->among_data,
                                  .per_class = given(e, "per-class"),
                                  .sanity = e->sanity_result};
-    if (stop_signal != 0)
-        return error_set(error, EINTR, "eval: interrupted");
-    int r = e->pictures != NULL ? eval_pictures_write(&report, e->pictures, error) : 0;
-    return r == 0 ? eval_outputs_commit(&e->outputs, &report, error) : r;
+    int r = interrupted(error);
+    if (r == 0)
+        r = eval_outputs_commit(&e->outputs, &report, error);
+    return r == 0 && e->pictures != NULL ? eval_pictures_write(&report, e->pictures, error) : r;
+}
+
+static int run_overlaps(struct eval *e, struct error *error)
+{
+    int r = 0;
+    wisdom_load(e->config); /* after all that must not depend on it */
+    for (int i = 0; i < e->n_overlaps && r == 0; i++) {
+        r = interrupted(error);
+        if (r == 0)
+            r = overlap_run(e->overlaps[i], error);
+    }
+    return r;
 }
 
 static void finish(struct eval *e)
@@ -386,6 +414,8 @@ static void finish(struct eval *e)
     eval_results_finish(&e->unknown_results);
     eval_data_finish(&e->unknown);
     eval_quantiles_finish(&e->quantiles);
+    for (int i = 0; i < e->n_overlaps; i++)
+        overlap_close(e->overlaps[i]);
     json_decref(e->sanity_result);
     model_close(e->model);
     free(e->config);
@@ -420,9 +450,9 @@ int mode_eval(int argc, char **argv)
     if (r == 0)
         r = run_sanity(e, &error);
     if (r == 0)
-        r = run_overlaps(e, &error);
-    if (r == 0)
         r = write_all(e, &error);
+    if (r == 0)
+        r = run_overlaps(e, &error);
     if (r < 0)
         fprintf(stderr, "focald: %s\n", error.text);
     finish(e);

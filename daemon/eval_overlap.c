@@ -17,13 +17,14 @@
 #include "daemon/eval_window.h"
 
 struct overlap {
-    const struct overlap_config *config;
+    struct overlap_config config;
     const struct model_info *info;
     char *names[2]; /* paths; the second lies in the first's memory */
     char *stem;     /* "DIR/overlap-1-dog-rooster" */
     char title[256];
-    size_t n;           /* W */
-    float *sources[2];  /* [W] as they are in the mixture */
+    size_t n;          /* W */
+    float *sources[2]; /* [W] as they are in the mixture */
+    struct clip mixture;
     struct error error; /* of the callback */
     int result;
 };
@@ -36,13 +37,19 @@ int overlap_mode_parse(const char *name, enum overlap_mode *ret, struct error *e
     return 0;
 }
 
+int overlap_files_check(const char *files, struct error *error)
+{
+    const char *comma = strchr(files, ',');
+    if (comma == NULL || comma == files || comma[1] == '\0')
+        return error_set(error, EINVAL, "--overlap %.200s: allowed: two sound files as A,B", files);
+    return 0;
+}
+
 /* Names */
 
 static int split(struct overlap *o, const char *files, struct error *error)
 {
     const char *comma = strchr(files, ',');
-    if (comma == NULL || comma == files || comma[1] == '\0')
-        return error_set(error, EINVAL, "--overlap %.200s: allowed: two sound files as A,B", files);
     o->names[0] = strdup(files);
     if (o->names[0] == NULL)
         return error_set(error, ENOMEM, "out of memory");
@@ -65,8 +72,8 @@ static int make_names(struct overlap *o, struct error *error)
     int a, b;
     const char *first = short_name(o->names[0], &a), *second = short_name(o->names[1], &b);
     snprintf(o->title, sizeof o->title, "%.*s %s %.*s", a < 100 ? a : 100, first,
-             o->config->mode == OVERLAP_MIX ? "with" : "before", b < 100 ? b : 100, second);
-    if (asprintf(&o->stem, "%s/overlap-%d-%.*s-%.*s", o->config->dir, o->config->number,
+             o->config.mode == OVERLAP_MIX ? "with" : "before", b < 100 ? b : 100, second);
+    if (asprintf(&o->stem, "%s/overlap-%d-%.*s-%.*s", o->config.dir, o->config.number,
                  a < 100 ? a : 100, first, b < 100 ? b : 100, second) < 0) {
         o->stem = NULL;
         return error_set(error, ENOMEM, "out of memory");
@@ -100,7 +107,7 @@ static void mix(struct overlap *o, float *mixture)
 {
     float *a = o->sources[0], *b = o->sources[1], peak = 0;
     size_t half = o->n / 2;
-    if (o->config->mode == OVERLAP_CONCAT) {
+    if (o->config.mode == OVERLAP_CONCAT) {
         memmove(b + half, b, (o->n - half) * sizeof *b);
         memset(b, 0, half * sizeof *b);
         memset(a + half, 0, (o->n - half) * sizeof *a);
@@ -133,7 +140,7 @@ static int write_picture(struct overlap *o, const struct classified_clip *clip)
     struct classify_top top;
     classify_top(clip, o->info->n_classes, 5, &top);
     classify_title(o->title, clip, o->info, &top, title, sizeof title);
-    classify_subtitle(clip, o->info, &top, o->config->quantile, subtitle, sizeof subtitle);
+    classify_subtitle(clip, o->info, &top, o->config.quantile, subtitle, sizeof subtitle);
     struct picture_text text = {title, subtitle};
     if (asprintf(&path, "%s.png", o->stem) < 0)
         return error_set(&o->error, ENOMEM, "out of memory");
@@ -158,25 +165,64 @@ static void heard(void *user, struct classified_clip *clip)
         o->result = write_picture(o, clip);
 }
 
-static int hear(struct overlap *o, struct clip *mixture, struct error *error)
+static int prepare(struct overlap *o, struct error *error)
+{
+    struct eval_maker *maker = NULL;
+    o->mixture = (struct clip){.samples = calloc(o->n, sizeof(float)),
+                               .n = o->n,
+                               .rate_hz = o->info->preprocess.sample_rate};
+    for (int k = 0; k < 2; k++)
+        o->sources[k] = memory_zeroed(o->n, sizeof(float));
+    int r = o->mixture.samples == NULL || o->sources[0] == NULL || o->sources[1] == NULL
+                ? error_set(error, ENOMEM, "eval: out of memory")
+                : eval_maker_create(&maker, o->info, error);
+    for (int k = 0; k < 2 && r == 0; k++)
+        r = read_source(o, maker, k, error);
+    eval_maker_destroy(maker);
+    if (r == 0)
+        mix(o, o->mixture.samples);
+    return r;
+}
+
+int overlap_open(struct overlap **ret, const struct overlap_config *config, const char *files,
+                 struct error *error)
+{
+    struct overlap *o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return error_set(error, ENOMEM, "eval: out of memory");
+    o->config = *config;
+    o->info = model_info(config->model);
+    o->n = (size_t)o->info->preprocess.window_samples;
+    int r = split(o, files, error);
+    if (r == 0)
+        r = make_names(o, error);
+    if (r == 0)
+        r = prepare(o, error);
+    if (r < 0) {
+        overlap_close(o);
+        return r;
+    }
+    *ret = o;
+    return 0;
+}
+
+int overlap_run(struct overlap *o, struct error *error)
 {
     struct classifier *classifier = NULL;
-    struct classifier_config config = {.model = o->config->model,
-                                       .backend = o->config->backend,
-                                       .precision = o->config->precision,
-                                       .threads = o->config->threads,
+    struct classifier_config config = {.model = o->config.model,
+                                       .backend = o->config.backend,
+                                       .precision = o->config.precision,
+                                       .threads = o->config.threads,
                                        .batch = 1,
-                                       .quantile = o->config->quantile,
+                                       .quantile = o->config.quantile,
                                        .interpret = true,
                                        .picture = true,
                                        .done = heard,
                                        .user = o};
     int r = classifier_create(&classifier, &config, error);
-    if (r < 0) {
-        clip_finish(mixture);
+    if (r < 0)
         return r;
-    }
-    r = classifier_add(classifier, mixture, NULL, error);
+    r = classifier_add(classifier, &o->mixture, NULL, error);
     if (r == 0)
         r = classifier_flush(classifier, error);
     classifier_destroy(classifier);
@@ -187,43 +233,14 @@ static int hear(struct overlap *o, struct clip *mixture, struct error *error)
     return r;
 }
 
-static int prepare(struct overlap *o, struct clip *mixture, struct error *error)
+void overlap_close(struct overlap *o)
 {
-    struct eval_maker *maker = NULL;
-    *mixture = (struct clip){.samples = calloc(o->n, sizeof(float)),
-                             .n = o->n,
-                             .rate_hz = o->info->preprocess.sample_rate};
-    for (int k = 0; k < 2; k++)
-        o->sources[k] = memory_zeroed(o->n, sizeof(float));
-    int r = mixture->samples == NULL || o->sources[0] == NULL || o->sources[1] == NULL
-                ? error_set(error, ENOMEM, "eval: out of memory")
-                : eval_maker_create(&maker, o->info, error);
-    for (int k = 0; k < 2 && r == 0; k++)
-        r = read_source(o, maker, k, error);
-    eval_maker_destroy(maker);
-    if (r == 0)
-        mix(o, mixture->samples);
-    else
-        clip_finish(mixture);
-    return r;
-}
-
-int overlap_run(const struct overlap_config *config, const char *files, struct error *error)
-{
-    const struct model_info *info = model_info(config->model);
-    struct overlap o = {
-        .config = config, .info = info, .n = (size_t)info->preprocess.window_samples};
-    struct clip mixture;
-    int r = split(&o, files, error);
-    if (r == 0)
-        r = make_names(&o, error);
-    if (r == 0)
-        r = prepare(&o, &mixture, error);
-    if (r == 0)
-        r = hear(&o, &mixture, error);
-    free(o.names[0]);
-    free(o.stem);
-    free(o.sources[0]);
-    free(o.sources[1]);
-    return r;
+    if (o == NULL)
+        return;
+    free(o->names[0]);
+    free(o->stem);
+    free(o->sources[0]);
+    free(o->sources[1]);
+    clip_finish(&o->mixture);
+    free(o);
 }

@@ -26,9 +26,18 @@ struct overlap_config {
     int number;      /* of the test, from 1 */
 };
 
-/* files: "A,B". Writes into dir STEM.png (mixture, map, mask, interpretation) and as sound
+/* 0, or -EINVAL where files are not "A,B". */
+int overlap_files_check(const char *files, struct error *error);
+
+struct overlap;
+
+/* files: "A,B", that have passed the check. Reads them. Errors name the file. config is copied. */
+int overlap_open(struct overlap **ret, const struct overlap_config *config, const char *files,
+                 struct error *error);
+/* Once: hears both and writes into dir STEM.png (mixture, map, mask, interpretation) and as sound
  * STEM-mixture.wav, STEM-interpretation.wav, STEM-a.wav and STEM-b.wav; STEM is
  * overlap-NUMBER-A-B of the files' names. Errors name the file. */
-int overlap_run(const struct overlap_config *config, const char *files, struct error *error);
+int overlap_run(struct overlap *overlap, struct error *error);
+void overlap_close(struct overlap *overlap); /* takes NULL */
 
 #endif

@@ -163,15 +163,35 @@ what_is_wrong_with_a_set_is_one_line() {
     one_line "$work/no/such/place"
     status 1 eval_set --pictures "$work/text" 2>"$work/err"
     one_line "not a directory"
-    status 1 eval_set --accuracy-only --pictures "$work/p2" --overlap "$work/none,$work/text" \
-        $out 2>"$work/err" >"$work/table"
+}
+
+# This set's first clip is no sound: that it is not what is told means that none was heard yet.
+overlaps_are_read_before_the_first_clip() {
+    mkdir -p "$work/noise/clap"
+    echo "no sound" >"$work/noise/clap/a.wav"
+    status 1 "$FOCALD" eval -Q -a --data "$work/noise" --alias clap=dog --pictures "$work/p2" \
+        --overlap "$FOCALD_DEMO/dog.ogg,$work/none" --json "$work/out/a" 2>"$work/err"
     one_line "$work/none"
-    [ ! -s "$work/table" ]
+    status 1 "$FOCALD" eval -Q -a --data "$work/noise" --alias clap=dog --json "$work/out/a" \
+        2>"$work/err"
+    one_line a.wav
+}
+
+# A directory lies where the picture should.
+a_picture_that_cannot_be_written_loses_no_figures() {
+    mkdir -p "$work/p3/confusion.png"
+    status 1 eval_set --accuracy-only --pictures "$work/p3" --json "$work/kept.json" \
+        --csv "$work/kept.csv" >"$work/table" 2>"$work/err"
+    one_line "$work/p3/confusion.png"
+    grep -q '"clips":10' "$work/kept.json"
+    [ "$(wc -l <"$work/kept.csv")" = 11 ]
+    grep -q accuracy "$work/table"
 }
 
 mistakes_on_the_command_line_exit_with_2() {
     for wrong in "" "--data x --batch 65" "--data x --among some" "--data x --folds 2-1" \
-        "--data x --overlap a,b" "--data x --overlap-mode loud" "--data x --sweep 0.5 -a"; do
+        "--data x --overlap a,b" "--data x -o p --overlap dog" "--data x -o p --overlap dog," \
+        "--data x --overlap-mode loud" "--data x --sweep 0.5 -a"; do
         status 2 "$FOCALD" eval $wrong 2>"$work/err"
         one_line focald
     done
@@ -201,6 +221,7 @@ for f in figures_agree_between_table_json_and_csv the_same_bytes_for_every_batch
     folds_and_accuracy_alone pictures_and_overlaps_appear_whole \
     concatenated_sounds_follow_each_other a_damaged_clip_is_an_error_or_left_out \
     what_is_wrong_with_a_set_is_one_line mistakes_on_the_command_line_exit_with_2 \
+    overlaps_are_read_before_the_first_clip a_picture_that_cannot_be_written_loses_no_figures \
     an_interruption_leaves_nothing; do
     promise "$f"
 done
