@@ -2,6 +2,7 @@
 #include "daemon/eval_figures.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ static double mean_of(const struct eval_results *results, int q, size_t member, 
         memcpy(&values[n++], (const char *)e + member, sizeof *values);
     }
     *ret_n = n;
-    return metrics_mean(values, n);
+    return n > 0 ? metrics_mean(values, n) : (double)NAN;
 }
 
 static int explain(struct eval_figures *f, const struct eval_results *results,
@@ -123,7 +124,7 @@ static int explain(struct eval_figures *f, const struct eval_results *results,
         }
         e->empty = f->heard - (int)n; /* of the last, which leaves out empty masks */
         e->fa = mean_of(results, q, offsetof(struct eval_explained, fa), false, values, &n);
-        e->fa_median = metrics_lower_median(values, n);
+        e->fa_median = n > 0 ? metrics_lower_median(values, n) : (double)NAN;
         e->ff = e->fa; /* the same formula under L-MAC's name */
     }
     free(values);

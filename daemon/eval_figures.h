@@ -8,7 +8,7 @@
 #include "daemon/eval_run.h"
 
 /* Means over the clips that were heard; model/interpret/metrics.h says of what. sps and comp are
- * over those whose mask keeps something. */
+ * over those whose mask keeps something. NaN: there is no such clip. */
 struct eval_explanation {
     double quantile;
     double fid_i, fa, fa_median, ff, ai, ad, ad_double_softmax, ag, sps, comp, kept;

@@ -3,6 +3,7 @@
 #include "daemon/eval_print.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -20,6 +21,12 @@ static json_t *text(const char *value)
     char clean[4096];
     utf8_clean(value, clean, sizeof clean);
     return json_string(clean);
+}
+
+/* A mean of nothing is null. */
+static json_t *mean(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
 }
 
 /* Adds a quantile's figures; PIQ's have no quantile. */
@@ -43,7 +50,7 @@ static int put_explanation(json_t *to, const struct eval_explanation *e, bool qu
     };
     int r = put(to, "quantile", quantile ? json_real(e->quantile) : json_null());
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        r |= put(to, figures[i].key, json_real(figures[i].value));
+        r |= put(to, figures[i].key, mean(figures[i].value));
     return r | put(to, "empty_masks", json_integer(e->empty));
 }
 

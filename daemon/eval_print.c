@@ -88,9 +88,22 @@ static void print_accuracy(FILE *to, const struct eval_report *r)
             100 * f->class_accuracy, f->n_present);
 }
 
-static double percent(int part, int of)
+struct figure {
+    char text[24];
+};
+
+/* A mean of nothing is "-". */
+static struct figure figure(double value, int decimals)
 {
-    return of > 0 ? 100.0 * part / of : 0;
+    struct figure f = {"-"};
+    if (!isnan(value))
+        snprintf(f.text, sizeof f.text, "%.*f", decimals, value);
+    return f;
+}
+
+static struct figure percent(int part, int of)
+{
+    return figure(of > 0 ? 100.0 * part / of : (double)NAN, 2);
 }
 
 static void print_reject(FILE *to, const struct eval_report *r)
@@ -98,29 +111,35 @@ static void print_reject(FILE *to, const struct eval_report *r)
     const struct reject_counts *n = &r->reject->counts;
     fprintf(to, "\n%s below %.9g is unknown\n", reject_score_name(r->reject->reject.score),
             reject_shortest(r->reject->reject.below));
-    fprintf(to, "  recall          %7.2f %%   named and right, %.2f %% named and wrong\n",
-            percent(n->right_named, n->known), percent(n->wrong_named, n->known));
+    fprintf(to, "  recall          %7s %%   named and right, %s %% named and wrong\n",
+            percent(n->right_named, n->known).text, percent(n->wrong_named, n->known).text);
     if (r->reject->has_unknown)
-        fprintf(to, "  false names     %7.2f %%   %d of %d clips of classes it does not know\n",
-                percent(n->named_unknown, n->unknown), n->named_unknown, n->unknown);
+        fprintf(to, "  false names     %7s %%   %d of %d clips of classes it does not know\n",
+                percent(n->named_unknown, n->unknown).text, n->named_unknown, n->unknown);
 }
 
 static void print_explanation(FILE *to, const struct eval_report *r)
 {
     const struct eval_explanation *e = &r->figures->explanations[0];
     if (r->info->interpreter == INTERPRETER_PIQ)
-        fprintf(to, "\nPIQ's mask, which keeps %.1f %% of a spectrogram\n", 100 * e->kept);
+        fprintf(to, "\nPIQ's mask, which keeps %s %% of a spectrogram\n",
+                figure(100 * e->kept, 1).text);
     else
-        fprintf(to, "\n%s map, mask from its %g-quantile on, which keeps %.1f %%\n",
-                interpreter_name(r->info->interpreter), e->quantile, 100 * e->kept);
-    fprintf(to, "  FID-I           %9.4f   the part kept gets the same label\n", e->fid_i);
-    fprintf(to, "  FA (FF)         %9.5f   p lost without it, median %.5f\n", e->fa, e->fa_median);
-    fprintf(to, "  AI              %7.2f %%   clips whose p rises with the part alone\n", e->ai);
-    fprintf(to, "  AD              %7.2f %%   p that drops, %.3f %% with a second softmax\n", e->ad,
-            e->ad_double_softmax);
-    fprintf(to, "  AG              %7.3f %%   p that is gained\n", e->ag);
-    fprintf(to, "  SPS             %9.4f   sparseness, Gini index of the mask\n", e->sps);
-    fprintf(to, "  COMP            %9.4f   complexity, entropy of the mask\n", e->comp);
+        fprintf(to, "\n%s map, mask from its %g-quantile on, which keeps %s %%\n",
+                interpreter_name(r->info->interpreter), e->quantile, figure(100 * e->kept, 1).text);
+    fprintf(to, "  FID-I           %9s   the part kept gets the same label\n",
+            figure(e->fid_i, 4).text);
+    fprintf(to, "  FA (FF)         %9s   p lost without it, median %s\n", figure(e->fa, 5).text,
+            figure(e->fa_median, 5).text);
+    fprintf(to, "  AI              %7s %%   clips whose p rises with the part alone\n",
+            figure(e->ai, 2).text);
+    fprintf(to, "  AD              %7s %%   p that drops, %s %% with a second softmax\n",
+            figure(e->ad, 2).text, figure(e->ad_double_softmax, 3).text);
+    fprintf(to, "  AG              %7s %%   p that is gained\n", figure(e->ag, 3).text);
+    fprintf(to, "  SPS             %9s   sparseness, Gini index of the mask\n",
+            figure(e->sps, 4).text);
+    fprintf(to, "  COMP            %9s   complexity, entropy of the mask\n",
+            figure(e->comp, 4).text);
     if (e->empty > 0)
         fprintf(to, "  %d mask%s nothing: no SPS, no COMP\n", e->empty,
                 e->empty == 1 ? " keeps" : "s keep");
@@ -132,8 +151,10 @@ static void print_sweep(FILE *to, const struct eval_report *r)
             "\n  quantile   kept   FID-I        FA     AI %%    AD %%    AG %%    SPS    COMP\n");
     for (int i = 0; i < r->n_sweep; i++) {
         const struct eval_explanation *e = &r->figures->explanations[r->sweep[i]];
-        fprintf(to, "  %8.3f  %5.3f  %6.4f  %8.5f  %6.2f  %6.2f  %6.3f  %5.3f  %6.3f\n",
-                e->quantile, e->kept, e->fid_i, e->fa, e->ai, e->ad, e->ag, e->sps, e->comp);
+        fprintf(to, "  %8.3f  %5s  %6s  %8s  %6s  %6s  %6s  %5s  %6s\n", e->quantile,
+                figure(e->kept, 3).text, figure(e->fid_i, 4).text, figure(e->fa, 5).text,
+                figure(e->ai, 2).text, figure(e->ad, 2).text, figure(e->ag, 3).text,
+                figure(e->sps, 3).text, figure(e->comp, 3).text);
     }
 }
 
@@ -194,16 +215,15 @@ static void print_sanity(FILE *to, const struct eval_report *r)
     fprintf(to, "  %-22s mean    least    most   labels kept\n", "up to and with");
     json_array_foreach (stages, i, stage) {
         const char *name = json_string_value(json_object_get(stage, "stage"));
-        const json_t *mean = json_object_get(stage, "rank_correlation");
-        fprintf(to, "  %-20s", name);
-        if (json_is_number(mean))
-            fprintf(to, " %6.3f   %6.3f  %6.3f", json_number_value(mean),
-                    json_number_value(json_object_get(stage, "least")),
-                    json_number_value(json_object_get(stage, "most")));
-        else
-            fprintf(to, " %6s   %6s  %6s", "-", "-", "-");
-        fprintf(to, "      %5.1f %%\n",
-                100 * json_number_value(json_object_get(stage, "labels_kept")));
+        static const char *const columns[] = {"rank_correlation", "least", "most", "labels_kept"};
+        double values[4];
+        for (int k = 0; k < 4; k++) {
+            const json_t *value = json_object_get(stage, columns[k]);
+            values[k] = json_is_number(value) ? json_number_value(value) : (double)NAN;
+        }
+        fprintf(to, "  %-20s %6s   %6s  %6s      %5s %%\n", name, figure(values[0], 3).text,
+                figure(values[1], 3).text, figure(values[2], 3).text,
+                figure(100 * values[3], 1).text);
     }
 }
 

@@ -107,8 +107,8 @@ static json_t *stage_json(struct sanity *s, int stage, int kept, int compared)
         least = fmin(least, s->correlations[i]);
         most = fmax(most, s->correlations[i]);
     }
-    json_t *o = json_pack("{s:s, s:i, s:f}", "stage", name, "clips", compared, "labels_kept",
-                          (double)kept / (s->n > 0 ? s->n : 1));
+    json_t *o = json_pack("{s:s, s:i}", "stage", name, "clips", compared);
+    json_object_set_new(o, "labels_kept", s->n > 0 ? json_real((double)kept / s->n) : json_null());
     json_object_set_new(o, "rank_correlation",
                         compared > 0 ? json_real(metrics_mean(s->correlations, (size_t)compared))
                                      : json_null());

@@ -51,7 +51,7 @@ static void add(struct validation *v, const struct eval_figures *f)
         v->class_clips[c] += f->class_clips[c];
         v->class_correct[c] += f->class_correct[c];
     }
-    if (f->n_quantiles == 0)
+    if (f->n_quantiles == 0 || f->heard == 0)
         return;
     const struct eval_explanation *e = &f->explanations[0];
     v->sums.fid_i += e->fid_i * f->heard;

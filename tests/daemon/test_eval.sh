@@ -188,6 +188,32 @@ a_picture_that_cannot_be_written_loses_no_figures() {
     grep -q accuracy "$work/table"
 }
 
+figures_of_nothing_are_not_numbers() {
+    mkdir -p "$work/still/dog"
+    "$python" -c "
+import wave
+w = wave.open('$work/still/dog/a.wav', 'wb')
+w.setparams((1, 2, 16000, 0, 'NONE', ''))
+w.writeframes(bytes(32000))
+w.close()"
+    "$FOCALD" eval -Q --data "$work/still" --sweep 0.5,0.9 --sanity --pictures "$work/p4" \
+        --json "$work/a.json" >"$work/table"
+    "$python" - "$work/a.json" "$work/table" <<'PY'
+import json, sys
+j = json.load(open(sys.argv[1]))
+assert j['counted'] == j['silent'] == 1 and j['accuracy'] == 0
+for e in [j] + j['sweep']:
+    for key in ('fid_i', 'fa', 'fa_median', 'ff', 'ai', 'ad', 'ad_double_softmax', 'ag', 'sps',
+                'comp', 'kept'):
+        assert e[key] is None, (key, e[key])
+for stage in j['sanity']['stages']:
+    assert stage['clips'] == 0 and stage['rank_correlation'] is stage['labels_kept'] is None, stage
+table = open(sys.argv[2]).read()
+assert 'nan' not in table and ' FID-I                   -   ' in table, table
+PY
+    for picture in confusion sweep sanity; do [ -s "$work/p4/$picture.png" ]; done
+}
+
 mistakes_on_the_command_line_exit_with_2() {
     for wrong in "" "--data x --batch 65" "--data x --among some" "--data x --folds 2-1" \
         "--data x --overlap a,b" "--data x -o p --overlap dog" "--data x -o p --overlap dog," \
@@ -222,7 +248,7 @@ for f in figures_agree_between_table_json_and_csv the_same_bytes_for_every_batch
     concatenated_sounds_follow_each_other a_damaged_clip_is_an_error_or_left_out \
     what_is_wrong_with_a_set_is_one_line mistakes_on_the_command_line_exit_with_2 \
     overlaps_are_read_before_the_first_clip a_picture_that_cannot_be_written_loses_no_figures \
-    an_interruption_leaves_nothing; do
+    figures_of_nothing_are_not_numbers an_interruption_leaves_nothing; do
     promise "$f"
 done
 [ "$failures" = 0 ]
