@@ -44,9 +44,9 @@ static void finish(struct sanity *s)
     free(s->logspec);
 }
 
-static int create(struct sanity *s, struct error *error)
+/* n: clips at most. */
+static int create(struct sanity *s, size_t n, struct error *error)
 {
-    size_t n = (size_t)s->config->clips;
     int last = s->info->n_maps - 1;
     s->plane_cells = eval_plane_cells(s->info);
     s->map_cells = (size_t)s->info->maps[last].rows * (size_t)s->info->maps[last].cols;
@@ -58,8 +58,7 @@ static int create(struct sanity *s, struct error *error)
     s->logspec = memory_zeroed(eval_window_cells(s->info), sizeof(float));
     if (s->planes == NULL || s->maps == NULL || s->labels == NULL || s->correlations == NULL ||
         s->results == NULL || s->logspec == NULL)
-        return error_set(error, ENOMEM, "eval: out of memory for the sanity check's %d clips",
-                         s->config->clips);
+        return error_set(error, ENOMEM, "eval: out of memory for the sanity check's %zu clips", n);
     return eval_maker_create(&s->maker, s->info, error);
 }
 
@@ -151,7 +150,7 @@ int sanity_run(const struct sanity_config *config, const struct eval_data *data,
     struct sanity s = {.config = config, .info = model_info(config->model)};
     int n_stages = sanity_stages(config->model);
     json_t *stages = json_array();
-    int r = create(&s, error);
+    int r = create(&s, (size_t)(config->clips < data->n ? config->clips : data->n), error);
     if (r == 0)
         r = load(&s, data, results, error);
     for (int stage = 0; stage < n_stages && r == 0; stage++) {

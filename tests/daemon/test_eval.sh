@@ -105,6 +105,14 @@ a, b, c = (json.load(open('$work/%s.json' % x))['sanity']['stages'] for x in 'ab
 assert a == b and a != c"
 }
 
+# Room is for the clips that there are, not for those that were asked for. (A sanitizer's shadow
+# does not fit.)
+a_sanity_check_of_more_clips_than_there_are_takes_them_all() (
+    [ -n "${FOCALD_SANITIZED:-}" ] || ulimit -v 3000000
+    eval_set --accuracy-only --sanity --sanity-clips 100000 --threads 2 --json - >"$work/a.json"
+    grep -q '"sanity":{"seed":1,"clips":10' "$work/a.json"
+)
+
 # Mixed and one after the other: the second source begins in the middle.
 concatenated_sounds_follow_each_other() {
     eval_set --accuracy-only --pictures "$work/q" --overlap-mode concat \
@@ -245,6 +253,7 @@ an_interruption_leaves_nothing() {
 
 for f in figures_agree_between_table_json_and_csv the_same_bytes_for_every_batch_and_on_every_run \
     folds_and_accuracy_alone pictures_and_overlaps_appear_whole \
+    a_sanity_check_of_more_clips_than_there_are_takes_them_all \
     concatenated_sounds_follow_each_other a_damaged_clip_is_an_error_or_left_out \
     what_is_wrong_with_a_set_is_one_line mistakes_on_the_command_line_exit_with_2 \
     overlaps_are_read_before_the_first_clip a_picture_that_cannot_be_written_loses_no_figures \
