@@ -64,8 +64,8 @@ static int build_tables(const struct option_usage *usage, struct option *longs, 
         }
     }
     *letters = '\0';
-    longs[n] = (struct option){"help", 0, NULL, 'H'};
-    longs[n + 1] = (struct option){"version", 0, NULL, 'V'};
+    longs[n] = (struct option){"help", 0, NULL, LONG_ONLY + n};
+    longs[n + 1] = (struct option){"version", 0, NULL, LONG_ONLY + n + 1};
     longs[n + 2] = (struct option){0};
     return n;
 }
@@ -80,24 +80,37 @@ static const struct option_spec *spec_of(const struct option_usage *usage, int c
     return NULL;
 }
 
+/* By optopt: a letter may stand among others, as in -pZ, and a long name may have been shortened.
+ */
+static int wrong_option(const struct options *o, const struct option *longs, bool no_value,
+                        const char *argument)
+{
+    char name[64] = {'-', (char)optopt};
+    if (optopt >= LONG_ONLY)
+        snprintf(name, sizeof name, "--%s", longs[optopt - LONG_ONLY].name);
+    if (no_value)
+        return mistake(o, "the option %s needs a value", name);
+    if (optopt >= LONG_ONLY)
+        return mistake(o, "the option %s takes no value", name);
+    return mistake(o, "unknown option %s", optopt != 0 ? name : argument);
+}
+
 int options_parse(struct options *ret, const struct option_usage *usage, int argc, char **argv)
 {
     struct option longs[OPTIONS_MAX + 3];
     char letters[2 * OPTIONS_MAX + 2];
     *ret = (struct options){.usage = usage};
-    build_tables(usage, longs, letters);
+    const int n = build_tables(usage, longs, letters);
     optind = 1;
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
-        if (c == '?')
-            return mistake(ret, "unknown option %s", argv[optind - 1]);
-        if (c == ':')
-            return mistake(ret, "the option %s needs a value", argv[optind - 1]);
-        if (c == 'H') {
+        if (c == '?' || c == ':')
+            return wrong_option(ret, longs, c == ':', argv[optind - 1]);
+        if (c == LONG_ONLY + n) {
             print_help(usage);
             return 1;
         }
-        if (c == 'V') {
+        if (c == LONG_ONLY + n + 1) {
             printf("focald %s\n", FOCALD_VERSION);
             return 1;
         }

@@ -53,6 +53,11 @@ export HOME="$dir" XDG_CONFIG_HOME="$dir/none"
 conf ''
 refuse 2 'unknown mode dance' dance
 refuse 2 'unknown option --dance' run --dance
+refuse 2 'unknown option -Z;' eval -Zp
+refuse 2 'the option -d needs a value' eval -pd
+refuse 2 'the option --data needs a value' eval --data
+refuse 2 'the option --per-class takes no value' eval --per-class=yes
+refuse 2 'the option --help takes no value' eval --he=yes
 refuse 2 '--model' run --model
 refuse 2 'unexpected argument' run dance
 for mode in run classify import export bench; do
