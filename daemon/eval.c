@@ -50,7 +50,7 @@ static const struct option_spec specs[] = {
     {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
     {"per-class", 'p', NULL, "print every class", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
-    {"csv", 0, "FILE", "a line a clip and quantile", NULL, NULL},
+    {"csv", 0, "FILE", "a line a clip and quantile; - instead of the table", NULL, NULL},
     {"pictures", 'o', "DIR", "confusion.png, sweep.png, sanity.png, overlaps", NULL, NULL},
     {"overlap", 0, "A,B", "two sound files heard at once, into --pictures; repeatable", NULL, NULL},
     {"overlap-mode", 0, "MODE", "mix or concat (mix)", NULL, NULL},
@@ -160,14 +160,14 @@ static int parse_data(struct eval *e)
         if (strcmp(e->options.given[i].spec->name, "alias") == 0)
             e->aliases[e->data_config.n_aliases++] = e->options.given[i].value;
     const char *folds = options_value(&e->options, "folds");
-    if (folds != NULL && eval_folds_parse(folds, &e->data_config.folds, &error) < 0)
+    if (folds != NULL && eval_folds_parse("--folds", folds, &e->data_config.folds, &error) < 0)
         return mistake(&error);
     folds = options_value(&e->options, "unknown-folds");
     if (folds != NULL && !given(e, "unknown")) {
         fprintf(stderr, "focald: --unknown-folds: of what? Name a directory with --unknown\n");
         return -EINVAL;
     }
-    if (folds != NULL && eval_folds_parse(folds, &e->unknown_folds, &error) < 0)
+    if (folds != NULL && eval_folds_parse("--unknown-folds", folds, &e->unknown_folds, &error) < 0)
         return mistake(&error);
     return 0;
 }
@@ -190,6 +190,16 @@ static int parse_overlaps(struct eval *e)
     return 0;
 }
 
+static int parse_outputs(struct eval *e)
+{
+    const char *json = options_value(&e->options, "json");
+    const char *csv = options_value(&e->options, "csv");
+    if (json == NULL || csv == NULL || strcmp(json, csv) != 0)
+        return 0;
+    fprintf(stderr, "focald: --json and --csv: both into %s; name another for one of them\n", csv);
+    return -EINVAL;
+}
+
 static int parse(struct eval *e, int argc, char **argv)
 {
     int r = options_parse(&e->options, &usage, argc, argv);
@@ -199,7 +209,8 @@ static int parse(struct eval *e, int argc, char **argv)
     e->quiet = given(e, "quiet");
     e->sanity = given(e, "sanity");
     e->pictures = options_value(&e->options, "pictures");
-    if (parse_data(e) < 0 || parse_among(e) < 0 || parse_numbers(e) < 0 || parse_overlaps(e) < 0)
+    if (parse_data(e) < 0 || parse_among(e) < 0 || parse_numbers(e) < 0 || parse_overlaps(e) < 0 ||
+        parse_outputs(e) < 0)
         return -EINVAL;
     if (e->accuracy_only && given(e, "sweep")) {
         fprintf(stderr, "focald: --accuracy-only explains nothing: it does not go with --sweep\n");

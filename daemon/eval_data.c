@@ -11,7 +11,7 @@
 
 /* Folds */
 
-int eval_folds_parse(const char *text, uint64_t *ret, struct error *error)
+int eval_folds_parse(const char *name, const char *text, uint64_t *ret, struct error *error)
 {
     uint64_t folds = 0;
     for (const char *at = text;; at++) {
@@ -24,9 +24,9 @@ int eval_folds_parse(const char *text, uint64_t *ret, struct error *error)
         }
         if (!good || (*at != ',' && *at != '\0'))
             return error_set(error, EINVAL,
-                             "--folds %.60s: allowed: folds 0 to %d and spans of them, as in 4 or "
+                             "%s %.60s: allowed: folds 0 to %d and spans of them, as in 4 or "
                              "1-3,6-9",
-                             text, EVAL_MAX_FOLD);
+                             name, text, EVAL_MAX_FOLD);
         for (int f = from; f <= to; f++)
             folds |= UINT64_C(1) << f;
         if (*at == '\0')

@@ -52,8 +52,8 @@ struct eval_data {
     struct eval_listing listing;
 };
 
-/* "4,6-9" -> bits. -EINVAL with what is allowed. */
-int eval_folds_parse(const char *text, uint64_t *ret, struct error *error);
+/* "4,6-9" -> bits. -EINVAL with what is allowed; `name`: of the option or key, for that. */
+int eval_folds_parse(const char *name, const char *text, uint64_t *ret, struct error *error);
 /* The reverse: "1-4,6". */
 void eval_folds_text(uint64_t folds, char *ret, size_t size);
 

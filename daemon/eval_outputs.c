@@ -30,10 +30,11 @@ int eval_outputs_begin(struct eval_outputs *ret, const char *json, const char *c
                        const char *pictures, struct error *error)
 {
     int r = pictures != NULL ? make_directory(pictures, error) : 0;
-    *ret = (struct eval_outputs){.json_to_stdout = json != NULL && strcmp(json, "-") == 0};
+    *ret = (struct eval_outputs){.json_to_stdout = json != NULL && strcmp(json, "-") == 0,
+                                 .csv_to_stdout = csv != NULL && strcmp(csv, "-") == 0};
     if (r == 0 && json != NULL && !ret->json_to_stdout)
         r = begin_file(&ret->json, json, &ret->has_json, error);
-    if (r == 0 && csv != NULL)
+    if (r == 0 && csv != NULL && !ret->csv_to_stdout)
         r = begin_file(&ret->csv, csv, &ret->has_csv, error);
     return r;
 }
@@ -81,6 +82,8 @@ int eval_outputs_commit(struct eval_outputs *outputs, const struct eval_report *
         return r;
     if (outputs->json_to_stdout)
         r = eval_print_json(stdout, report);
+    else if (outputs->csv_to_stdout)
+        eval_print_csv(stdout, report);
     else
         eval_print_table(stdout, report);
     if (r < 0 || fflush(stdout) != 0 || ferror(stdout))

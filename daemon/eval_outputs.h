@@ -12,11 +12,11 @@
 
 struct eval_outputs {
     struct newfile json, csv;
-    bool has_json, has_csv; /* to files */
-    bool json_to_stdout;    /* instead of the table */
+    bool has_json, has_csv;             /* to files */
+    bool json_to_stdout, csv_to_stdout; /* instead of the table; not both */
 };
 
-/* json: a path, "-" or NULL; csv: a path or NULL; pictures: a directory, made if it is missing, or
+/* json, csv: a path, "-" or NULL, not the same; pictures: a directory, made if it is missing, or
  * NULL. */
 int eval_outputs_begin(struct eval_outputs *ret, const char *json, const char *csv,
                        const char *pictures, struct error *error);

@@ -90,7 +90,7 @@ static int parse_sets(struct reject *j)
             fprintf(stderr, "focald: --folds: of what? It goes behind a --data\n");
             return -EINVAL;
         }
-        if (eval_folds_parse(value, &j->sets[j->config.n_sets - 1].folds, &error) < 0)
+        if (eval_folds_parse("--folds", value, &j->sets[j->config.n_sets - 1].folds, &error) < 0)
             return mistake(&error);
     }
     return 0;

@@ -16,8 +16,8 @@ static int folds_of(const struct train_config_set *set, const char *key, const c
     *ret = 0;
     if (text[0] == '\0')
         return 0;
-    int r = eval_folds_parse(text, ret, error);
-    return r < 0 ? error_prefix(error, r, "[data %s] %s", set->name, key) : 0;
+    int r = eval_folds_parse(key, text, ret, error);
+    return r < 0 ? error_prefix(error, r, "[data %s]", set->name) : 0;
 }
 
 int train_names_read(struct train_names *ret, const char *text, const char *key,

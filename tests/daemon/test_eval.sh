@@ -70,6 +70,14 @@ the_same_bytes_for_every_batch_and_on_every_run() {
     done
 }
 
+csv_goes_to_standard_output_instead_of_the_table() (
+    cd "$work/out"
+    eval_set --accuracy-only --csv "$work/a.csv" >"$work/table"
+    eval_set --accuracy-only --csv - >"$work/b.csv"
+    cmp "$work/a.csv" "$work/b.csv"
+    [ -z "$(ls -A)" ]
+)
+
 folds_and_accuracy_alone() {
     eval_set --folds 2 --accuracy-only --json - >"$work/a.json"
     "$python" -c "
@@ -225,7 +233,7 @@ PY
 mistakes_on_the_command_line_exit_with_2() {
     for wrong in "" "--data x --batch 65" "--data x --among some" "--data x --folds 2-1" \
         "--data x --overlap a,b" "--data x -o p --overlap dog" "--data x -o p --overlap dog," \
-        "--data x --overlap-mode loud" "--data x --sweep 0.5 -a"; do
+        "--data x --overlap-mode loud" "--data x --sweep 0.5 -a" "--data x -j f --csv f" "--data x -j - --csv -"; do
         status 2 "$FOCALD" eval $wrong 2>"$work/err"
         one_line focald
     done
@@ -252,7 +260,8 @@ an_interruption_leaves_nothing() {
 }
 
 for f in figures_agree_between_table_json_and_csv the_same_bytes_for_every_batch_and_on_every_run \
-    folds_and_accuracy_alone pictures_and_overlaps_appear_whole \
+    csv_goes_to_standard_output_instead_of_the_table folds_and_accuracy_alone \
+    pictures_and_overlaps_appear_whole \
     a_sanity_check_of_more_clips_than_there_are_takes_them_all \
     concatenated_sounds_follow_each_other a_damaged_clip_is_an_error_or_left_out \
     what_is_wrong_with_a_set_is_one_line mistakes_on_the_command_line_exit_with_2 \
