@@ -235,6 +235,15 @@ static int parse(struct bench_run *b, int argc, char **argv)
     return 0;
 }
 
+/* What was printed is where it belongs. */
+static int written(struct error *error)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return error_set(error, errno != 0 ? errno : EIO, "cannot write the results: %s",
+                         strerror(errno != 0 ? errno : EIO));
+    return 0;
+}
+
 int mode_bench(int argc, char **argv)
 {
     struct error error = {""};
@@ -254,14 +263,16 @@ int mode_bench(int argc, char **argv)
         if (!wanted(b, i))
             continue;
         r = parts[i].run(b, &error);
-        fflush(stdout);
+        if (r == 0)
+            r = written(&error);
     }
     if (r == 0 && b->json != NULL) {
-        r = json_dumpf(b->json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        json_dumpf(b->json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
         printf("\n");
+        r = written(&error);
     }
     if (r < 0)
-        fprintf(stderr, "focald: %s\n", error.text[0] != '\0' ? error.text : "cannot write");
+        fprintf(stderr, "focald: %s\n", error.text[0] != '\0' ? error.text : "out of memory");
     model_close(b->opened);
     json_decref(b->json);
     free(b);

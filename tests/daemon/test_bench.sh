@@ -56,3 +56,9 @@ status=0
 "$FOCALD" bench network --model "$work/nowhere" 2>"$work/err" || status=$?
 [ "$status" = 1 ]
 grep -q "$work/nowhere" "$work/err"
+for json in "" --json; do
+    status=0
+    "$FOCALD" bench pipeline --seconds 0.1 $json >/dev/full 2>"$work/err" || status=$?
+    [ "$status" = 1 ]
+    grep -q "cannot write the results: No space left" "$work/err"
+done
