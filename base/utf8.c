@@ -45,6 +45,18 @@ void utf8_clean(const char *text, char *ret, size_t size)
     ret[n] = '\0';
 }
 
+void utf8_printable(const char *text, char *ret, size_t size)
+{
+    size_t n = 0;
+    utf8_clean(text, ret, size);
+    for (const char *s = ret; *s != '\0'; n++) {
+        const size_t control = utf8_control(s);
+        ret[n] = control > 0 ? '?' : *s;
+        s += control > 0 ? control : 1;
+    }
+    ret[n] = '\0';
+}
+
 size_t utf8_control(const char *text)
 {
     unsigned char c = (unsigned char)text[0];

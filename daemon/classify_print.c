@@ -141,20 +141,11 @@ static int columns(const char *text)
     return n;
 }
 
-/* A name cannot send escape sequences to the terminal. */
-static void printable(const char *text, char *ret, size_t size)
-{
-    utf8_clean(text, ret, size);
-    for (char *c = ret; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
-
 void classify_print_line(FILE *to, const char *file, int width, const struct classified_clip *clip,
                          const struct model_info *info, const struct classify_top *top)
 {
     char name[4096], others[1024] = "";
-    printable(file, name, sizeof name);
+    utf8_printable(file, name, sizeof name);
     int pad = width - columns(name);
     fprintf(to, "%s%*s  ", name, pad > 0 ? pad : 0, "");
     if (clip->silence) {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/reject_write.h"
 
 enum { MOST_CONFUSIONS = 10, NAME_MIN = 12, NAME_MAX = 28, BAR = 20 };
@@ -18,10 +19,9 @@ static const char *last_name(const char *path)
 void eval_print_subject(const struct eval_report *r, char *ret, size_t size)
 {
     char folds[200], dir[128];
-    size_t n = strlen(r->dir);
-    while (n > 1 && r->dir[n - 1] == '/')
-        n--;
-    snprintf(dir, sizeof dir, "%.*s", (int)(n < sizeof dir ? n : sizeof dir - 1), r->dir);
+    utf8_printable(r->dir, dir, sizeof dir);
+    for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--)
+        dir[n - 1] = '\0';
     eval_folds_text(r->data->folds, folds, sizeof folds);
     snprintf(ret, size, "%s, %s, fold%s %s", r->info->name, last_name(dir),
              strpbrk(folds, ",-") != NULL ? "s" : "", folds);
@@ -55,11 +55,12 @@ static int name_width(const struct eval_report *r)
 static void print_head(FILE *to, const struct eval_report *r)
 {
     const struct eval_figures *f = r->figures;
-    char folds[200];
+    char folds[200], dir[4096];
+    utf8_printable(r->dir, dir, sizeof dir);
     eval_folds_text(r->data->folds, folds, sizeof folds);
     fprintf(to, "model  %s (%s, %.1f M parameters), %.12s\n", r->info->name, r->info->architecture,
             (double)r->info->parameters * 1e-6, r->info->hash);
-    fprintf(to, "data   %s, fold%s %s: %d clips of %d classes\n", r->dir,
+    fprintf(to, "data   %s, fold%s %s: %d clips of %d classes\n", dir,
             strpbrk(folds, ",-") != NULL ? "s" : "", folds, f->clips, f->n_present);
     if (f->failed > 0)
         fprintf(to, "       %d clip%s could not be read and %s left out\n", f->failed,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/reject_write.h"
 
 /* Making */
@@ -132,13 +133,26 @@ static void print_scores(FILE *to, const struct reject_report *r)
     }
 }
 
+/* Directories and the classes of data are named by file names. */
+struct name {
+    char text[1024];
+};
+
+static struct name printable(const char *text)
+{
+    struct name name;
+    utf8_printable(text, name.text, sizeof name.text);
+    return name;
+}
+
 /* What a run leaves out, as far as there is room. */
 static void left_out_text(const struct reject_run *run, char *ret, size_t size)
 {
     size_t n = 0;
     ret[0] = '\0';
     for (int i = run->n_classes - run->n_left_out; i < run->n_classes && n < size; i++) {
-        const int wrote = snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "", run->classes[i]);
+        const int wrote =
+            snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "", printable(run->classes[i]).text);
         n += wrote > 0 ? (size_t)wrote : 0;
     }
     if (n >= size && size > 4)
@@ -154,7 +168,7 @@ static void print_runs(FILE *to, const struct reject_report *r)
         left_out_text(&r->pool->runs[i], left_out, sizeof left_out);
         fprintf(to, "  %5d  %6.2f %%  %6.2f %%  %7d  %5.2f %%  %s%s%s\n", n->known,
                 percent(n->right, n->known), percent(n->right_named, n->known), n->unknown,
-                percent(n->named_unknown, n->unknown), r->pool->runs[i].dir,
+                percent(n->named_unknown, n->unknown), printable(r->pool->runs[i].dir).text,
                 left_out[0] != '\0' ? ": " : "", left_out);
     }
 }
@@ -171,9 +185,9 @@ static void print_classes(FILE *to, const struct reject_report *r)
             fprintf(to, "  %5s  %8s  %8s", "-", "-", "-");
         if (n->unknown > 0)
             fprintf(to, "  %7d  %5.2f %%  %s\n", n->unknown, percent(n->named_unknown, n->unknown),
-                    r->pool->classes[c]);
+                    printable(r->pool->classes[c]).text);
         else
-            fprintf(to, "  %7s  %7s  %s\n", "-", "-", r->pool->classes[c]);
+            fprintf(to, "  %7s  %7s  %s\n", "-", "-", printable(r->pool->classes[c]).text);
     }
 }
 
@@ -232,6 +246,13 @@ static json_t *scores_json(const struct reject_report *r)
     return list;
 }
 
+static json_t *clean_json(const char *text)
+{
+    char clean[4096];
+    utf8_clean(text, clean, sizeof clean);
+    return json_string(clean);
+}
+
 static json_t *runs_json(const struct reject_report *r)
 {
     json_t *list = json_array();
@@ -239,8 +260,8 @@ static json_t *runs_json(const struct reject_report *r)
         const struct reject_run *run = &r->pool->runs[i];
         json_t *o = reject_counts_json(&r->runs[i]), *left_out = json_array();
         for (int c = run->n_classes - run->n_left_out; c < run->n_classes; c++)
-            json_array_append_new(left_out, json_string(run->classes[c]));
-        json_object_set_new(o, "run", json_string(run->dir));
+            json_array_append_new(left_out, clean_json(run->classes[c]));
+        json_object_set_new(o, "run", clean_json(run->dir));
         json_object_set_new(o, "hash", json_string(run->hash));
         json_object_set_new(o, "left_out", left_out);
         json_object_set_new(o, "silent", json_integer(run->silent));
@@ -252,8 +273,11 @@ static json_t *runs_json(const struct reject_report *r)
 static json_t *classes_json(const struct reject_report *r)
 {
     json_t *o = json_object();
-    for (int c = 0; c < r->pool->n_classes; c++)
-        json_object_set_new(o, r->pool->classes[c], reject_counts_json(&r->classes[c]));
+    for (int c = 0; c < r->pool->n_classes; c++) {
+        char clean[4096];
+        utf8_clean(r->pool->classes[c], clean, sizeof clean);
+        json_object_set_new(o, clean, reject_counts_json(&r->classes[c]));
+    }
     return o;
 }
 

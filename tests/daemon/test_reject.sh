@@ -223,6 +223,25 @@ assert model['classes']['foreign']['unknown'] == 2 and alias['classes']['thing']
 PY
 }
 
+names_of_any_bytes_are_told_and_steer_no_terminal() {
+    odd=$(printf 'ho\377wl\033[31m')
+    mkdir -p "$work/odd/$odd"
+    cp "$work/set/sweep/1.wav" "$work/odd/$odd/1.wav"
+    ln -s "$work/set/low tone" "$work/odd/"
+    ln -s "$work/all/best" "$work/$odd"
+    reject --false-names 0.5 --data "$work/odd" --json "$work/odd.json" "$work/$odd" >"$work/table"
+    "$python" - "$work" <<'PY'
+import json, sys
+work = sys.argv[1]
+j = json.load(open(work + '/odd.json'))
+name = 'ho\ufffdwl\x1b[31m'
+assert j['runs'][0]['run'] == work + '/' + name, j['runs']
+assert j['classes'][name]['unknown'] == 1, j['classes']
+table = open(work + '/table', encoding='utf-8').read()
+assert '\x1b' not in table and table.count('ho\ufffdwl?[31m') == 2, table
+PY
+}
+
 # By their own ways classify and eval name what was counted: with the threshold in each run's model,
 # as many of its known clips and of its unknown ones.
 classify_and_eval_agree_with_what_was_promised() {
@@ -330,6 +349,9 @@ what_does_not_go_together_is_one_line() {
     one_line "$work/none"
     status 1 reject --json "$work/no/place" "$work/noise" 2>"$work/err"
     one_line "$work/no/place"
+    # before the models are opened
+    status 1 reject --json "$work/set" "$work/nowhere" 2>"$work/err"
+    one_line "$work/set" directory
     for wrong in "" "--false-names 0.6 x" "--false-names nan x" "--score loud x" "--folds 4 x" \
         "--data x --folds 2-1 x" "--backend tape x"; do
         status 2 "$FOCALD" reject $wrong 2>"$work/err"
@@ -341,7 +363,8 @@ for p in classes_that_are_left_out_are_not_learnt what_is_left_out_does_not_copy
     a_class_to_leave_out_that_there_is_not_is_told runs_that_are_older_than_the_key_go_on \
     the_table_and_the_json_agree_and_count_every_clip \
     the_threshold_goes_into_a_model_whole_and_beside_what_is_there \
-    other_sets_serve_as_unknown_sounds classify_and_eval_agree_with_what_was_promised \
+    other_sets_serve_as_unknown_sounds names_of_any_bytes_are_told_and_steer_no_terminal \
+    classify_and_eval_agree_with_what_was_promised \
     export_import_and_train_carry_the_threshold what_does_not_go_together_is_one_line; do
     promise $p
 done
