@@ -388,7 +388,8 @@ static int job_create(struct job **ret, const struct classifier *c, struct clip 
         (c->config.interpret && job->out.interpreted == NULL))
         r = error_set(error, ENOMEM, "classify: out of memory for a clip of %zu samples", n);
     if (r == 0 && c->config.picture)
-        r = picture_create(&job->out.picture, n, job->out.clip.rate_hz, &shape, error);
+        r = picture_create(&job->out.picture, n, job->out.clip.rate_hz, &shape,
+                           c->info->interpreter, error);
     if (r < 0) {
         job_destroy(job);
         return r;

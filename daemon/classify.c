@@ -62,8 +62,8 @@ static const struct option_usage usage = {
         "with --out also wav and png. A silent or unknown clip or window has the label null; what\n"
         "an unknown one might be stands in top.\n"
         "STEM.wav is what the network heard: the clip's spectrogram times the mask of its\n"
-        "modulation map, as mono float sound, as long as the clip at the model's rate. STEM.png\n"
-        "shows spectrogram, map and what the mask keeps. Nothing is left half-written, and no\n"
+        "map, as mono float sound, as long as the clip at the model's rate. STEM.png shows\n"
+        "spectrogram, map and what the mask keeps. Nothing is left half-written, and no\n"
         "input is overwritten (dog-2.wav stands for a name that is taken).\n\n"
         "Exit status: 0, 1 when a clip failed (the others are done), 2 for a wrong option.",
     .operands = true,

@@ -17,7 +17,8 @@ struct picture {
 };
 
 int picture_create(struct picture **ret, size_t samples, int rate_hz,
-                   const struct stft_shape *shape, struct error *error)
+                   const struct stft_shape *shape, enum interpreter interpreter,
+                   struct error *error)
 {
     struct picture *p = calloc(1, sizeof *p);
     if (p == NULL)
@@ -27,6 +28,7 @@ int picture_create(struct picture **ret, size_t samples, int rate_hz,
     size_t cols = p->samples / p->hop;
     p->grid.cols = cols < 1 ? 1 : cols < PICTURE_MAX_COLS ? (int)cols : PICTURE_MAX_COLS;
     p->grid.bins = stft_bins(shape);
+    p->grid.interpreter = interpreter;
     p->grid.seconds = (double)p->samples / rate_hz;
     p->grid.nyquist_hz = rate_hz / 2.0;
     size_t cells = (size_t)p->grid.cols * (size_t)p->grid.bins;

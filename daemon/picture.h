@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One picture of a clip: log-spectrogram, modulation map over it, and what the mask keeps, side by
- * side, time to the right and frequency up.
+ * One picture of a clip: log-spectrogram, the interpreter's map over it, and what the mask keeps,
+ * side by side, time to the right and frequency up.
  *
  * T: frames of a window, F: bins. */
 #ifndef FOCALD_DAEMON_PICTURE_H
@@ -11,13 +11,16 @@
 
 #include "base/error.h"
 #include "dsp/stft.h"
+#include "model/model.h"
 
 struct picture;
 
-/* The clip: samples at rate_hz. Long clips share columns (at most PICTURE_MAX_COLS). */
+/* The clip: samples at rate_hz, and whose maps it will be given. Long clips share columns (at most
+ * PICTURE_MAX_COLS). */
 enum { PICTURE_MAX_COLS = 1400 };
 int picture_create(struct picture **ret, size_t samples, int rate_hz,
-                   const struct stft_shape *shape, struct error *error);
+                   const struct stft_shape *shape, enum interpreter interpreter,
+                   struct error *error);
 void picture_destroy(struct picture *picture); /* takes NULL */
 
 /* Frames of a window that begins at sample `first`, the first `frames` of them; those beyond the

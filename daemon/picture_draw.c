@@ -35,6 +35,15 @@ struct panel {
     double x, y, width;
 };
 
+/* What an interpreter's map is of, and its values. */
+static const struct map_name {
+    const char *title, *unit;
+} map_names[] = {
+    [INTERPRETER_MODULATION] = {"modulation map, over it", "L2 norm"},
+    [INTERPRETER_ATTENTION] = {"attention map, over it", "attention"},
+    [INTERPRETER_PIQ] = {"PIQ's mask, over it", "kept"},
+};
+
 /* Values to colours */
 
 static float norm(double value, double low, double high)
@@ -280,9 +289,10 @@ cairo_surface_t *picture_draw(const struct picture_grid *g, const struct picture
     range(g->map, g, &map_low, &map_high);
     double width = fmin(fmax(PLOT_PER_S * g->seconds, PLOT_MIN), PLOT_MAX);
     double step = AXIS_LEFT + width + BAR_GAP + BAR_WIDTH + BAR_TEXT;
+    const struct map_name *map = &map_names[g->interpreter];
     struct panel panels[] = {
         {SPECTROGRAM, "log-spectrogram", "log(1+|X|)", COLORMAP_MAGMA, 0, spec_high, 0, 0, 0},
-        {MAP, "modulation map, over it", "L2 norm", COLORMAP_VIRIDIS, map_low, map_high, 0, 0, 0},
+        {MAP, map->title, map->unit, COLORMAP_VIRIDIS, map_low, map_high, 0, 0, 0},
         {MASK, "mask", "kept", COLORMAP_MAGMA, 0, 1, 0, 0, 0},
         {KEPT, "what the mask keeps", "log(1+|X|)", COLORMAP_MAGMA, 0, spec_high, 0, 0, 0},
     };

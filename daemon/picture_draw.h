@@ -12,10 +12,11 @@
 struct picture_grid {
     int cols, bins;
     double seconds, nyquist_hz;
-    float *logspec; /* [cols][bins] */
-    float *map;     /* [cols][bins] */
-    float *mask;    /* [cols][bins], 0 ... 1 */
-    bool show_mask; /* in a panel of its own */
+    float *logspec;               /* [cols][bins] */
+    float *map;                   /* [cols][bins] */
+    enum interpreter interpreter; /* whose map it is */
+    float *mask;                  /* [cols][bins], 0 ... 1 */
+    bool show_mask;               /* in a panel of its own */
 };
 
 /* A new surface, to be checked with cairo_surface_status. */

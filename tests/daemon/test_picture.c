@@ -181,7 +181,7 @@ static void time_goes_right_and_frequency_up(void **state)
     struct picture *p;
     struct error error = {""};
     struct window w = make_window();
-    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, &error), 0);
+    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, INTERPRETER_MODULATION, &error), 0);
     picture_add(p, 0, FRAMES, w.logspec, w.map, w.mask);
     cairo_surface_t *image = write_and_read(p, "tone.png");
     float rgb[3];
@@ -213,7 +213,8 @@ static void long_and_short_clips_have_sane_sizes(void **state)
         struct picture *p;
         struct error error = {""};
         char name[32];
-        assert_int_equal(picture_create(&p, lengths[k], RATE, &shape, &error), 0);
+        assert_int_equal(
+            picture_create(&p, lengths[k], RATE, &shape, INTERPRETER_MODULATION, &error), 0);
         for (size_t first = 0; first < lengths[k]; first += 5 * RATE)
             picture_add(p, first, FRAMES, w.logspec, w.map, w.mask);
         snprintf(name, sizeof name, "%zu.png", k);
@@ -233,11 +234,47 @@ static void silence_can_be_drawn(void **state)
     struct picture *p;
     struct error error = {""};
     float *zeros = calloc((size_t)FRAMES * BINS, sizeof *zeros);
-    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, &error), 0);
+    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, INTERPRETER_MODULATION, &error), 0);
     picture_add(p, 0, FRAMES, zeros, NULL, NULL);
     cairo_surface_destroy(write_and_read(p, "silence.png"));
     picture_destroy(p);
     free(zeros);
+}
+
+/* The map's panel says whose map it is, above the plot; the other panels are the same. */
+static void the_map_is_named_after_its_interpreter(void **state)
+{
+    (void)state;
+    static const enum interpreter interpreters[] = {INTERPRETER_MODULATION, INTERPRETER_ATTENTION,
+                                                    INTERPRETER_PIQ};
+    struct window w = make_window();
+    cairo_surface_t *images[3];
+    for (size_t k = 0; k < 3; k++) {
+        struct picture *p;
+        struct error error = {""};
+        assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, interpreters[k], &error), 0);
+        picture_add(p, 0, FRAMES, w.logspec, w.map, w.mask);
+        images[k] = write_and_read(p, "named.png");
+        picture_destroy(p);
+    }
+    const int width = cairo_image_surface_get_width(images[0]);
+    const int height = cairo_image_surface_get_height(images[0]);
+    double x, plot, y, rows;
+    find_panel(images[0], 0, &x, &plot);
+    find_rows(images[0], x, plot, &y, &rows);
+    for (size_t k = 0; k < 3; k++) {
+        cairo_surface_t *a = images[k], *b = images[(k + 1) % 3];
+        int above = 0, elsewhere = 0;
+        for (int row = 0; row < height; row++)
+            for (int col = 0; col < width; col++)
+                if (pixel(a, col, row) != pixel(b, col, row))
+                    *(row < y && col > width / 3 && col < width * 2 / 3 ? &above : &elsewhere) += 1;
+        assert_true(above > 100);
+        assert_int_equal(elsewhere, 0);
+    }
+    for (size_t k = 0; k < 3; k++)
+        cairo_surface_destroy(images[k]);
+    free_window(&w);
 }
 
 static int count_files(const char *path)
@@ -250,7 +287,7 @@ static int count_files(const char *path)
     return n;
 }
 
-/* The final name is a directory: everything is written, only the renaming fails. */
+/* The final name is a directory. */
 static void a_picture_that_cannot_be_written_leaves_nothing(void **state)
 {
     (void)state;
@@ -262,7 +299,7 @@ static void a_picture_that_cannot_be_written_leaves_nothing(void **state)
     snprintf(inside, sizeof inside, "%s/picture.png", path);
     assert_int_equal(mkdir(path, 0755), 0);
     assert_int_equal(mkdir(inside, 0755), 0);
-    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, &error), 0);
+    assert_int_equal(picture_create(&p, 5 * RATE, RATE, &shape, INTERPRETER_MODULATION, &error), 0);
     picture_add(p, 0, FRAMES, zeros, NULL, NULL);
     assert_int_equal(picture_write(p, &text, inside, &error), -EISDIR);
     assert_non_null(strstr(error.text, inside));
@@ -323,6 +360,7 @@ int main(void)
         cmocka_unit_test(time_goes_right_and_frequency_up),
         cmocka_unit_test(long_and_short_clips_have_sane_sizes),
         cmocka_unit_test(silence_can_be_drawn),
+        cmocka_unit_test(the_map_is_named_after_its_interpreter),
         cmocka_unit_test(a_picture_that_cannot_be_written_leaves_nothing),
         cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
     };
