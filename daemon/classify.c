@@ -248,7 +248,7 @@ static int classify_all(struct classify *c, struct error *error)
     for (int i = 0; i < c->options.n_operands; i++) {
         struct clip clip;
         struct error bad;
-        if (clip_read(&clip, c->options.operands[i], rate, &bad) < 0) {
+        if (clip_read(&clip, c->options.operands[i], rate, RESAMPLER_BEST, &bad) < 0) {
             complain(c, bad.text);
             c->n_done++;
             continue;

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "dsp/resampler.h"
 
 enum { BLOCK_FRAMES = 4096 };
 
@@ -46,15 +45,16 @@ static int open_file(struct reader *r, const char *path, struct error *error)
 }
 
 /* *rate_hz 0 becomes the file's. */
-static int open_reader(struct reader *r, const char *path, int *rate_hz, struct error *error)
+static int open_reader(struct reader *r, const char *path, int *rate_hz,
+                       enum resampler_quality quality, struct error *error)
 {
     int code = open_file(r, path, error);
     if (code < 0)
         return code;
     if (*rate_hz == 0)
         *rate_hz = r->info.samplerate;
-    code = resampler_create(&r->resampler, r->info.samplerate, r->info.channels, *rate_hz,
-                            RESAMPLER_BEST, BLOCK_FRAMES, error);
+    code = resampler_create(&r->resampler, r->info.samplerate, r->info.channels, *rate_hz, quality,
+                            BLOCK_FRAMES, error);
     if (code < 0)
         return error_prefix(error, code, "%s", path);
     r->block = memory_zeroed(BLOCK_FRAMES * (size_t)r->info.channels, sizeof(float));
@@ -133,11 +133,12 @@ static int read_all(struct reader *r, struct clip *clip, const char *path, struc
     return 0;
 }
 
-int clip_read(struct clip *ret, const char *path, int rate_hz, struct error *error)
+int clip_read(struct clip *ret, const char *path, int rate_hz, enum resampler_quality quality,
+              struct error *error)
 {
     struct reader r = {0};
     struct clip clip = {.rate_hz = rate_hz};
-    int code = open_reader(&r, path, &clip.rate_hz, error);
+    int code = open_reader(&r, path, &clip.rate_hz, quality, error);
     if (code == 0) {
         clip.file_rate_hz = r.info.samplerate;
         clip.file_channels = r.info.channels;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "dsp/resampler.h"
 
 /* Longer recordings are for `focald run --source file:PATH`, which keeps no more than it needs. */
 enum { CLIP_MAX_S = 6 * 3600 };
@@ -24,7 +25,8 @@ struct clip {
  * rate_hz, or left at the file's own rate with rate_hz 0. Errors name the file: -ENOENT and other
  * errno of open, -EINVAL (not a sound file, damaged, no frames, an impossible rate), -EFBIG,
  * -ENOMEM. */
-int clip_read(struct clip *ret, const char *path, int rate_hz, struct error *error);
+int clip_read(struct clip *ret, const char *path, int rate_hz, enum resampler_quality quality,
+              struct error *error);
 void clip_finish(struct clip *clip); /* also of a zeroed struct */
 
 #endif

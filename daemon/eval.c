@@ -38,6 +38,7 @@ static const struct option_spec specs[] = {
     {"sweep", 's', "LIST", "more quantiles: 0.5,0.9 or FROM:TO:STEP", NULL, NULL},
     {"interpreter", 0, "NAME", "auto, modulation, attention or piq", "model", "interpreter"},
     {"accuracy-only", 'a', NULL, "no interpretations: one pass a clip", NULL, NULL},
+    {"resampler", 0, "NAME", "of clips: paper, fast, medium or best (paper)", NULL, NULL},
     {"among", 0, "SET", "classes that may be predicted: all or data (all)", NULL, NULL},
     {"alias", 0, "NAME=CLASS", "a class of the data is that of the model; repeatable", NULL, NULL},
     {"skip-unknown", 0, NULL, "leave out clips of classes that the model does not know", NULL,
@@ -91,6 +92,7 @@ struct eval {
     struct eval_quantiles quantiles;
     bool accuracy_only, among_data, quiet, sanity;
     int batch, sanity_clips, seed;
+    enum eval_resampler resampler;
     enum overlap_mode overlap_mode;
     struct overlap *overlaps[OPTIONS_MAX]; /* [n_overlaps] */
     int n_overlaps;
@@ -129,6 +131,15 @@ static int parse_among(struct eval *e)
         return 0;
     fprintf(stderr, "focald: --among %s: allowed: all, data\n", among);
     return -EINVAL;
+}
+
+static int parse_resampler(struct eval *e)
+{
+    struct error error;
+    const char *name = options_value(&e->options, "resampler");
+    if (name != NULL && eval_resampler_parse(name, &e->resampler, &error) < 0)
+        return mistake(&error);
+    return 0;
 }
 
 static int parse_numbers(struct eval *e)
@@ -209,8 +220,8 @@ static int parse(struct eval *e, int argc, char **argv)
     e->quiet = given(e, "quiet");
     e->sanity = given(e, "sanity");
     e->pictures = options_value(&e->options, "pictures");
-    if (parse_data(e) < 0 || parse_among(e) < 0 || parse_numbers(e) < 0 || parse_overlaps(e) < 0 ||
-        parse_outputs(e) < 0)
+    if (parse_data(e) < 0 || parse_among(e) < 0 || parse_resampler(e) < 0 || parse_numbers(e) < 0 ||
+        parse_overlaps(e) < 0 || parse_outputs(e) < 0)
         return -EINVAL;
     if (e->accuracy_only && given(e, "sweep")) {
         fprintf(stderr, "focald: --accuracy-only explains nothing: it does not go with --sweep\n");
@@ -258,6 +269,7 @@ static int open_overlaps(struct eval *e, struct error *error)
                                     .backend = e->config->backend,
                                     .precision = config_precision(e->config),
                                     .threads = e->config->threads,
+                                    .resampler = e->resampler,
                                     .quantile = e->config->live.quantile,
                                     .mode = e->overlap_mode,
                                     .dir = e->pictures};
@@ -312,6 +324,7 @@ static int run_clips(struct eval *e, struct error *error)
                                  .batch = e->batch,
                                  .quantiles = e->quantiles.values,
                                  .n_quantiles = e->quantiles.n,
+                                 .resampler = e->resampler,
                                  .among_data = e->among_data,
                                  .keep_going = e->data_config.keep_going,
                                  .stop = &stop_signal,
@@ -338,6 +351,7 @@ static int run_unknown(struct eval *e, struct error *error)
                                        .precision = config_precision(e->config),
                                        .threads = e->config->threads,
                                        .batch = e->batch,
+                                       .resampler = e->resampler,
                                        .keep_going = e->data_config.keep_going,
                                        .stop = &stop_signal,
                                        .failed = clip_failed,
@@ -365,6 +379,7 @@ static int run_sanity(struct eval *e, struct error *error)
                                    .backend = e->config->backend,
                                    .precision = config_precision(e->config),
                                    .threads = e->config->threads,
+                                   .resampler = e->resampler,
                                    .clips = e->sanity_clips,
                                    .seed = (uint64_t)e->seed,
                                    .stop = &stop_signal,
@@ -394,6 +409,7 @@ static int write_all(struct eval *e, struct error *error)
                                  .reject = &e->reject,
                                  .sweep = e->quantiles.sweep,
                                  .n_sweep = e->quantiles.n_sweep,
+                                 .resampler = e->resampler,
                                  .among_data = e->among_data,
                                  .per_class = given(e, "per-class"),
                                  .sanity = e->sanity_result};

@@ -148,6 +148,7 @@ static json_t *report_json(const struct eval_report *r)
     bad |= put(o, "interpreter", json_string(interpreter_name(r->info->interpreter)));
     bad |= put(o, "data", text(r->dir));
     bad |= put(o, "folds", folds(r->data->folds));
+    bad |= put(o, "resampler", json_string(eval_resampler_name(r->resampler)));
     bad |= put(o, "among", json_string(r->among_data ? "data" : "all"));
     bad |= put(o, "clips", json_integer(f->clips));
     bad |= put(o, "counted", json_integer(f->counted));

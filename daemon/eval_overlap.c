@@ -14,7 +14,6 @@
 #include "daemon/classifier.h"
 #include "daemon/classify_files.h"
 #include "daemon/classify_print.h"
-#include "daemon/eval_window.h"
 
 struct overlap {
     struct overlap_config config;
@@ -175,7 +174,7 @@ static int prepare(struct overlap *o, struct error *error)
         o->sources[k] = memory_zeroed(o->n, sizeof(float));
     int r = o->mixture.samples == NULL || o->sources[0] == NULL || o->sources[1] == NULL
                 ? error_set(error, ENOMEM, "eval: out of memory")
-                : eval_maker_create(&maker, o->info, error);
+                : eval_maker_create(&maker, o->info, o->config.resampler, error);
     for (int k = 0; k < 2 && r == 0; k++)
         r = read_source(o, maker, k, error);
     eval_maker_destroy(maker);

@@ -5,6 +5,7 @@
 #define FOCALD_DAEMON_EVAL_OVERLAP_H
 
 #include "base/error.h"
+#include "daemon/eval_window.h"
 #include "model/model.h"
 
 enum overlap_mode {
@@ -20,6 +21,7 @@ struct overlap_config {
     const char *backend; /* see backends.h */
     enum precision precision;
     int threads;
+    enum eval_resampler resampler;
     double quantile;
     enum overlap_mode mode;
     const char *dir; /* that exists */

@@ -82,8 +82,8 @@ static int start(struct worker *w, struct error *error)
     return 0;
 }
 
-int eval_pool_create(struct eval_pool **ret, const struct model_info *info, int threads,
-                     struct error *error)
+int eval_pool_create(struct eval_pool **ret, const struct model_info *info,
+                     enum eval_resampler resampler, int threads, struct error *error)
 {
     struct eval_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
@@ -96,7 +96,7 @@ int eval_pool_create(struct eval_pool **ret, const struct model_info *info, int 
     for (int i = 0; i < threads && r == 0; i++) {
         pool->workers[i].pool = pool;
         pool->n++;
-        r = eval_maker_create(&pool->workers[i].maker, info, error);
+        r = eval_maker_create(&pool->workers[i].maker, info, resampler, error);
         if (r == 0)
             r = start(&pool->workers[i], error);
     }

@@ -23,8 +23,8 @@ struct eval_range { /* the caller's; it must live until it was waited for, or th
     struct eval_range *later;
 };
 
-int eval_pool_create(struct eval_pool **ret, const struct model_info *info, int threads,
-                     struct error *error);
+int eval_pool_create(struct eval_pool **ret, const struct model_info *info,
+                     enum eval_resampler resampler, int threads, struct error *error);
 /* Takes NULL. What has not begun never runs. */
 void eval_pool_destroy(struct eval_pool *pool);
 

@@ -62,6 +62,8 @@ static void print_head(FILE *to, const struct eval_report *r)
             (double)r->info->parameters * 1e-6, r->info->hash);
     fprintf(to, "data   %s, fold%s %s: %d clips of %d classes\n", dir,
             strpbrk(folds, ",-") != NULL ? "s" : "", folds, f->clips, f->n_present);
+    if (r->resampler != EVAL_RESAMPLER_PAPER)
+        fprintf(to, "       resampled as the daemon does, %s\n", eval_resampler_name(r->resampler));
     if (f->failed > 0)
         fprintf(to, "       %d clip%s could not be read and %s left out\n", f->failed,
                 f->failed == 1 ? "" : "s", f->failed == 1 ? "is" : "are");

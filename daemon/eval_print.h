@@ -23,6 +23,7 @@ struct eval_report {
     const int
         *sweep; /* [n_sweep] of figures->explanations; the one that is asked for is the first */
     int n_sweep;
+    enum eval_resampler resampler;
     bool among_data, per_class;
     json_t *sanity; /* of eval_sanity_json, or NULL */
 };

@@ -15,7 +15,6 @@
 
 #include "base/memory.h"
 #include "daemon/eval_pool.h"
-#include "daemon/eval_window.h"
 #include "daemon/open_model.h"
 #include "model/interpret/metrics.h"
 
@@ -364,7 +363,7 @@ static int create_run(struct run *run, struct error *error)
                          run->batch);
     int r = create_runners(run, error);
     int threads = config->threads > 0 ? config->threads : eval_pool_cores();
-    return r == 0 ? eval_pool_create(&run->pool, run->info, threads, error) : r;
+    return r == 0 ? eval_pool_create(&run->pool, run->info, config->resampler, threads, error) : r;
 }
 
 /* The pool first: its threads write into the rest. */

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "daemon/eval_data.h"
+#include "daemon/eval_window.h"
 #include "model/model.h"
 
 enum { EVAL_AT_ONCE = 8 };
@@ -56,6 +57,7 @@ struct eval_config {
     int batch;               /* windows made ready together, rounded up to EVAL_AT_ONCE */
     const double *quantiles; /* [n_quantiles]; none: accuracy only */
     int n_quantiles;
+    enum eval_resampler resampler;
     bool among_data; /* only classes that occur in the data are predicted */
     bool keep_going;
     const char *advice;                /* where a clip fails; NULL: of --keep-going */

@@ -59,7 +59,7 @@ static int create(struct sanity *s, size_t n, struct error *error)
     if (s->planes == NULL || s->maps == NULL || s->labels == NULL || s->correlations == NULL ||
         s->results == NULL || s->logspec == NULL)
         return error_set(error, ENOMEM, "eval: out of memory for the sanity check's %zu clips", n);
-    return eval_maker_create(&s->maker, s->info, error);
+    return eval_maker_create(&s->maker, s->info, s->config->resampler, error);
 }
 
 /* The first clips that were heard. */

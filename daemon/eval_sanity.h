@@ -19,6 +19,7 @@ struct sanity_config {
     const char *backend; /* see backends.h */
     enum precision precision;
     int threads;
+    enum eval_resampler resampler;
     int clips; /* at most: the first of the table that were heard */
     uint64_t seed;
     const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */

@@ -18,12 +18,13 @@ struct eval_maker {
     struct analysis *analysis;
     struct stft *stft;
     struct resize *shrink; /* [T][F] -> [R][C] */
-    struct sinc_resample *resample;
-    int resample_from;    /* Hz, of resample */
-    float *samples;       /* [window] */
-    float *spectrum;      /* [T][F][2] */
-    float *mask, *masked; /* [T][F] */
-    float *sorting;       /* [2][T][F] */
+    enum eval_resampler resampler;
+    struct sinc_resample *resample; /* of EVAL_RESAMPLER_PAPER */
+    int resample_from;              /* Hz, of resample */
+    float *samples;                 /* [window] */
+    float *spectrum;                /* [T][F][2] */
+    float *mask, *masked;           /* [T][F] */
+    float *sorting;                 /* [2][T][F] */
 };
 
 static size_t frames_of(const struct model_info *info)
@@ -43,13 +44,37 @@ size_t eval_plane_cells(const struct model_info *info)
     return (size_t)info->image_rows * (size_t)info->image_cols;
 }
 
-int eval_maker_create(struct eval_maker **ret, const struct model_info *info, struct error *error)
+static const char *const resampler_names[] = {
+    [EVAL_RESAMPLER_PAPER] = "paper",
+    [EVAL_RESAMPLER_FAST] = "fast",
+    [EVAL_RESAMPLER_MEDIUM] = "medium",
+    [EVAL_RESAMPLER_BEST] = "best",
+};
+
+const char *eval_resampler_name(enum eval_resampler resampler)
+{
+    return resampler_names[resampler];
+}
+
+int eval_resampler_parse(const char *name, enum eval_resampler *ret, struct error *error)
+{
+    for (size_t i = 0; i < ARRAY_LEN(resampler_names); i++)
+        if (strcmp(name, resampler_names[i]) == 0) {
+            *ret = (enum eval_resampler)i;
+            return 0;
+        }
+    return error_set(error, EINVAL, "--resampler %.40s: allowed: paper, fast, medium, best", name);
+}
+
+int eval_maker_create(struct eval_maker **ret, const struct model_info *info,
+                      enum eval_resampler resampler, struct error *error)
 {
     struct eval_maker *m = calloc(1, sizeof *m);
     if (m == NULL)
         return error_set(error, ENOMEM, "eval: out of memory");
     struct stft_shape shape = analysis_shape(info);
     m->info = info;
+    m->resampler = resampler;
     m->window = (size_t)info->preprocess.window_samples;
     m->cells = eval_window_cells(info);
     int r = analysis_create(&m->analysis, info, error);
@@ -114,16 +139,26 @@ static int resample(struct eval_maker *m, const struct clip *clip, float *ret, s
     return 0;
 }
 
+static enum resampler_quality quality_of(enum eval_resampler resampler)
+{
+    return resampler == EVAL_RESAMPLER_FAST     ? RESAMPLER_FAST
+           : resampler == EVAL_RESAMPLER_MEDIUM ? RESAMPLER_MEDIUM
+                                                : RESAMPLER_BEST;
+}
+
 int eval_read_samples(struct eval_maker *m, const char *path, float *ret, uint64_t *ret_bad,
                       struct error *error)
 {
     struct clip clip;
-    int r = clip_read(&clip, path, 0, error);
+    const int rate_hz = m->info->preprocess.sample_rate;
+    int r = m->resampler == EVAL_RESAMPLER_PAPER
+                ? clip_read(&clip, path, 0, RESAMPLER_BEST, error)
+                : clip_read(&clip, path, rate_hz, quality_of(m->resampler), error);
     if (r < 0)
         return r;
     memset(ret, 0, m->window * sizeof *ret);
     *ret_bad = clip.bad;
-    if (clip.rate_hz == m->info->preprocess.sample_rate)
+    if (clip.rate_hz == rate_hz)
         memcpy(ret, clip.samples, (clip.n < m->window ? clip.n : m->window) * sizeof *ret);
     else
         r = resample(m, &clip, ret, error);

@@ -16,14 +16,28 @@
 
 struct eval_maker;
 
-int eval_maker_create(struct eval_maker **ret, const struct model_info *info, struct error *error);
+/* How clips of other rates come to the model's: as the published code does it, which the published
+ * figures are of, or by one of resampler.h's, which the daemon and classify use. They differ near
+ * the new half rate, and labels may. */
+enum eval_resampler {
+    EVAL_RESAMPLER_PAPER, /* sinc_resample.h */
+    EVAL_RESAMPLER_FAST,
+    EVAL_RESAMPLER_MEDIUM,
+    EVAL_RESAMPLER_BEST
+};
+const char *eval_resampler_name(enum eval_resampler resampler);
+/* 0, or -EINVAL naming what is allowed. */
+int eval_resampler_parse(const char *name, enum eval_resampler *ret, struct error *error);
+
+int eval_maker_create(struct eval_maker **ret, const struct model_info *info,
+                      enum eval_resampler resampler, struct error *error);
 void eval_maker_destroy(struct eval_maker *maker); /* takes NULL */
 
 /* T * F and R * C. */
 size_t eval_window_cells(const struct model_info *info);
 size_t eval_plane_cells(const struct model_info *info);
 
-/* A file as the published code prepares it: its own samples, resampled by sinc_resample.h, zeros
+/* A file as the published code prepares it: its own samples, resampled, zeros
  * behind a clip that is too short, the rest of one that is too long left out. ret:
  * [window_samples]. *ret_bad: samples that were NaN or infinite. Errors name the file. */
 int eval_read_samples(struct eval_maker *maker, const char *path, float *ret, uint64_t *ret_bad,

@@ -24,6 +24,8 @@ static const struct option_spec specs[] = {
     {"data", 'd', "DIR", "more labelled clips, of unknown sounds; repeatable", NULL, NULL},
     {"folds", 'f', "LIST", "of the --data before it, as in 4 or 1-3,6 (all)", NULL, NULL},
     {"alias", 0, "NAME=CLASS", "a class of --data is that of the models; repeatable", NULL, NULL},
+    {"resampler", 0, "NAME", "of clips: best, medium or fast, as the daemon's, or paper (best)",
+     NULL, NULL},
     {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
     {"threads", 't', "N", "threads (all cores)", NULL, NULL},
@@ -106,6 +108,7 @@ static int parse(struct reject *j, int argc, char **argv)
     const char *backend = options_value(&j->options, "backend");
     const char *precision = options_value(&j->options, "precision");
     const char *json = options_value(&j->options, "json");
+    const char *resampler = options_value(&j->options, "resampler");
     j->share = 0.05;
     j->quiet = options_value(&j->options, "quiet") != NULL;
     j->json_to_stdout = json != NULL && strcmp(json, "-") == 0;
@@ -119,6 +122,9 @@ static int parse(struct reject *j, int argc, char **argv)
         fprintf(stderr, "focald: --backend %s: allowed: auto, cpu, cuda\n", backend);
         return -EINVAL;
     }
+    j->config.resampler = EVAL_RESAMPLER_BEST; /* the daemon's, which is to obey the threshold */
+    if (resampler != NULL && eval_resampler_parse(resampler, &j->config.resampler, &error) < 0)
+        return mistake(&error);
     j->config.precision = PRECISION_AUTO;
     if (precision != NULL && precision_parse(precision, &j->config.precision, &error) < 0) {
         error_prefix(&error, -EINVAL, "--precision");

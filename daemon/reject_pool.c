@@ -278,6 +278,7 @@ static int run_set(struct reading *r, int set, struct error *error)
                                        .precision = r->config->precision,
                                        .threads = r->config->threads,
                                        .batch = BATCH,
+                                       .resampler = r->config->resampler,
                                        .keep_going = r->config->keep_going ||
                                                      (r->train != NULL && r->train->keep_going),
                                        .stop = &stop_signal,
@@ -377,7 +378,7 @@ static int read_all(struct reject_pool *pool, const struct reject_pool_config *c
 int reject_pool_make(struct reject_pool *ret, const struct reject_pool_config *config,
                      struct error *error)
 {
-    struct reject_pool pool = {0};
+    struct reject_pool pool = {.resampler = config->resampler};
     struct reading **readings = calloc((size_t)config->n_dirs + 1, sizeof *readings);
     pool.runs = calloc((size_t)config->n_dirs + 1, sizeof *pool.runs);
     int code = readings == NULL || pool.runs == NULL ? no_memory(error)

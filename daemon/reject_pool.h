@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "daemon/eval_data.h"
+#include "daemon/eval_window.h"
 #include "model/reject.h"
 
 struct reject_set { /* of more clips, beside those of the runs */
@@ -42,6 +43,7 @@ struct reject_pool {
     int n_runs;
     struct reject_clip *clips; /* [n] run after run */
     int n;
+    enum eval_resampler resampler; /* that they came through */
 };
 
 struct reject_pool_config {
@@ -55,6 +57,7 @@ struct reject_pool_config {
     const char *backend; /* see backends.h */
     enum precision precision;
     int threads;
+    enum eval_resampler resampler;
     bool keep_going;
     /* Clips that are done, of all of this run. */
     void (*progress)(void *user, const char *dir, int done, int of);

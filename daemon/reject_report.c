@@ -283,7 +283,8 @@ static json_t *classes_json(const struct reject_report *r)
 
 int reject_print_json(FILE *to, const struct reject_report *r)
 {
-    json_t *o = json_pack("{s:f, s:o, s:f, s:o, s:o, s:o}", "false_names", r->share, "reject",
+    json_t *o = json_pack("{s:f, s:s, s:o, s:f, s:o, s:o, s:o}", "false_names", r->share,
+                          "resampler", eval_resampler_name(r->pool->resampler), "reject",
                           reject_json(&r->choices[r->best].reject), "confidence", 0.95, "scores",
                           scores_json(r), "runs", runs_json(r), "classes", classes_json(r));
     if (o == NULL)

@@ -422,7 +422,7 @@ static int decode(void *context, size_t i, float **ret_samples, size_t *ret_n, s
     float *samples = NULL;
     if (stop_signal != 0)
         return error_set(error, EINTR, "train: interrupted while the clips were read");
-    int r = clip_read(&clip, path, 0, error);
+    int r = clip_read(&clip, path, 0, RESAMPLER_BEST, error);
     if (r < 0)
         return r != -ENOMEM ? train_file_advise(r, error) : r;
     r = take_samples(&clip, d->rate_hz, &samples, ret_n, error);

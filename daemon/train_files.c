@@ -59,7 +59,7 @@ static int check_file(const char *path, int rate_hz, size_t least, bool whole, s
     r = check_length(path, (double)info.frames, info.samplerate, rate_hz, least, error);
     if (r < 0 || !whole)
         return r;
-    r = clip_read(&clip, path, 0, error);
+    r = clip_read(&clip, path, 0, RESAMPLER_BEST, error);
     if (r < 0)
         return r;
     r = check_length(path, (double)clip.n, clip.rate_hz, rate_hz, least, error);

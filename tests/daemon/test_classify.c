@@ -147,7 +147,7 @@ static const struct clip *demo(const char *name)
     demo_path(name, path, sizeof path);
     assert_true(n_demos < MAX_CLIPS);
     snprintf(demos[n_demos].name, sizeof demos[n_demos].name, "%s", name);
-    if (clip_read(&demos[n_demos].clip, path, RATE, &error) != 0)
+    if (clip_read(&demos[n_demos].clip, path, RATE, RESAMPLER_BEST, &error) != 0)
         fail_msg("%s", error.text);
     return &demos[n_demos++].clip;
 }

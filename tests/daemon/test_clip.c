@@ -83,7 +83,7 @@ static void any_format_rate_and_channel_count_gives_the_sound(void **state)
         path_of(cases[k].name, path, sizeof path);
         write_tone(path, cases[k].rate, cases[k].channels, cases[k].format,
                    (size_t)cases[k].rate / 2);
-        if (clip_read(&clip, path, RATE, &error) != 0)
+        if (clip_read(&clip, path, RATE, RESAMPLER_BEST, &error) != 0)
             fail_msg("%s", error.text);
         assert_int_equal(clip.n,
                          (cases[k].rate / 2 * (long)RATE + cases[k].rate / 2) / cases[k].rate);
@@ -115,7 +115,7 @@ static void what_is_no_number_is_zero_and_counted(void **state)
     SNDFILE *file = sf_open(path, SFM_WRITE, &info);
     sf_writef_float(file, x, 1000);
     sf_close(file);
-    assert_int_equal(clip_read(&clip, path, RATE, &error), 0);
+    assert_int_equal(clip_read(&clip, path, RATE, RESAMPLER_BEST, &error), 0);
     assert_int_equal(clip.bad, 3);
     for (size_t i = 0; i < clip.n; i++)
         assert_true(clip.samples[i] == (i == 12 ? 0.25f : 0));
@@ -126,7 +126,7 @@ static void refused(const char *path, int code, const char *reason)
 {
     struct clip clip = {.n = 77};
     struct error error = {""};
-    assert_int_equal(clip_read(&clip, path, RATE, &error), code);
+    assert_int_equal(clip_read(&clip, path, RATE, RESAMPLER_BEST, &error), code);
     assert_int_equal(clip.n, 77);
     if (strstr(error.text, path) == NULL || strstr(error.text, reason) == NULL)
         fail_msg("the line must name %s and say %s: %s", path, reason, error.text);
@@ -176,7 +176,7 @@ static void a_file_that_breaks_off_gives_what_is_there_or_is_named(void **state)
         assert_int_equal(stat(path, &st), 0);
         for (off_t size = st.st_size * 3 / 4; size > 0; size /= 3) {
             assert_int_equal(truncate(path, size), 0);
-            if (clip_read(&clip, path, RATE, &error) < 0) {
+            if (clip_read(&clip, path, RATE, RESAMPLER_BEST, &error) < 0) {
                 assert_non_null(strstr(error.text, path));
                 continue;
             }

@@ -238,7 +238,7 @@ static void masked_passes_are_what_the_definition_says(void **state)
     bool silent;
     uint64_t bad;
     const struct runner_config eight = {.backend = "auto", .max_batch = EVAL_AT_ONCE};
-    assert_int_equal(eval_maker_create(&maker, info, &error), 0);
+    assert_int_equal(eval_maker_create(&maker, info, EVAL_RESAMPLER_PAPER, &error), 0);
     assert_int_equal(runner_create(&runner, model, &eight, &error), 0);
     assert_int_equal(resize_create(&grow, info->maps[last].rows, info->maps[last].cols, frames,
                                    bins, false, &error),

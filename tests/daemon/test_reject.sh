@@ -223,6 +223,35 @@ assert model['classes']['foreign']['unknown'] == 2 and alias['classes']['thing']
 PY
 }
 
+# Of clips of 48 kHz, whose half rate is where resamplers differ. The threshold is for the daemon, and by default they come as to it.
+the_daemon_s_resampler_is_what_a_threshold_is_chosen_by() {
+    mkdir -p "$work/fast set"
+    for class in "low tone" "high tone" noise clicks sweep; do
+        mkdir "$work/fast set/$class"
+        for k in 0 1; do
+            "$python" - "$work/set/$class/$k.wav" "$work/fast set/$class/$k.wav" <<'PY'
+import sys, wave
+with wave.open(sys.argv[1]) as r, wave.open(sys.argv[2], 'wb') as w:
+    x = r.readframes(r.getnframes())
+    w.setparams((1, 2, 48000, 0, 'NONE', ''))
+    w.writeframes(b''.join(3 * x[i:i + 2] for i in range(0, len(x), 2)))
+PY
+        done
+    done
+    for how in "" "--resampler best" "--resampler paper"; do
+        reject --false-names 0.5 --data "$work/fast set" $how --alias noise=hiss --alias clicks=ticks \
+            --json - "$work/all/best" >"$work/by$how.json"
+    done
+    cmp "$work/by.json" "$work/by--resampler best.json"
+    grep -q '"resampler":"best"' "$work/by.json"
+    grep -q '"resampler":"paper"' "$work/by--resampler paper.json"
+    "$python" - "$work" <<'PY'
+import json, sys
+best, paper = (json.load(open(f'{sys.argv[1]}/by{x}.json')) for x in ('', '--resampler paper'))
+assert [s['below'] for s in best['scores']] != [s['below'] for s in paper['scores']]
+PY
+}
+
 names_of_any_bytes_are_told_and_steer_no_terminal() {
     odd=$(printf 'ho\377wl\033[31m')
     mkdir -p "$work/odd/$odd"
@@ -352,7 +381,7 @@ what_does_not_go_together_is_one_line() {
     # before the models are opened
     status 1 reject --json "$work/set" "$work/nowhere" 2>"$work/err"
     one_line "$work/set" directory
-    for wrong in "" "--false-names 0.6 x" "--false-names nan x" "--score loud x" "--folds 4 x" \
+    for wrong in "" "--false-names 0.6 x" "--false-names nan x" "--score loud x" "--resampler good x" "--folds 4 x" \
         "--data x --folds 2-1 x" "--backend tape x"; do
         status 2 "$FOCALD" reject $wrong 2>"$work/err"
         one_line focald
@@ -363,7 +392,8 @@ for p in classes_that_are_left_out_are_not_learnt what_is_left_out_does_not_copy
     a_class_to_leave_out_that_there_is_not_is_told runs_that_are_older_than_the_key_go_on \
     the_table_and_the_json_agree_and_count_every_clip \
     the_threshold_goes_into_a_model_whole_and_beside_what_is_there \
-    other_sets_serve_as_unknown_sounds names_of_any_bytes_are_told_and_steer_no_terminal \
+    other_sets_serve_as_unknown_sounds \
+    the_daemon_s_resampler_is_what_a_threshold_is_chosen_by names_of_any_bytes_are_told_and_steer_no_terminal \
     classify_and_eval_agree_with_what_was_promised \
     export_import_and_train_carry_the_threshold what_does_not_go_together_is_one_line; do
     promise $p

@@ -233,7 +233,7 @@ static void clips_are_cached_whole_and_as_eval_hears_them(void **state)
     struct model *model;
     struct eval_maker *maker;
     assert_int_equal(model_open(&model, in_source("tests/data/baseline").path, &error), 0);
-    assert_int_equal(eval_maker_create(&maker, model_info(model), &error), 0);
+    assert_int_equal(eval_maker_create(&maker, model_info(model), EVAL_RESAMPLER_PAPER, &error), 0);
     size_t window = (size_t)model_info(model)->preprocess.window_samples;
     float *heard = calloc(window, sizeof *heard);
     for (size_t i = 0; i < ARRAY_LEN(sounds); i++) {
