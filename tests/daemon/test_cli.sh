@@ -71,6 +71,10 @@ refuse 1 'nowhere' run --check --config "$dir/nowhere"
 wrong 'abacus' --source abacus
 wrong 'automatic' --source automatic
 refuse 1 '"7"' run --check --config "$dir/conf" --quantile 7
+# what the configuration checks is the same in every mode
+for mode in "classify x" "eval --data x" "bench network"; do
+    refuse 1 '"-3"' $mode --threads -3
+done
 refuse 1 "$dir/none" run --check --config "$dir/conf" --model "$dir/none"
 wrong 'no-such-file' --source file:"$dir/no-such-file"
 wrong 'RATE:CHANNELS' --source stdin:lots
