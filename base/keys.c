@@ -43,10 +43,10 @@ struct unit {
 };
 
 static const struct unit spans[] = {
-    {"", 1},      {"ms", 1e-3},   {"s", 1},        {"min", 60},       {"h", 3600},
-    {"d", 86400}, {"day", 86400}, {"days", 86400}, {"weeks", 604800}, {"years", 365.25 * 86400},
+    {"s", 1},        {"", 1},        {"ms", 1e-3}, {"min", 60},       {"h", 3600},
+    {"days", 86400}, {"day", 86400}, {"d", 86400}, {"weeks", 604800}, {"years", 365.25 * 86400},
 };
-static const struct unit sizes[] = {{"", 1},     {"B", 1},    {"kB", 1e3}, {"KB", 1e3},
+static const struct unit sizes[] = {{"B", 1},    {"", 1},     {"kB", 1e3}, {"KB", 1e3},
                                     {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
 
 /* A number with one of the units: [n] */
@@ -63,15 +63,14 @@ static bool parse_unit(const char *text, const struct unit *units, size_t n, dou
     return false;
 }
 
-/* In the largest unit that leaves a number of at least 1. */
+/* In the largest unit that leaves a whole number, or else in the first. */
 static void unit_text(double value, const struct unit *units, size_t n, char *ret, size_t size)
 {
     const struct unit *best = &units[0];
     for (size_t i = 1; i < n; i++)
-        if (units[i].size <= value && units[i].size > best->size)
+        if (units[i].size > best->size && fmod(value, units[i].size) == 0 && value > 0)
             best = &units[i];
-    snprintf(ret, size, "%.9g%s%s", value / best->size, best->name[0] != '\0' ? " " : "",
-             best->name);
+    snprintf(ret, size, "%.9g %s", value / best->size, best->name);
 }
 
 static bool parse_hop(const char *text, double *ret)

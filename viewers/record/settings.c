@@ -32,7 +32,8 @@ static const struct key keys[] = {
     {"record", "player", KIND_TEXT, FIELD(player), 0, 0, NULL, "", NULL, 0},
     {"privacy", "probability", KIND_NUMBER, FIELD(private_probability), 0.001, 1, NULL, "0.2", NULL,
      0},
-    {"retention", "max_age", KIND_SPAN, FIELD(max_age_s), 0, 3.2e9, NULL, "0", NULL, 0},
+    {"retention", "max_age", KIND_SPAN, FIELD(max_age_s), 0, 3155760000, /* 100 years */ NULL, "0",
+     NULL, 0},
     {"retention", "max_size", KIND_BYTES, FIELD(max_size_bytes), 0, 1e15, NULL, "10 GB", NULL, 0},
     {"retention", "min_free", KIND_BYTES, FIELD(min_free_bytes), 0, 1e15, NULL, "1 GB", NULL, 0},
     {"focald", "data", KIND_TEXT, FIELD(data), 0, 0, NULL, "", NULL, 0},
@@ -45,6 +46,11 @@ static const struct key keys[] = {
     {"label", "min_length", KIND_SPAN, RULE(min_length_s), 0, 3600, NULL, "0", NULL, 0},
     {"label", "cool_down", KIND_SPAN, RULE(cool_down_s), 0, 864000, NULL, "0", NULL, 0},
 };
+
+const struct key *settings_key(size_t i)
+{
+    return i < ARRAY_LEN(keys) ? &keys[i] : NULL;
+}
 
 static bool is_label_key(const struct key *k)
 {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/keys.h"
 
 enum { SETTINGS_LABEL_BYTES = 128, SETTINGS_MAX_RULES = 1024 };
 
@@ -37,6 +38,9 @@ struct settings {
  * it whether this succeeds or not. */
 int settings_load(struct settings *ret, const char *path, struct error *error);
 void settings_finish(struct settings *settings);
+
+/* The keys, one after the other; NULL behind the last. [label]'s are those of [label NAME]. */
+const struct key *settings_key(size_t i);
 
 /* The rule of a label: its own section, but for case and with _ for a blank, else [label *]. */
 const struct rule *settings_rule(const struct settings *settings, const char *label);

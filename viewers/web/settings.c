@@ -54,6 +54,16 @@ static const struct key keys[] = {
 
 enum { KEYS = sizeof keys / sizeof keys[0], OPTION_KEY = 256 };
 
+const char *settings_key(int i, const char **ret_section, int *ret_from, int *ret_to)
+{
+    if (i >= KEYS)
+        return NULL;
+    *ret_section = keys[i].section;
+    *ret_from = keys[i].from;
+    *ret_to = keys[i].to;
+    return keys[i].name;
+}
+
 static int set_yes_no(bool *field, const char *value)
 {
     bool yes = strcmp(value, "yes") == 0 || strcmp(value, "true") == 0 || strcmp(value, "on") == 0;

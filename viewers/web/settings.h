@@ -42,4 +42,8 @@ enum settings_action { ACTION_SERVE, ACTION_CHECK, ACTION_SET_PASSWORD, ACTION_E
 int settings_read(struct settings *ret, enum settings_action *ret_action, int argc, char **argv,
                   struct error *error);
 
+/* The keys of focal-web.conf, one after the other; NULL behind the last. From and to are 0 where
+ * the value is no number. */
+const char *settings_key(int i, const char **ret_section, int *ret_from, int *ret_to);
+
 #endif

@@ -3,6 +3,7 @@
  * which bytes are meant, what settings are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -328,6 +329,47 @@ static void files_of_ones_own_stand_above_the_file_beside_them(void **state)
     assert_int_equal(settings.max_connections, 50);
 }
 
+static char *read_source(const char *relative)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", SOURCE_ROOT, relative);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    char *text = calloc(1, 1 << 16);
+    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void the_shipped_file_and_the_manual_name_every_key(void **state)
+{
+    (void)state;
+    char *file = read_source("viewers/web/focal-web.conf"), *page = read_source("man/focal-web.1");
+    const char *key, *section;
+    for (int i = 0, from, to; (key = settings_key(i, &section, &from, &to)) != NULL; i++) {
+        char wanted[128];
+        snprintf(wanted, sizeof wanted, "\n[%s]\n", section);
+        const char *at = strstr(file, wanted), *end = at != NULL ? strstr(at + 1, "\n[") : NULL;
+        snprintf(wanted, sizeof wanted, "\n#%s =", key);
+        const char *line = at != NULL ? strstr(at, wanted) : NULL;
+        if (line == NULL || (end != NULL && line > end))
+            fail_msg("focal-web.conf does not list %s in [%s]", key, section);
+        bool named = false; /* .Sy KEY , KEY */
+        for (int k = 0; k < 2; k++) {
+            snprintf(wanted, sizeof wanted, k == 0 ? "Sy %s" : " , %s", key);
+            for (at = page; (at = strstr(at, wanted)) != NULL && !named; at++)
+                named = strchr(" \n", at[strlen(wanted)]) != NULL;
+        }
+        if (!named)
+            fail_msg("focal-web(1) does not name %s", key);
+        snprintf(wanted, sizeof wanted, "%d to %d", from, to);
+        if (to > 0 && strstr(file, wanted) == NULL)
+            fail_msg("focal-web.conf does not say of %s: %s", key, wanted);
+    }
+    free(file);
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +386,7 @@ int main(void)
         cmocka_unit_test(serving_others_without_protection_is_refused),
         cmocka_unit_test(mistakes_in_settings_are_named),
         cmocka_unit_test(files_of_ones_own_stand_above_the_file_beside_them),
+        cmocka_unit_test(the_shipped_file_and_the_manual_name_every_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
