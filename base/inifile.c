@@ -149,18 +149,23 @@ static int read_place(const char *dir, const char *below, const char *name, inif
     return read_both(path, false, take, user, error);
 }
 
+int inifile_read_system(const char *name, inifile_take *take, void *user, struct error *error)
+{
+    const char *system = getenv("FOCALD_SYSCONFDIR");
+    if (system == NULL || system[0] != '/')
+        system = FOCALD_SYSCONFDIR;
+    return read_place(system, "", name, take, user, error);
+}
+
 int inifile_read_usual(const char *name, const char *path, inifile_take *take, void *user,
                        struct error *error)
 {
-    const char *system = getenv("FOCALD_SYSCONFDIR");
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     if (path != NULL && strlen(path) >= PATH_BYTES)
         return error_set(error, ENAMETOOLONG, "%.100s…: the path is too long", path);
     if (path != NULL)
         return read_both(path, true, take, user, error);
-    if (system == NULL || system[0] != '/')
-        system = FOCALD_SYSCONFDIR;
-    int r = read_place(system, "", name, take, user, error);
+    int r = inifile_read_system(name, take, user, error);
     if (r == 0 && config != NULL && config[0] == '/')
         return read_place(config, "", name, take, user, error);
     if (r == 0 && home != NULL && home[0] == '/')

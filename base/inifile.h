@@ -21,5 +21,7 @@ int inifile_read_text(const char *name, const char *text, inifile_take *take, vo
  * ~/.config). path: that file instead, which must be there, and PATH.d/(*.conf); or NULL. */
 int inifile_read_usual(const char *name, const char *path, inifile_take *take, void *user,
                        struct error *error);
+/* The system's of them alone: what a service reads. */
+int inifile_read_system(const char *name, inifile_take *take, void *user, struct error *error);
 
 #endif

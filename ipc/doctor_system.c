@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/inifile.h"
 #include "ipc/doctor.h"
 
 enum { RUN_MS = 30000, PATH_BYTES = 512 };
@@ -203,22 +204,57 @@ static bool place_of(const char *variable, const char *below_home, char *ret, si
     return true;
 }
 
-void doctor_check_disk(struct doctor *d)
+/* What configuration files say of one key. */
+struct configured {
+    const char *section, *key;
+    char path[PATH_BYTES]; /* "": nothing */
+};
+
+static int take_place(void *user, const char *where, const char *section, const char *key,
+                      const char *value, struct error *error)
 {
-    char path[PATH_BYTES];
-    if (d->owner[0] != '\0') { /* a service: where its units keep things */
-        check_place(d, "cache", "/var/cache/focald", false);
-        check_place(d, "recordings", "/var/lib/focald/record", false);
+    struct configured *c = user;
+    if (strcmp(section, c->section) == 0 && strcmp(key, c->key) == 0 &&
+        (size_t)snprintf(c->path, sizeof c->path, "%s", value) >= sizeof c->path)
+        return error_set(error, ENAMETOOLONG, "%s: the path is too long", where);
+    return 0;
+}
+
+/* The place that a program's files name, or the usual one; a service reads the system's files
+ * alone. */
+static void check_configured(struct doctor *d, const char *what, const char *file,
+                             struct configured c, const char *usual)
+{
+    struct error error;
+    const bool service = d->owner[0] != '\0';
+    int r = service ? inifile_read_system(file, take_place, &c, &error)
+                    : inifile_read_usual(file, NULL, take_place, &c, &error);
+    if (r < 0) {
+        doctor_find(d, DOCTOR_WARN, "disk", "mend that file, or ask as one who may read it",
+                    "the place of %s is not known: %s", what, error.text);
         return;
     }
-    if (place_of("XDG_CACHE_HOME", ".cache", path, sizeof path))
-        check_place(d, "cache", path, true);
-    if (geteuid() == 0) /* where focal-record keeps its history */
-        check_place(d, "recordings", "/var/lib/focald/record", true);
-    else if (place_of("XDG_DATA_HOME", ".local/share", path, sizeof path - strlen("/record")))
-        check_place(d, "recordings", strcat(path, "/record"), true);
+    if (c.path[0] == '\0' && usual == NULL)
+        doctor_find(d, DOCTOR_WARN, "disk", "set HOME", "no place for %s: no HOME", what);
     else
-        doctor_find(d, DOCTOR_WARN, "disk", "set HOME", "no place for recordings: no HOME");
+        check_place(d, what, c.path[0] != '\0' ? c.path : usual, !service);
+}
+
+void doctor_check_disk(struct doctor *d)
+{
+    char cache[PATH_BYTES] = "/var/cache/focald", record[PATH_BYTES] = "/var/lib/focald/record";
+    const bool service = d->owner[0] != '\0'; /* its units keep things there */
+    bool has_cache = service || place_of("XDG_CACHE_HOME", ".cache", cache, sizeof cache);
+    bool has_record = service || geteuid() == 0;
+    if (!has_record &&
+        place_of("XDG_DATA_HOME", ".local/share", record, sizeof record - strlen("/record"))) {
+        strcat(record, "/record");
+        has_record = true;
+    }
+    check_configured(d, "cache", "focald.conf", (struct configured){"paths", "cache", ""},
+                     has_cache ? cache : NULL);
+    check_configured(d, "recordings", "focal-record.conf", (struct configured){"record", "dir", ""},
+                     has_record ? record : NULL);
 }
 
 static void check_runtime(struct doctor *d)

@@ -116,6 +116,23 @@ a_disk_that_may_not_be_written_fails() {
     XDG_DATA_HOME=/proc doctor 1 --name focald-none
     says '^fail +disk .*/proc'
 }
+places_are_those_of_the_configuration() {
+    mkdir -p "$dir/elsewhere/closed" "$dir/config/focald/focal-record.conf.d"
+    printf '[paths]\ncache = %s/elsewhere/cache\n' "$dir" >"$dir/config/focald/focald.conf"
+    printf '[record]\ndir = %s/first\n' "$dir" >"$dir/config/focald/focal-record.conf"
+    printf '[record]\ndir = %s/elsewhere/closed/record\n[label dog]\ndir = x\n' "$dir" \
+        >"$dir/config/focald/focal-record.conf.d/own.conf"
+    chmod 500 "$dir/elsewhere/closed"
+    doctor 1 --name focald-none
+    rm -r "$dir/config/focald/focald.conf" "$dir/config/focald/focal-record.conf.d"
+    says "^ok +disk +cache $dir/elsewhere/cache: .* GB free$"
+    says "^fail +disk +recordings $dir/elsewhere/closed: Permission denied"
+    says_not '/share/focald'
+    printf 'no section\n' >"$dir/config/focald/focal-record.conf"
+    doctor 1 --name focald-none
+    rm "$dir/config/focald/focal-record.conf"
+    says '^warn +disk .*recordings.*focal-record.conf:1: .*; mend: '
+}
 a_wrong_configuration_is_told_by_its_line() {
     printf '[analysis]\nquantile = 3\n' >"$dir/config/focald/focald.conf"
     doctor 1 --name focald-none
@@ -187,7 +204,8 @@ a_daemon_that_does_not_answer_fails() {
 
 for name in without_a_daemon_it_says_how_to_start_one json_says_the_same \
     a_stale_socket_is_called_stale a_closed_directory_is_called_closed \
-    a_disk_that_may_not_be_written_fails a_wrong_configuration_is_told_by_its_line \
+    a_disk_that_may_not_be_written_fails places_are_those_of_the_configuration \
+    a_wrong_configuration_is_told_by_its_line \
     a_model_that_is_not_there_is_told a_missing_runtime_directory_is_told; do
     promise $name
 done

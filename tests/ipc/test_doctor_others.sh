@@ -68,7 +68,16 @@ its_own_user_is_told_of_its_own() {
     doctor 65534 1 && says '^fail +permissions +XDG_RUNTIME_DIR is not set' &&
         says "^fail +disk +cache $dir: Permission denied"
 }
+# By the system's files, not by those of who asks.
+a_service_s_places_are_those_of_the_system_s_files() {
+    mkdir -p "$dir/etc/focald" "$dir/.config/focald"
+    printf '[record]\ndir = /srv\n' >"$dir/etc/focald/focal-record.conf"
+    printf '[record]\ndir = /tmp\n' >"$dir/.config/focald/focal-record.conf"
+    FOCALD_SYSCONFDIR=$dir/etc doctor 65533 0 && says '^ok +disk +recordings /srv: ' &&
+        says '^ok +disk +cache /var/cache/focald'
+}
 promise a_member_of_the_group_needs_no_runtime_directory
 promise root_is_told_of_the_services_places
+promise a_service_s_places_are_those_of_the_system_s_files
 promise its_own_user_is_told_of_its_own
 [ $failures = 0 ]
