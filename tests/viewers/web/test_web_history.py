@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""focal-web's history from a slow disk: files come whole, and nobody waits for another's.
+"""focal-web's history: replies are as the document says, and from a slow disk files come whole and nobody waits for another's.
 usage: test_web_history.py FOCAL_WEB FOCAL_RECORD SLOW_DISK"""
-import json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+import json, os, random, re, shutil, signal, sqlite3, struct, subprocess, sys, tempfile, threading, time
 
 from client import Promises, Web, check, request, wait_until
 
+DOCUMENT = os.path.join(os.path.dirname(__file__), "../../../docs/web.md")
 BYTES = 700_001  # three large reads
 LONG = 5_000_000  # ten seconds of them
 
@@ -37,6 +38,50 @@ def make_history(record, directory, sound):
             db.execute("INSERT INTO event (kind, stream, run, event, label, label_index, p_peak, t_onset_ns, onset,"
                        " t_first_ns, first, count, cut, input_file, bytes, lost) VALUES ('event', 'yard', 1, ?, 'rooster',"
                        " 1, 0.9, ?, 0, ?, 0, 80000, 0, ?, ?, 0)", (i, now, now, f"clips/{name}.flac", size))
+
+
+def documented(part):
+    """The fields that the document's tables list under a heading, and the rows that a field is said to have."""
+    text = open(DOCUMENT, encoding="utf-8").read().partition(f"\n### {part}\n")[2]
+    fields, rows = set(), {}
+    for line in re.split(r"\n##|\nThe database", text)[0].splitlines():
+        cells = line.split(" | ")
+        names = re.findall(r"`([a-z_]+)`", cells[0])
+        fields.update(names)
+        if len(cells) == 2 and cells[1].startswith("rows of "):
+            rows[names[0]] = set(re.findall(r"`([a-z_]+)`", cells[1].split(";")[0].split(", as")[0]))
+    return fields, rows
+
+
+def replies_have_the_fields_that_the_document_lists(web, directory):
+    now = time.time_ns()
+    with sqlite3.connect(f"{directory}/history.db") as db:
+        db.execute("INSERT INTO model VALUES ('h', 'm', 'a', 'modulation', '[\"dog\", \"rooster\"]')")
+        db.execute("UPDATE event SET model_hash = 'h', scores = ? WHERE id = 1", (struct.pack("<6f", *[0.5] * 6),))
+        db.execute("INSERT INTO gap VALUES (1, 'input', 'private', 0, 10, 0)")
+        db.execute("INSERT INTO listening (stream, run, t_from_ns, t_to_ns) VALUES ('yard', 1, ?, ?)", (now, now + 10**9))
+        db.execute("INSERT INTO tally VALUES ('yard', 'rooster', ?, 2, 2, 0, 0, 0)", (now // 10**9 // 3600 * 3600,))
+
+    def ask(path):
+        status, _, body = request(web, path)
+        check(status == 200, f"{path}: {status} {body}")
+        return json.loads(body)
+
+    fields, rows = documented("A row of `events`")
+    event, one = ask("/api/history")["events"][0], ask("/api/history/1")
+    check(set(one) == fields, f"event: {set(one) ^ fields}")
+    check(set(event) == fields - {"scores", "gaps"}, f"events: {set(event) ^ fields}")
+    for name in ("scores", "gaps"):
+        check(set(one[name][0]) == rows[name], f"{name}: {set(one[name][0])}, not {rows[name]}")
+    check(event["end_ms"] == 0 and event["note"] is None, f"{event}")
+    fields = documented("A row of `counts`")[0]
+    for by, nothing in (("day", {"label": None, "stream": None, "hour": -1}), ("hour", {"day": None}),
+                        ("label", {"day": None, "stream": None}), ("stream", {"label": None})):
+        (count,) = ask(f"/api/counts?by={by}")["counts"]
+        check(set(count) == fields, f"counts: {set(count) ^ fields}")
+        check(count["heard"] == 2 and nothing.items() <= count.items(), f"by {by}: {count}")
+    (span,) = ask("/api/listening")["spans"]
+    check(set(span) == documented("A row of `spans`")[0], f"spans: {span}")
 
 
 def a_file_comes_whole_and_in_ranges(web, sound):
@@ -162,6 +207,7 @@ def main():
         os.environ["LD_PRELOAD"] = os.path.abspath(slow_disk)
         os.environ["TZ"] = "TST-9"
         web = Web(program, directory, "--history", directory)
+        promises.run(replies_have_the_fields_that_the_document_lists, web, directory)
         promises.run(a_file_comes_whole_and_in_ranges, web, sound)
         promises.run(who_asks_for_other_things_does_not_wait, web, sound)
         promises.run(who_leaves_during_a_read_is_forgotten, web, sound)
