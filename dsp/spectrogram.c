@@ -154,6 +154,7 @@ void spectrogram_soft_mask(const float *spectrum, const float *mask, size_t n, f
         float magnitude = scale * sqrtf(re * re + im * im);
         /* what is next to nothing keeps its share: expm1(m log1p(a)) / a -> m */
         float gain = magnitude > 1e-12f ? expm1f(mask[i] * log1pf(magnitude)) / magnitude : mask[i];
+        gain = gain < INFINITY ? gain : 0; /* false for NaN */
         ret[2 * i] = gain * re;
         ret[2 * i + 1] = gain * im;
     }

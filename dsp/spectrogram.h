@@ -22,7 +22,8 @@ void spectrogram_interpret(const float *logspec, const uint8_t *mask, const floa
 void spectrogram_mask(const float *spectrum, const uint8_t *mask, size_t n, float *ret);
 
 /* The same for a mask between 0 and 1, by the definition: log1p(scale * |X|) is what it multiplies.
- * scale: 1 / max of the window's samples, > 0. May work in place. mask: [n] */
+ * scale: 1 / max of the window's samples, > 0. May work in place. mask: [n]; where it is NaN
+ * nothing is left. */
 void spectrogram_soft_mask(const float *spectrum, const float *mask, size_t n, float scale,
                            float *ret);
 

@@ -148,6 +148,17 @@ static void a_soft_mask_multiplies_the_log_spectrogram(void **state)
     }
 }
 
+/* What is listened to is never NaN, whatever a network gave. */
+static void a_soft_mask_that_is_no_number_keeps_nothing(void **state)
+{
+    (void)state;
+    float spectrum[] = {0.3f, -2, 0.3f, -2, 0, 0, 1e-20f, 0}, ret[ARRAY_LEN(spectrum)];
+    const float mask[] = {NAN, INFINITY, NAN, NAN};
+    spectrogram_soft_mask(spectrum, mask, ARRAY_LEN(mask), 1, ret);
+    for (size_t i = 0; i < ARRAY_LEN(ret); i++)
+        assert_true(ret[i] == 0);
+}
+
 static void a_mask_keeps_and_drops_cells_even_in_place(void **state)
 {
     (void)state;
@@ -252,6 +263,7 @@ int main(void)
         cmocka_unit_test(silence_is_1e_7_and_small_values_keep_their_digits),
         cmocka_unit_test(huge_values_stay_numbers_and_nan_stays_nan),
         cmocka_unit_test(a_soft_mask_multiplies_the_log_spectrogram),
+        cmocka_unit_test(a_soft_mask_that_is_no_number_keeps_nothing),
         cmocka_unit_test(a_mask_keeps_and_drops_cells_even_in_place),
         cmocka_unit_test(a_peak_counts_what_is_no_number),
         cmocka_unit_test(an_interpretation_is_expm1_of_the_masked_log_with_the_phase),
