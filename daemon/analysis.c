@@ -3,6 +3,7 @@
 #include "daemon/analysis.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -97,14 +98,15 @@ static float signal_rms(const float *x, size_t n)
 }
 
 /* The recipe divides by the maximum, not by the peak: with a gate of zero a window without a
- * positive sample has nothing to be divided by, and is silence as well. */
+ * positive sample, or whose largest has no finite reciprocal, has nothing to be divided by, and is
+ * silence as well. */
 void analysis_before(struct analysis *a, const float *samples, const float *spectrum, float gate,
                      float *plane, struct analysis_window *ret)
 {
     size_t bad;
     *ret = (struct analysis_window){.rms = signal_rms(samples, a->samples)};
     signal_peak(samples, a->samples, &ret->max, &ret->peak, &bad);
-    ret->silence = !(ret->max > 0) || !(ret->max >= gate) || !(ret->peak >= gate);
+    ret->silence = !(ret->max >= FLT_MIN) || !(ret->max >= gate) || !(ret->peak >= gate);
     if (ret->silence)
         return;
     ret->logspec = a->logspec;

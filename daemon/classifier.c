@@ -6,6 +6,7 @@
 #include "daemon/classifier.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,7 +223,7 @@ static void add_to_picture(struct classifier *c, struct job *job, const struct s
     size_t hop = (size_t)c->info->preprocess.hop_length,
            first = job->out.windows[slot->window].first;
     size_t own = last_frame(c, own_samples(c, job, slot->window));
-    float scale = job->max > 0 ? 1 / job->max : 1;
+    float scale = job->max >= FLT_MIN ? 1 / job->max : 1;
     size_t frames = own < c->frames ? own : c->frames;
     const uint8_t *hard = mask != NULL && mask->soft == NULL ? mask->mask : NULL;
     spectrogram_log(slot->spectrum, frames * c->bins, scale, c->logspec);

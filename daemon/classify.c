@@ -58,8 +58,10 @@ static const struct option_usage usage = {
         "p_paper (of the cosines themselves, as in the paper), top [label, p, p_paper], windows\n"
         "[start_s, end_s, label, p, p_paper, silence, unknown], unknown, score, duration_s, "
         "rate_hz\n"
-        "and channels of the file, bad_samples (NaN or infinite, taken as zero), model and hash;\n"
-        "with --out also wav and png. A silent or unknown clip or window has the label null; what\n"
+        "and channels of the file, bad_samples (NaN, infinite or beyond 1e15, taken as zero), "
+        "model\n"
+        "and hash; with --out also wav and png. A silent or unknown clip or window has the label "
+        "null; what\n"
         "an unknown one might be stands in top.\n"
         "STEM.wav is what the network heard: the clip's spectrogram times the mask of its\n"
         "map, as mono float sound, as long as the clip at the model's rate. STEM.png shows\n"
@@ -128,8 +130,8 @@ static void warn_bad(const struct classify *c, const char *file, const struct cl
     if (clip->bad == 0 || c->quiet)
         return;
     wipe_progress(c);
-    fprintf(stderr, "focald: %s: %llu sample%s NaN or infinite and taken as zero\n", file,
-            (unsigned long long)clip->bad, clip->bad == 1 ? " is" : "s are");
+    fprintf(stderr, "focald: %s: %llu sample%s NaN, infinite or beyond 1e15 and taken as zero\n",
+            file, (unsigned long long)clip->bad, clip->bad == 1 ? " is" : "s are");
 }
 
 static void clip_done(void *user, struct classified_clip *clip)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <sndfile.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "dsp/sample.h"
 
 enum { BLOCK_FRAMES = 4096 };
 
@@ -95,7 +95,7 @@ static uint64_t count_bad(const float *x, size_t n)
 {
     uint64_t bad = 0;
     for (size_t i = 0; i < n; i++)
-        bad += !isfinite(x[i]);
+        bad += sample_is_bad(x[i]);
     return bad;
 }
 

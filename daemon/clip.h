@@ -18,7 +18,7 @@ struct clip {
     int rate_hz; /* of samples */
     int file_rate_hz, file_channels;
     uint64_t file_frames;
-    uint64_t bad; /* values of the file that were NaN or infinite and were taken as 0 */
+    uint64_t bad; /* values of the file that were (dsp/sample.h) and were taken as 0 */
 };
 
 /* Reads any format libsndfile knows, any rate and channel count, mixed down and resampled to

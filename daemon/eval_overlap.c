@@ -5,6 +5,7 @@
 #include "daemon/eval_overlap.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static int read_source(struct overlap *o, struct eval_maker *maker, int k, struc
         return r;
     for (size_t i = 0; i < o->n; i++)
         max = x[i] > max ? x[i] : max;
-    if (!(max > 0))
+    if (!(max >= FLT_MIN))
         return error_set(error, EINVAL, "%s: has no positive sample; an overlap needs two sounds",
                          o->names[k]);
     for (size_t i = 0; i < o->n; i++)

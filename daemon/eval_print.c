@@ -74,7 +74,7 @@ static void print_head(FILE *to, const struct eval_report *r)
         fprintf(to, "       %d clip%s silent: counted as not recognised, explained by nothing\n",
                 f->silent, f->silent == 1 ? " is" : "s are");
     if (f->bad_samples > 0)
-        fprintf(to, "       %llu samples were NaN or infinite and taken as zero\n",
+        fprintf(to, "       %llu samples were NaN, infinite or beyond 1e15 and taken as zero\n",
                 (unsigned long long)f->bad_samples);
 }
 

@@ -30,7 +30,7 @@ struct eval_outcome { /* of a clip */
     float p, p_label; /* of best and of the clip's own class (NaN: it has none), softmax of the
                          unscaled cosines */
     float scores[REJECT_COUNT]; /* how sure it is, by each score of reject.h */
-    uint64_t bad;               /* samples that were NaN or infinite */
+    uint64_t bad;               /* samples that were, see dsp/sample.h */
 };
 
 struct eval_explained { /* of a clip at a quantile; means of these are the figures */

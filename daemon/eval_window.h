@@ -39,7 +39,7 @@ size_t eval_plane_cells(const struct model_info *info);
 
 /* A file as the published code prepares it: its own samples, resampled, zeros
  * behind a clip that is too short, the rest of one that is too long left out. ret:
- * [window_samples]. *ret_bad: samples that were NaN or infinite. Errors name the file. */
+ * [window_samples]. *ret_bad: bad samples (dsp/sample.h). Errors name the file. */
 int eval_read_samples(struct eval_maker *maker, const char *path, float *ret, uint64_t *ret_bad,
                       struct error *error);
 

@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "dsp/polyphase.h"
+#include "dsp/sample.h"
 
 enum { FLUSH_FRAMES = 256, PROBE_FRAMES = 512, PROBE_OUT = 4096, SLACK = 64 };
 
@@ -179,30 +180,29 @@ size_t resampler_delay(const struct resampler *r)
     return r->delay;
 }
 
-/* NaN and infinity become 0; the loops vectorise for the usual one and two channels. */
+/* Bad samples become 0; the loops vectorise for the usual one and two channels. */
 static void downmix(const float *restrict in, size_t frames, int channels, float *restrict mono)
 {
     if (channels == 1) {
         for (size_t i = 0; i < frames; i++)
-            mono[i] = fabsf(in[i]) < INFINITY ? in[i] : 0;
+            mono[i] = sample_is_bad(in[i]) ? 0 : in[i];
         return;
     }
     if (channels == 2) {
         for (size_t i = 0; i < frames; i++) {
             float left = in[2 * i], right = in[2 * i + 1];
-            left = fabsf(left) < INFINITY ? left : 0;
-            right = fabsf(right) < INFINITY ? right : 0;
+            left = sample_is_bad(left) ? 0 : left;
+            right = sample_is_bad(right) ? 0 : right;
             mono[i] = 0.5f * left + 0.5f * right;
         }
         return;
     }
-    /* each is scaled before they are added, so that large values do not overflow */
     float scale = 1.0f / (float)channels;
     for (size_t i = 0; i < frames; i++) {
         float sum = 0;
         for (int c = 0; c < channels; c++) {
             float x = in[i * (size_t)channels + (size_t)c];
-            sum += fabsf(x) < INFINITY ? x * scale : 0;
+            sum += sample_is_bad(x) ? 0 : x * scale;
         }
         mono[i] = sum;
     }

@@ -24,8 +24,8 @@ void resampler_destroy(struct resampler *resampler); /* takes NULL */
 size_t resampler_out_max(const struct resampler *resampler);
 
 /* Consumes all frames. in: [frames][channels] interleaved, mixed down as the mean of the channels;
- * NaN and infinity are taken as 0. ret: room for resampler_out_max() samples. Returns how many were
- * written, or a negative errno. No allocation. */
+ * bad ones (sample.h) are taken as 0. ret: room for resampler_out_max() samples. Returns how many
+ * were written, or a negative errno. No allocation. */
 ssize_t resampler_push(struct resampler *resampler, const float *in, size_t frames, float *ret);
 
 /* The end of a signal: gives what is still in the filter, so that in all

@@ -6,12 +6,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "daemon/analysis.h"
+#include "dsp/sample.h"
 
 enum { WINDOW = 80000, FRAMES = 431, BINS = 513, IMAGE = 112, MAP = 4 };
 
@@ -150,6 +152,23 @@ static void a_window_under_the_gate_is_silence_and_divides_by_nothing(void **sta
     finish(&b);
 }
 
+/* A denormal's reciprocal is infinite, and infinity times a bin of zero NaN. The smallest maximum
+ * that is divided by beside the loudest sample there is gives numbers still. */
+static void a_maximum_without_a_reciprocal_is_silence(void **state)
+{
+    (void)state;
+    struct bench b = start();
+    b.samples[100] = 1e-42f;
+    assert_true(before(&b, 0).silence);
+    b.samples[100] = FLT_MIN;
+    assert_false(before(&b, 0).silence);
+    b.samples[200] = b.samples[50000] = -sample_max;
+    assert_false(before(&b, 0).silence);
+    for (size_t i = 0; i < (size_t)IMAGE * IMAGE; i++)
+        assert_true(isfinite(b.plane[i]));
+    finish(&b);
+}
+
 /* One tenth of the cells, give or take those as large as the threshold itself. */
 static void the_mask_keeps_the_cells_above_the_quantile(void **state)
 {
@@ -255,6 +274,7 @@ int main(void)
         cmocka_unit_test(scaling_the_spectrum_is_dividing_the_samples),
         cmocka_unit_test(the_plane_has_time_down_and_frequency_across),
         cmocka_unit_test(a_window_under_the_gate_is_silence_and_divides_by_nothing),
+        cmocka_unit_test(a_maximum_without_a_reciprocal_is_silence),
         cmocka_unit_test(the_mask_keeps_the_cells_above_the_quantile),
         cmocka_unit_test(the_map_is_resized_in_its_own_orientation),
         cmocka_unit_test(a_flat_map_keeps_everything),

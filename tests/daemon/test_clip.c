@@ -112,13 +112,15 @@ static void what_is_no_number_is_zero_and_counted(void **state)
     x[10] = INFINITY;
     x[11] = -INFINITY;
     x[12] = 0.25f;
+    x[13] = -1e36f;  /* of a filter that ran away */
+    x[14] = 0x1p31f; /* of integers that nobody scaled: very loud, but sound */
     SNDFILE *file = sf_open(path, SFM_WRITE, &info);
     sf_writef_float(file, x, 1000);
     sf_close(file);
     assert_int_equal(clip_read(&clip, path, RATE, RESAMPLER_BEST, &error), 0);
-    assert_int_equal(clip.bad, 3);
+    assert_int_equal(clip.bad, 4);
     for (size_t i = 0; i < clip.n; i++)
-        assert_true(clip.samples[i] == (i == 12 ? 0.25f : 0));
+        assert_true(clip.samples[i] == (i == 12 ? 0.25f : i == 14 ? 0x1p31f : 0));
     clip_finish(&clip);
 }
 
