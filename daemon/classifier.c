@@ -237,10 +237,24 @@ static void add_to_picture(struct classifier *c, struct job *job, const struct s
     }
 }
 
+/* Another of its windows may have failed before; the first one's error stays. */
+static void fail_window(struct job *job, const struct error *why)
+{
+    if (!job->out.failed)
+        job->out.error = *why;
+    job->out.failed = true;
+    job->open--;
+}
+
 static int finish_window(struct classifier *c, const struct slot *slot,
                          const struct runner_result *result, struct error *error)
 {
     struct job *job = slot->job;
+    struct error why;
+    if (runner_check(c->runner, result, &why) < 0) {
+        fail_window(job, &why);
+        return 0;
+    }
     struct classified_window *w = &job->out.windows[slot->window];
     int n = c->info->n_classes;
     softmax_scaled(result->cosines, n, c->info->preprocess.scale, c->p);

@@ -27,6 +27,10 @@ struct classified_window {
 
 struct classified_clip {
     struct clip clip;
+    /* The network's result of a window is not finite: but for clip and user nothing of the rest
+     * counts. */
+    bool failed;
+    struct error error;
     int n_windows;
     struct classified_window *windows; /* [n_windows] */
     /* Means over the windows that are not silent, each counting by the samples it holds. */

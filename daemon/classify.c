@@ -101,10 +101,11 @@ static void show_progress(const struct classify *c)
     fflush(stderr);
 }
 
-static void complain(struct classify *c, const char *text)
+/* file: NULL where the text names it. */
+static void complain(struct classify *c, const char *file, const char *text)
 {
     wipe_progress(c);
-    fprintf(stderr, "focald: %s\n", text);
+    fprintf(stderr, "focald: %s%s%s\n", file != NULL ? file : "", file != NULL ? ": " : "", text);
     c->failures++;
 }
 
@@ -134,18 +135,26 @@ static void warn_bad(const struct classify *c, const char *file, const struct cl
             file, (unsigned long long)clip->bad, clip->bad == 1 ? " is" : "s are");
 }
 
-static void clip_done(void *user, struct classified_clip *clip)
+static void print_clip(struct classify *c, const char *file, const struct classified_clip *clip,
+                       const struct classify_top *top, const char *wav, const char *png)
 {
-    struct classify *c = user;
-    int index = (int)(intptr_t)clip->user;
-    const char *file = c->options.operands[index];
     const struct model_info *info = model_info(c->model);
+    wipe_progress(c);
+    if (!c->json)
+        classify_print_line(stdout, file, c->name_width, clip, info, top);
+    else if (classify_print_json(stdout, file, clip, info, top, wav, png) == -ENOMEM)
+        complain(c, file, "out of memory");
+    fflush(stdout);
+}
+
+static void tell_clip(struct classify *c, int index, const struct classified_clip *clip)
+{
+    const char *file = c->options.operands[index];
     struct error error = {""};
     struct classify_top top;
     char *wav = NULL, *png = NULL;
     int r = 0;
-    classify_top(clip, info->n_classes, c->config->live.top_k, &top);
-    warn_bad(c, file, &clip->clip);
+    classify_top(clip, model_info(c->model)->n_classes, c->config->live.top_k, &top);
     if (c->out != NULL) {
         if (asprintf(&wav, "%s/%s.wav", c->out, c->stems[index]) < 0 ||
             asprintf(&png, "%s/%s.png", c->out, c->stems[index]) < 0)
@@ -154,18 +163,24 @@ static void clip_done(void *user, struct classified_clip *clip)
             r = write_files(c, file, clip, &top, wav, png, &error);
     }
     if (r < 0)
-        complain(c, error.text);
-    wipe_progress(c);
-    if (c->json)
-        classify_print_json(stdout, file, clip, info, &top, r == 0 ? wav : NULL,
-                            r == 0 ? png : NULL);
-    else
-        classify_print_line(stdout, file, c->name_width, clip, info, &top);
-    fflush(stdout);
-    c->n_done++;
-    show_progress(c);
+        complain(c, NULL, error.text);
+    print_clip(c, file, clip, &top, r == 0 ? wav : NULL, r == 0 ? png : NULL);
     free(wav);
     free(png);
+}
+
+static void clip_done(void *user, struct classified_clip *clip)
+{
+    struct classify *c = user;
+    int index = (int)(intptr_t)clip->user;
+    const char *file = c->options.operands[index];
+    warn_bad(c, file, &clip->clip);
+    if (clip->failed)
+        complain(c, file, clip->error.text);
+    else
+        tell_clip(c, index, clip);
+    c->n_done++;
+    show_progress(c);
 }
 
 /* The mode */
@@ -251,7 +266,7 @@ static int classify_all(struct classify *c, struct error *error)
         struct clip clip;
         struct error bad;
         if (clip_read(&clip, c->options.operands[i], rate, RESAMPLER_BEST, &bad) < 0) {
-            complain(c, bad.text);
+            complain(c, NULL, bad.text);
             c->n_done++;
             continue;
         }
@@ -278,7 +293,7 @@ int mode_classify(int argc, char **argv)
     if (r == 0)
         r = classify_all(&c, &error);
     if (r < 0)
-        complain(&c, error.text);
+        complain(&c, NULL, error.text);
     wipe_progress(&c);
     if (ferror(stdout) || fflush(stdout) != 0) {
         fprintf(stderr, "focald: cannot write the results: %s\n", strerror(errno));

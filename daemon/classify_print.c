@@ -31,9 +31,12 @@ void classify_top(const struct classified_clip *clip, int n_classes, int k,
 
 /* JSON */
 
-/* Seven digits say all that a float holds of a probability. */
+/* Seven digits say all that a float holds of a probability. A number that JSON cannot say is null.
+ */
 static json_t *number(float value)
 {
+    if (!isfinite(value))
+        return json_null();
     char text[32];
     double rounded = (double)value;
     snprintf(text, sizeof text, "%.7g", rounded);
@@ -83,16 +86,16 @@ int classify_print_json(FILE *to, const char *file, const struct classified_clip
     char name[4096 * 3];
     utf8_clean(file, name, sizeof name);
     int best = top->n > 0 ? top->index[0] : -1;
-    json_t *line = json_pack(
-        "{s:s, s:s?, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:s, s:s}", "file", name,
-        "label", best < 0 || clip->unknown ? NULL : info->labels[best], "unknown",
-        (int)clip->unknown, "score", isnan(clip->score) ? json_null() : number(clip->score), "p",
-        best < 0 ? json_null() : number(clip->p[best]), "p_paper",
-        best < 0 ? json_null() : number(clip->p_paper[best]), "top", top_json(clip, info, top),
-        "windows", windows_json(clip, info), "duration_s",
-        seconds(clip->clip.n, clip->clip.rate_hz), "rate_hz", clip->clip.file_rate_hz, "channels",
-        clip->clip.file_channels, "bad_samples", (json_int_t)clip->clip.bad, "model", info->name,
-        "hash", info->hash);
+    json_t *line =
+        json_pack("{s:s, s:s?, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:s, s:s}", "file",
+                  name, "label", best < 0 || clip->unknown ? NULL : info->labels[best], "unknown",
+                  (int)clip->unknown, "score", number(clip->score), "p",
+                  best < 0 ? json_null() : number(clip->p[best]), "p_paper",
+                  best < 0 ? json_null() : number(clip->p_paper[best]), "top",
+                  top_json(clip, info, top), "windows", windows_json(clip, info), "duration_s",
+                  seconds(clip->clip.n, clip->clip.rate_hz), "rate_hz", clip->clip.file_rate_hz,
+                  "channels", clip->clip.file_channels, "bad_samples", (json_int_t)clip->clip.bad,
+                  "model", info->name, "hash", info->hash);
     char clean[4096 * 3];
     if (line != NULL && wav != NULL) {
         utf8_clean(wav, clean, sizeof clean);
@@ -102,10 +105,12 @@ int classify_print_json(FILE *to, const char *file, const struct classified_clip
         utf8_clean(png, clean, sizeof clean);
         json_object_set_new(line, "png", json_string(clean));
     }
-    int r = line == NULL ? -ENOMEM : json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (line == NULL)
+        return -ENOMEM;
+    int r = json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);
     putc('\n', to);
-    return r;
+    return r < 0 ? -EIO : 0;
 }
 
 /* Lines for people */

@@ -17,7 +17,7 @@ struct classify_top { /* best first */
 void classify_top(const struct classified_clip *clip, int n_classes, int k,
                   struct classify_top *ret);
 
-/* wav, png: what was written, or NULL. Returns -ENOMEM or what writing gave. */
+/* wav, png: what was written, or NULL. Returns -ENOMEM (nothing was printed) or -EIO. */
 int classify_print_json(FILE *to, const char *file, const struct classified_clip *clip,
                         const struct model_info *info, const struct classify_top *top,
                         const char *wav, const char *png);

@@ -48,7 +48,7 @@ static const struct option_spec specs[] = {
     {"unknown-folds", 0, "LIST", "of these (all)", NULL, NULL},
     {"reject", 0, "T", "what is unknown: auto (the model's threshold), off, or a number", "model",
      "reject"},
-    {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
+    {"keep-going", 'k', NULL, "leave out clips that fail", NULL, NULL},
     {"per-class", 'p', NULL, "print every class", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
     {"csv", 0, "FILE", "a line a clip and quantile; - instead of the table", NULL, NULL},
@@ -338,7 +338,7 @@ static int run_clips(struct eval *e, struct error *error)
         r = eval_figures_make(&e->figures, &e->data, &e->results, e->quantiles.values,
                               model_info(e->model)->n_classes, error);
     if (r == 0 && e->figures.counted == 0)
-        r = error_set(error, EINVAL, "--data %s: none of its %d clips could be read", e->dir,
+        r = error_set(error, EINVAL, "--data %s: none of its %d clips could be evaluated", e->dir,
                       e->figures.clips);
     return r;
 }

@@ -154,7 +154,8 @@ static void heard(void *user, struct classified_clip *clip)
 {
     struct overlap *o = user;
     int rate = clip->clip.rate_hz;
-    o->result = write_sound(o, "mixture", clip->clip.samples, rate);
+    o->result = clip->failed ? error_set(&o->error, ERANGE, "%s: %s", o->title, clip->error.text)
+                             : write_sound(o, "mixture", clip->clip.samples, rate);
     if (o->result == 0)
         o->result = write_sound(o, "interpretation", clip->interpreted, rate);
     if (o->result == 0)

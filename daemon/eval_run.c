@@ -79,13 +79,20 @@ static void load_clip(struct eval_maker *maker, void *user, size_t index)
         out->state = EVAL_SILENT;
 }
 
+/* Of pair `index` of the buffer, in its chunk. */
+static size_t clip_of(const struct buffer *buffer, size_t index)
+{
+    const size_t quantiles = (size_t)buffer->run->config->n_quantiles;
+    return (size_t)buffer->chunk->live[(buffer->first + index) / quantiles];
+}
+
 static void mask_pair(struct eval_maker *maker, void *user, size_t index)
 {
     struct buffer *buffer = user;
     struct chunk *chunk = buffer->chunk;
     struct run *run = buffer->run;
     size_t pair = buffer->first + index, quantiles = (size_t)run->config->n_quantiles;
-    size_t clip = (size_t)chunk->live[pair / quantiles];
+    size_t clip = clip_of(buffer, index);
     float *planes = buffer->planes + index * 2 * run->plane_cells;
     eval_window_after(maker, chunk->maps + clip * run->map_cells,
                       (float)run->config->quantiles[pair % quantiles],
@@ -110,6 +117,34 @@ static void tell_progress(struct run *run)
                               (double)run->windows_done / windows);
 }
 
+static int fail_clip(struct run *run, int clip, const char *text, const char *advice,
+                     struct error *error)
+{
+    struct eval_outcome *out = &run->results->clips[clip];
+    out->state = EVAL_FAILED;
+    out->best = out->predicted = -1;
+    if (!run->config->keep_going)
+        return error_set(error, EINVAL, "%.400s%s%s", text, advice[0] != '\0' ? "; " : "", advice);
+    if (run->config->failed != NULL)
+        run->config->failed(run->config->user, text);
+    return 0;
+}
+
+static const char keep_going[] = "--keep-going leaves out what fails";
+
+/* A clip of which a window, whole or masked, names nothing fails, once. The caller's advice is of
+ * clips that cannot be read. */
+static int check_result(struct run *run, int clip, const struct runner *runner,
+                        const struct runner_result *result, struct error *error)
+{
+    struct error why;
+    int r = runner_check(runner, result, &why);
+    if (r == 0 || run->results->clips[clip].state == EVAL_FAILED)
+        return 0;
+    error_prefix(&why, r, "%s", run->data->clips[clip].path);
+    return fail_clip(run, clip, why.text, run->config->advice != NULL ? "" : keep_going, error);
+}
+
 /* The clips of a chunk that failed or are silent have no window. */
 static int count_live(struct run *run, struct chunk *chunk, struct error *error)
 {
@@ -124,12 +159,10 @@ static int count_live(struct run *run, struct chunk *chunk, struct error *error)
         run->windows_done += windows;
         if (out->state != EVAL_FAILED)
             continue;
-        if (!run->config->keep_going)
-            return error_set(error, EINVAL, "%.400s; %s", chunk->errors[k].text,
-                             run->config->advice != NULL ? run->config->advice
-                                                         : "--keep-going leaves out what fails");
-        if (run->config->failed != NULL)
-            run->config->failed(run->config->user, chunk->errors[k].text);
+        int r = fail_clip(run, chunk->first + k, chunk->errors[k].text,
+                          run->config->advice != NULL ? run->config->advice : keep_going, error);
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -143,11 +176,14 @@ static int argmax_allowed(const struct run *run, const float *p)
     return best;
 }
 
-static void take_clean(struct run *run, struct chunk *chunk, int k,
-                       const struct runner_result *output)
+static int take_clean(struct run *run, struct chunk *chunk, int k,
+                      const struct runner_result *output, struct error *error)
 {
     float *p = chunk->p + (size_t)k * run->classes;
     struct eval_outcome *out = &run->results->clips[chunk->first + k];
+    int r = check_result(run, chunk->first + k, run->runner, output, error);
+    if (r < 0 || out->state == EVAL_FAILED)
+        return r;
     softmax_scaled(output->cosines, run->info->n_classes, 1, p);
     memcpy(chunk->maps + (size_t)k * run->map_cells, output->maps[run->info->n_maps - 1],
            run->map_cells * sizeof(float));
@@ -163,6 +199,18 @@ static void take_clean(struct run *run, struct chunk *chunk, int k,
     if (run->config->heard != NULL)
         run->config->heard(run->config->user, output,
                            chunk->logspecs + (size_t)k * run->window_cells);
+    return 0;
+}
+
+/* What named nothing is not explained. */
+static void drop_failed(struct run *run, struct chunk *chunk)
+{
+    int kept = 0;
+    for (int i = 0; i < chunk->n_live; i++)
+        if (run->results->clips[chunk->first + chunk->live[i]].state != EVAL_FAILED)
+            chunk->live[kept++] = chunk->live[i];
+    run->windows_done += (chunk->n_live - kept) * 2 * run->config->n_quantiles;
+    chunk->n_live = kept;
 }
 
 static int run_clean(struct run *run, struct chunk *chunk, struct error *error)
@@ -177,9 +225,10 @@ static int run_clean(struct run *run, struct chunk *chunk, struct error *error)
                    run->plane_cells * sizeof(float));
         r = runner_run(run->runner, run->at_once, run->outputs, error);
         for (int i = 0; i < n && r == 0; i++)
-            take_clean(run, chunk, chunk->live[done + i], &run->outputs[i]);
+            r = take_clean(run, chunk, chunk->live[done + i], &run->outputs[i], error);
     }
     run->windows_done += chunk->n_live;
+    drop_failed(run, chunk);
     tell_progress(run);
     return r;
 }
@@ -188,11 +237,13 @@ static void take_masked(struct run *run, const struct buffer *buffer, size_t ind
 {
     const struct chunk *chunk = buffer->chunk;
     size_t pair = buffer->first + index, quantiles = (size_t)run->config->n_quantiles;
-    size_t k = (size_t)chunk->live[pair / quantiles], clip = (size_t)chunk->first + k;
+    size_t k = clip_of(buffer, index), clip = (size_t)chunk->first + k;
     const float *p = chunk->p + k * run->classes;
     const float *in = run->p + index * 2 * run->classes, *out = in + run->classes;
     const struct eval_mask *mask = &buffer->masks[index];
     int n = run->info->n_classes, best = run->results->clips[clip].best;
+    if (run->results->clips[clip].state == EVAL_FAILED)
+        return;
     run->results->explained[clip * quantiles + pair % quantiles] = (struct eval_explained){
         .p_in = in[best],
         .p_out = out[best],
@@ -218,11 +269,14 @@ static int run_masked(struct run *run, struct buffer *buffer, struct error *erro
         memcpy(runner_input(run->masked_runner, 0), buffer->planes + done * run->plane_cells,
                n * run->plane_cells * sizeof(float));
         int r = runner_run(run->masked_runner, EVAL_AT_ONCE, run->outputs, error);
-        if (r < 0)
-            return r;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n && r == 0; i++) {
+            int clip = buffer->chunk->first + (int)clip_of(buffer, (done + i) / 2);
+            r = check_result(run, clip, run->masked_runner, &run->outputs[i], error);
             softmax_scaled(run->outputs[i].cosines, run->info->n_classes, 1,
                            run->p + (done + i) * run->classes);
+        }
+        if (r < 0)
+            return r;
     }
     for (size_t i = 0; i < buffer->n; i++)
         take_masked(run, buffer, i);

@@ -80,10 +80,13 @@ static int load(struct sanity *s, const struct eval_data *data, const struct eva
     return 0;
 }
 
-/* Adds one clip's map and label to what a stage comes to. */
-static void take(struct sanity *s, int clip, int stage, const struct runner_result *result,
-                 int *kept, int *compared)
+/* Adds one clip's map and label to what a stage comes to. Of random weights a result may not be
+ * finite: then the label is not kept, and there is no map to compare. */
+static void take(struct sanity *s, int clip, int stage, const struct runner *runner,
+                 const struct runner_result *result, int *kept, int *compared)
 {
+    if (runner_check(runner, result, NULL) < 0)
+        return;
     const float *map = result->maps[s->info->n_maps - 1];
     float *trained = s->maps + (size_t)clip * s->map_cells;
     int label = metrics_argmax(result->cosines, s->info->n_classes);
@@ -134,7 +137,7 @@ static int run_stage(struct sanity *s, int stage, json_t **ret, struct error *er
                (size_t)n * s->plane_cells * sizeof(float));
         r = runner_run(runner, at_once, s->results, error);
         for (int i = 0; i < n && r == 0; i++)
-            take(s, done + i, stage, &s->results[i], &kept, &compared);
+            take(s, done + i, stage, runner, &s->results[i], &kept, &compared);
         if (r == 0 && s->config->stop != NULL && *s->config->stop)
             r = error_set(error, EINTR, "eval: interrupted");
     }

@@ -310,7 +310,10 @@ static bool run_batch(struct pipeline *p)
             continue;
         }
         const struct runner_result *result = lane->before.silence ? NULL : &e->results[k++];
-        finish_window(p, i, &live, result, ms_network);
+        if (result != NULL && runner_check(e->runner, result, &error) < 0)
+            skip_window(p, lane, error.text);
+        else
+            finish_window(p, i, &live, result, ms_network);
     }
     return true;
 }

@@ -26,7 +26,7 @@ static const struct option_spec specs[] = {
     {"alias", 0, "NAME=CLASS", "a class of --data is that of the models; repeatable", NULL, NULL},
     {"resampler", 0, "NAME", "of clips: best, medium or fast, as the daemon's, or paper (best)",
      NULL, NULL},
-    {"keep-going", 'k', NULL, "leave out clips that cannot be read", NULL, NULL},
+    {"keep-going", 'k', NULL, "leave out clips that fail", NULL, NULL},
     {"json", 'j', "FILE", "one JSON object; - instead of the table", NULL, NULL},
     {"threads", 't', "N", "threads (all cores)", NULL, NULL},
     {"backend", 0, "NAME", "auto, cpu or cuda", NULL, NULL},

@@ -115,6 +115,10 @@ float *runner_input(struct runner *runner, int i);
 /* Runs the network on the first `batch` planes. results: [batch]. Allocates nothing of its own. */
 int runner_run(struct runner *runner, int batch, struct runner_result *results,
                struct error *error);
+/* A result names nothing where its cosines, or the map that interprets, are not finite: -ERANGE,
+ * with the model and, of float16, what to choose instead. */
+int runner_check(const struct runner *runner, const struct runner_result *result,
+                 struct error *error);
 
 /* softmax(scale * cosines): [n] -> probabilities: [n]; scale 1 is the paper's. */
 void softmax_scaled(const float *cosines, int n, float scale, float *ret);

@@ -319,6 +319,29 @@ int runner_run(struct runner *r, int batch, struct runner_result *results, struc
     return 0;
 }
 
+/* Without an early end, so that it vectorises. */
+static bool all_finite(const float *x, size_t n)
+{
+    bool bad = false;
+    for (size_t i = 0; i < n; i++)
+        bad |= !(fabsf(x[i]) < INFINITY);
+    return !bad;
+}
+
+int runner_check(const struct runner *r, const struct runner_result *result, struct error *error)
+{
+    const int last = r->n_maps - 1;
+    const bool cosines = all_finite(result->cosines, (size_t)r->info->n_classes);
+    if (cosines && all_finite(result->maps[last], r->map_cells[last]))
+        return 0;
+    return error_set(error, ERANGE, "model %s: its %s not finite; %s", r->info->name,
+                     cosines ? "map is" : "cosines are",
+                     r->precision == PRECISION_FLOAT16
+                         ? "values pass float16's 65504: choose the precision bfloat16, tf32 or "
+                           "float32"
+                         : "its weights are too large to compute with: import or train it anew");
+}
+
 void softmax_scaled(const float *cosines, int n, float scale, float *ret)
 {
     float max = -INFINITY, sum = 0;

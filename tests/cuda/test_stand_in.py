@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """focald as a whole on the GPU's backend, where the stand-in for CUDA is in the GPU's place.
 usage: test_stand_in.py FAKE_MODULE_DIR MAKE_MODEL [PROMISE…]; FOCALD, FOCALD_SOURCE: the program, its source."""
+import array
 import concurrent.futures
 import filecmp
 import json
@@ -89,6 +90,31 @@ def a_card_that_cannot_be_used_leaves_the_work_to_the_cpu():
         if 'taken' not in told: # once only, and the daemon asks again
             done = play(**fake)
             assert done.returncode == 0 and told in done.stderr and 'on the cpu' in done.stderr, done
+
+
+def a_network_beyond_float16_fails_its_clips_and_says_what_to_choose():
+    """What the last modulator gains its projection loses: in float32 nothing but its map is another."""
+    shutil.copytree(MODEL, f'{work.name}/long')
+    with open(f'{work.name}/long/model.safetensors', 'r+b') as file:
+        size, = struct.unpack('<Q', file.read(8))
+        tensors = json.loads(file.read(size))
+        for name, factor in (('context.weight', 2**20), ('context.bias', 2**20), ('out.weight', 2**-20)):
+            begin, end = tensors[f'focalnet.encoder.stages.3.layers.0.modulation.projection_{name}']['data_offsets']
+            file.seek(8 + size + begin)
+            values = array.array('f', file.read(end - begin))
+            file.seek(8 + size + begin)
+            file.write(array.array('f', [factor * v for v in values]).tobytes())
+    clip, (whole,) = f'{DEMO}/dog.ogg', classified('--backend', 'cuda', '--precision', 'float32', f'{DEMO}/dog.ogg')
+    gpu = ('--model', f'{work.name}/long', '--threads', '1', '--backend', 'cuda', '--precision')
+    done = focald('classify', '--json', *gpu, 'float32', clip)
+    assert done.returncode == 0 and json.loads(done.stdout)['label'] == whole['label'], done
+    os.makedirs(f'{work.name}/of_one/dog')
+    shutil.copy(clip, f'{work.name}/of_one/dog')
+    for offline in (('classify', '--json', clip), ('eval', '--quiet', '--data', f'{work.name}/of_one')):
+        done = focald(*offline, *gpu, 'float16')
+        assert done.returncode == 1 and done.stdout == '', done
+        assert 'dog.ogg: model long: ' in done.stderr and 'bfloat16' in done.stderr, done
+        assert len(done.stderr.splitlines()) == 1, done
 
 
 def write(path, samples):
@@ -332,7 +358,8 @@ write(f'{work.name}/sound.wav', [0.5 * math.sin(i / 8) for i in range(6 * 16000)
 with open(f'{work.name}/tiny.json', 'w', encoding='utf-8') as geometry:
     json.dump(CLASSIFIER, geometry)
 subprocess.run([sys.argv[2], f'{work.name}/tiny', geometry.name, '5'], check=True)
-promises = (clips_are_named_as_on_the_cpu, a_network_learns_as_on_the_cpu,
+promises = (clips_are_named_as_on_the_cpu, a_network_beyond_float16_fails_its_clips_and_says_what_to_choose,
+            a_network_learns_as_on_the_cpu,
             nothing_is_measured_where_the_same_is_to_come_out_every_time,
             training_in_float16_skips_steps_until_its_scale_fits_and_learns,
             training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,

@@ -50,7 +50,7 @@ static void start_pipeline(struct live_pipeline *l, const struct pipeline_config
         streams[i] = chosen->streams[i];
         streams[i].ring = l->rings[i];
     }
-    config.model = l->model;
+    config.model = chosen->model != NULL ? chosen->model : l->model;
     config.threads = 1;
     config.publisher = l->publisher;
     config.audio_delay_s = -1;

@@ -23,8 +23,8 @@ struct live_pipeline {
 extern const struct config_live live_parameters;
 
 /* config: what the test chooses: backend, streams (names and whether they are lossless; their rings
- * are made here), live parameters. The listener subscribes to topics that begin so, `last` among
- * them, and is known to the publisher when this returns. */
+ * are made here), live parameters, a model (NULL: the tests'). The listener subscribes to topics
+ * that begin so, `last` among them, and is known to the publisher when this returns. */
 void live_start(struct live_pipeline *ret, const struct pipeline_config *config, const char *topics,
                 enum topic last);
 void live_stop(struct live_pipeline *live);

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "daemon/classifier.h"
 #include "dsp/stft.h"
+#include "tests/model/made_model.h"
 
 enum { RATE = 16000, WINDOW = 80000, MAX_CLIPS = 16 };
 
@@ -28,7 +29,8 @@ static struct model_reject reject; /* of the classifiers that are started */
 /* What a classifier gave, copied. */
 struct outcome {
     int n_windows, best;
-    bool silence, unknown;
+    bool silence, unknown, failed;
+    struct error error;
     float p, p_second, cosine, score;
     float *p_all, *map, *interpreted;
     size_t n;
@@ -49,7 +51,9 @@ static void keep(void *user, struct classified_clip *clip)
     struct outcome *o = &all->of[all->n++];
     int last = info->n_maps - 1;
     size_t cells = (size_t)info->maps[last].rows * (size_t)info->maps[last].cols;
-    *o = (struct outcome){.n_windows = clip->n_windows,
+    *o = (struct outcome){.failed = clip->failed,
+                          .error = clip->error,
+                          .n_windows = clip->n_windows,
                           .silence = clip->silence,
                           .unknown = clip->unknown,
                           .score = clip->score,
@@ -60,7 +64,7 @@ static void keep(void *user, struct classified_clip *clip)
     memcpy(o->windows, clip->windows, (size_t)clip->n_windows * sizeof o->windows[0]);
     o->p_all = calloc((size_t)info->n_classes, sizeof(float));
     memcpy(o->p_all, clip->p, (size_t)info->n_classes * sizeof(float));
-    for (int i = 0; i < info->n_classes && !clip->silence; i++)
+    for (int i = 0; i < info->n_classes && !clip->silence && !clip->failed; i++)
         if (o->best < 0 || clip->p[i] > clip->p[o->best])
             o->best = i;
     o->p = o->best >= 0 ? clip->p[o->best] : 0;
@@ -468,6 +472,43 @@ static void a_silent_clip_has_no_label(void **state)
     free(x);
 }
 
+/* Noise, then silence: what the network could not name is no silence either. */
+static void a_clip_whose_result_is_not_finite_fails_and_the_others_are_done(void **state)
+{
+    (void)state;
+    struct outcomes all;
+    struct error error = {""};
+    char dir[] = "/tmp/focald-test-XXXXXX", baseline[600], command[128];
+    struct model *whole = model, *overflowing = NULL;
+    float *x = noise(2 * WINDOW, 5);
+    memset(x + WINDOW, 0, WINDOW * sizeof *x);
+    assert_non_null(mkdtemp(dir));
+    snprintf(baseline, sizeof baseline, "%s/tests/data/baseline", source);
+    if (made_changed(dir, baseline, MADE_OVERFLOWING, &error) < 0 ||
+        model_open(&overflowing, dir, &error) < 0)
+        fail_msg("%s", error.text);
+    model = overflowing;
+    struct classifier *c = start(&all, 2, 0, 0.9, true);
+    add(c, x, WINDOW, 0);
+    add(c, x + WINDOW, WINDOW, 1);
+    add(c, x, 2 * WINDOW, 2);
+    finish(c);
+    model = whole;
+    assert_int_equal(all.n, 3);
+    for (int i = 0; i < all.n; i++) {
+        assert_int_equal((intptr_t)all.of[i].user, i);
+        assert_int_equal(all.of[i].failed, i != 1);
+        if (i != 1)
+            assert_non_null(strstr(all.of[i].error.text, "not finite"));
+    }
+    assert_true(all.of[1].silence);
+    forget(&all);
+    free(x);
+    model_close(overflowing);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* The interpretation as sound */
 
 /* A quantile of 0 keeps every cell: the inverse STFT then gives the input, each sample of it,
@@ -555,6 +596,7 @@ int main(void)
         cmocka_unit_test(a_short_clip_is_filled_up_with_zeros),
         cmocka_unit_test(a_rest_that_encoders_add_is_no_window_of_its_own),
         cmocka_unit_test(a_silent_clip_has_no_label),
+        cmocka_unit_test(a_clip_whose_result_is_not_finite_fails_and_the_others_are_done),
         cmocka_unit_test(a_mask_that_keeps_all_gives_the_clip_itself),
         cmocka_unit_test(the_interpretation_holds_a_part_of_the_sound),
     };

@@ -83,6 +83,34 @@ nan_samples_are_told_and_taken_as_zero() {
     grep -q "nan.wav: 1 sample is NaN" "$work/err"
 }
 
+# overflowing DIR: a model that opens, and whose sums are beyond float32.
+overflowing() {
+    cp -r "$FOCALD_SOURCE/tests/data/baseline" "$1"
+    "$python" - "$1/model.safetensors" <<'PY'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], 'rb').read())
+size, = struct.unpack('<Q', data[:8])
+begin, end = json.loads(data[8:8 + size])['classifier.blocks.1.w.weight']['data_offsets']
+data[8 + size + begin:8 + size + end] = struct.pack('<f', 3e38) * ((end - begin) // 4)
+open(sys.argv[1], 'wb').write(data)
+PY
+}
+
+a_result_that_is_not_finite_fails_its_clip() {
+    overflowing "$work/overflowing"
+    tone "$work/zero.wav" 0.0000625 # one sample
+    for form in "" --json "--out $work/none"; do
+        # shellcheck disable=SC2086
+        status 1 "$FOCALD" classify $form --model "$work/overflowing" "$FOCALD_DEMO/dog.ogg" "$work/zero.wav" \
+            >"$work/out" 2>"$work/err"
+        [ "$(wc -l <"$work/out")" = 1 ]
+        grep -q zero.wav "$work/out"
+        [ "$(wc -l <"$work/err")" = 1 ]
+        grep -q "dog.ogg: model overflowing: .* not finite" "$work/err"
+    done
+    [ ! -e "$work/none/dog.wav" ] && [ ! -e "$work/none/dog.png" ]
+}
+
 out_writes_sound_and_picture_of_the_clip_s_length() {
     "$FOCALD" classify --json --out "$work/out1" "$FOCALD_DEMO/dog.ogg" >"$work/a.json"
     "$python" - "$work/a.json" "$work/out1" <<'PY'
@@ -185,6 +213,7 @@ assert l['file'].endswith('b\ufffdd\x1b[31m \"q\".wav'), l['file']"
 
 for f in json_has_every_field without_json_it_is_a_line_a_clip silence_has_the_label_null \
     a_clip_that_fails_is_named_and_the_others_are_done nan_samples_are_told_and_taken_as_zero \
+    a_result_that_is_not_finite_fails_its_clip \
     out_writes_sound_and_picture_of_the_clip_s_length the_same_clip_gives_the_same_files \
     clips_of_one_name_do_not_meet an_input_is_never_overwritten \
     what_cannot_be_written_is_told_and_leaves_nothing windows_may_overlap \

@@ -21,6 +21,7 @@
 #include "dsp/resize.h"
 #include "model/interpret/mask.h"
 #include "model/interpret/metrics.h"
+#include "tests/model/made_model.h"
 
 enum { CLIPS = 10, ALL = CLIPS + 3 };
 
@@ -322,6 +323,51 @@ static void what_cannot_be_heard_is_counted_and_disturbs_nothing(void **state)
         free(data.clips[--data.n].path);
 }
 
+/* None is counted as the first class, which NaN would compare as; silence stays silence. */
+static void clips_whose_result_is_not_finite_fail(void **state)
+{
+    (void)state;
+    const double q = 0.9;
+    char dir[128], baseline[512];
+    struct eval_results results;
+    struct eval_figures figures;
+    struct error error = {""};
+    struct model *whole = model, *overflowing = NULL;
+    struct eval_config config = {
+        .batch = 3, .quantiles = &q, .n_quantiles = 1, .failed = count_failure};
+    snprintf(dir, sizeof dir, "%s/overflowing", place);
+    snprintf(baseline, sizeof baseline, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
+    if (made_changed(dir, baseline, MADE_OVERFLOWING, &error) < 0 ||
+        model_open(&overflowing, dir, &error) < 0)
+        fail_msg("%s", error.text);
+    add_clip(place, "silent", ".wav", "dog");
+    model = overflowing;
+    assert_int_equal(run(&results, config, &error), -EINVAL);
+    assert_non_null(strstr(error.text, data.clips[0].path));
+    assert_non_null(strstr(error.text, "model overflowing"));
+    assert_non_null(strstr(error.text, "not finite"));
+    assert_non_null(strstr(error.text, "--keep-going"));
+    config.advice = "read it";
+    assert_int_equal(run(&results, config, &error), -EINVAL);
+    assert_null(strstr(error.text, "--keep-going"));
+    assert_null(strstr(error.text, "read it"));
+    config.advice = NULL;
+    config.keep_going = true;
+    n_failed = 0;
+    run_well(&results, config);
+    model = whole;
+    assert_int_equal(n_failed, CLIPS);
+    for (int i = 0; i < CLIPS; i++)
+        assert_true(results.clips[i].state == EVAL_FAILED && results.clips[i].best == -1);
+    assert_int_equal(results.clips[CLIPS].state, EVAL_SILENT);
+    assert_int_equal(eval_figures_make(&figures, &data, &results, &q, info->n_classes, &error), 0);
+    assert_true(figures.failed == CLIPS && figures.heard == 0 && figures.silent == 1);
+    eval_figures_finish(&figures);
+    eval_results_finish(&results);
+    model_close(overflowing);
+    free(data.clips[--data.n].path);
+}
+
 static void only_the_data_s_classes_are_predicted_where_asked(void **state)
 {
     struct eval_results results;
@@ -407,6 +453,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_mask_that_keeps_all_changes_nothing),
         cmocka_unit_test(masked_passes_are_what_the_definition_says),
         cmocka_unit_test(what_cannot_be_heard_is_counted_and_disturbs_nothing),
+        cmocka_unit_test(clips_whose_result_is_not_finite_fail),
         cmocka_unit_test(only_the_data_s_classes_are_predicted_where_asked),
         cmocka_unit_test(an_interruption_ends_it),
         cmocka_unit_test(figures_are_what_the_clips_come_to),

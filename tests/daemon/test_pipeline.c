@@ -16,6 +16,7 @@
 
 #include "daemon/ring.h"
 #include "tests/daemon/live_pipeline.h"
+#include "tests/model/made_model.h"
 
 enum { RATE = 16000, WINDOW = 80000, HOP = 43 * 186, SECONDS = 12, STREAMS = 2, BLOCK = 1600 };
 
@@ -277,6 +278,78 @@ static void it_stops_in_the_middle_of_everything(void **state)
     join_writers(writers);
 }
 
+/* Writes hops of a tone, or of silence, and waits until `windows` in all were published or skipped.
+ */
+static void hear_hops(struct live_pipeline *b, int hops, float level, uint64_t windows,
+                      struct pipeline_report *ret)
+{
+    for (int k = 0; k < hops; k++) {
+        while (ring_writable(b->rings[0]) < HOP * sizeof(float))
+            usleep(500);
+        float *x = ring_reserve(b->rings[0], HOP, 1);
+        assert_non_null(x);
+        for (int i = 0; i < HOP; i++)
+            x[i] = level * sinf(0.17f * (float)i);
+        ring_commit(b->rings[0], HOP, RATE, 0, 0);
+    }
+    for (int ms = 0; ms < 20000; ms++) {
+        pipeline_report(b->pipeline, 0, ret);
+        if (ret->windows + ret->skipped == windows)
+            return;
+        usleep(1000);
+    }
+    fail_msg("the pipeline stood still");
+}
+
+/* A window is a little more than ten hops. Where the tone is in it, the network's sums overflow. */
+static void a_window_whose_result_is_not_finite_is_skipped_and_health_says_why(void **state)
+{
+    (void)state;
+    enum { TEN = WINDOW / HOP };
+    struct live_pipeline b;
+    struct pipeline_report report;
+    struct focal_message m;
+    struct error error = {""};
+    struct model *overflowing;
+    char dir[] = "/tmp/focald-test-XXXXXX", baseline[512], command[128];
+    assert_non_null(mkdtemp(dir));
+    snprintf(baseline, sizeof baseline, "%s/tests/data/baseline", getenv("FOCALD_SOURCE"));
+    if (made_changed(dir, baseline, MADE_OVERFLOWING, &error) < 0 ||
+        model_open(&overflowing, dir, &error) < 0)
+        fail_msg("%s", error.text);
+    const struct pipeline_stream stream = {.name = names[0], .lossless = true};
+    const struct pipeline_config config = {.backend = "cpu",
+                                           .model = overflowing,
+                                           .live = &live_parameters,
+                                           .streams = &stream,
+                                           .n_streams = 1};
+    live_start(&b, &config, "label", TOPIC_LABEL);
+    hear_hops(&b, TEN + 1, 0, 1, &report);
+    assert_string_equal(report.problem, "");
+    hear_hops(&b, 2, 0.3f, 3, &report);
+    assert_int_equal(report.windows, 1);
+    assert_non_null(strstr(report.problem, "not finite"));
+    assert_non_null(strstr(report.problem, model_info(overflowing)->name));
+    hear_hops(&b, 2 * TEN, 0, 3 + 2 * TEN, &report);
+    assert_string_equal(report.problem, "");
+    uint64_t labels = 0, lost = 0;
+    while (focal_next(b.focal, &m, 300) == 1) {
+        double skipped = 0;
+        const char *label;
+        assert_int_equal(focal_number(b.focal, "skipped", &skipped), 0);
+        assert_true(focal_string(b.focal, "top.0.label", &label) < 0); /* silence names nothing */
+        lost += (uint64_t)skipped;
+        labels++;
+    }
+    assert_int_equal(labels, report.windows);
+    assert_int_equal(lost, report.skipped);
+    assert_in_range(lost, TEN, TEN + 2);
+    live_stop(&b);
+    model_close(overflowing);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +357,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(values_and_model_change_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_is_taken_while_windows_never_end, setup, teardown),
+        cmocka_unit_test(a_window_whose_result_is_not_finite_is_skipped_and_health_says_why),
         cmocka_unit_test_setup_teardown(it_stops_in_the_middle_of_everything, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,8 @@
 
 #include "model/graph.h"
 #include "model/model_internal.h"
+#include "model/text_file.h"
+#include "model/weights/safetensors.h"
 #include "model/weights/safetensors_write.h"
 
 enum { HEAD_DIM = 24 };
@@ -85,4 +87,79 @@ int made_model(const char *dir, const char *config, int classes, int piq_keys, s
     if (r == 0)
         r = write_text(dir, "config.json", config, 0, error);
     return r == 0 ? write_text(dir, "labels.txt", "", classes, error) : r;
+}
+
+static int copy_text(const char *dir, const char *from, const char *name, struct error *error)
+{
+    char path[4096], *text;
+    size_t length;
+    snprintf(path, sizeof path, "%s/%s", from, name);
+    int r = text_file_read(path, &text, &length, error);
+    if (r < 0)
+        return r;
+    r = write_text(dir, name, text, 0, error);
+    free(text);
+    return r;
+}
+
+struct change {
+    const struct safetensors *from;
+    const char *tensor;
+    float value;
+};
+
+static int read_changed(void *context, size_t i, void *ret, size_t size, struct error *error)
+{
+    (void)error;
+    const struct change *change = context;
+    const struct safetensors_tensor *t = safetensors_at(change->from, i);
+    memcpy(ret, t->data, size);
+    for (size_t k = 0; k < t->cells && strcmp(t->name, change->tensor) == 0; k++)
+        memcpy((char *)ret + k * sizeof change->value, &change->value, sizeof change->value);
+    return 0;
+}
+
+static int write_changed(const char *dir, const struct change *change, struct error *error)
+{
+    char path[4096];
+    size_t n = safetensors_count(change->from);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    struct safetensors_entry *entries = calloc(n, sizeof *entries);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int r = entries == NULL || fd < 0 ? error_set(error, EIO, "%s: cannot be made", path) : 0;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        const struct safetensors_tensor *t = safetensors_at(change->from, i);
+        entries[i] = (struct safetensors_entry){t->name, t->dtype, t->rank, {0}};
+        memcpy(entries[i].shape, t->shape, sizeof entries[i].shape);
+    }
+    if (r == 0)
+        r = safetensors_write(fd, path, entries, n, read_changed, (void *)change, error);
+    if (fd >= 0)
+        close(fd);
+    free(entries);
+    return r;
+}
+
+int made_changed(const char *dir, const char *from, const char *tensor, float value,
+                 struct error *error)
+{
+    static const char *const texts[] = {"config.json", "labels.txt", "preprocess.json"};
+    char path[4096];
+    struct safetensors *file;
+    snprintf(path, sizeof path, "%s/model.safetensors", from);
+    int r = safetensors_open(&file, path, error);
+    if (r < 0)
+        return r;
+    const struct safetensors_tensor *t = safetensors_find(file, tensor);
+    const struct change change = {file, tensor, value};
+    if (t == NULL || t->dtype != DTYPE_F32)
+        r = error_set(error, EINVAL, "%s: has no float32 tensor %s", path, tensor);
+    else if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+        r = error_set(error, errno, "%s: cannot be made", dir);
+    if (r == 0)
+        r = write_changed(dir, &change, error);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && r == 0; i++)
+        r = copy_text(dir, from, texts[i], error);
+    safetensors_close(file);
+    return r;
 }

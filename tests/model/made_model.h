@@ -9,6 +9,12 @@
  * codebook, or 0 for none. */
 int made_model(const char *dir, const char *config, int classes, int piq_keys, struct error *error);
 
+/* The model at `from`, made anew in dir with every value of one tensor (float32) set to `value`. */
+int made_changed(const char *dir, const char *from, const char *tensor, float value,
+                 struct error *error);
+/* A tensor of the head whose sums overflow with this: the model opens, and names no sound. */
+#define MADE_OVERFLOWING "classifier.blocks.1.w.weight", 3e38f
+
 /* Small geometries, on images of 64 x 64 and windows of 5 s. */
 extern const char made_focalnet[], made_vit[];
 

@@ -167,6 +167,45 @@ static void what_cannot_be_run_is_refused(void **state)
     runner_destroy(NULL);
 }
 
+/* Each cell counts, of the cosines and of the map that interprets. */
+static void a_result_that_is_not_finite_is_refused_by_the_models_name(void **state)
+{
+    (void)state;
+    static const float odd[] = {NAN, INFINITY, -INFINITY};
+    const struct model_info *info = model_info(model);
+    const int last = info->n_maps - 1;
+    const size_t cells = (size_t)info->maps[last].rows * (size_t)info->maps[last].cols;
+    struct runner *runner = make("cpu", 1, 1);
+    struct runner_result result, spoiled;
+    struct error error;
+    fill_plane(runner, 0, 1);
+    run(runner, 1, &result);
+    assert_int_equal(runner_check(runner, &result, &error), 0);
+    float *cosines = calloc((size_t)info->n_classes, sizeof *cosines);
+    float *map = calloc(cells, sizeof *map);
+    for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+        for (int i = 0; i < info->n_classes; i++) {
+            memcpy(cosines, result.cosines, (size_t)info->n_classes * sizeof *cosines);
+            cosines[i] = odd[k];
+            spoiled = result;
+            spoiled.cosines = cosines;
+            assert_int_equal(runner_check(runner, &spoiled, &error), -ERANGE);
+            assert_line(&error, "model baseline", "cosines", "not finite", NULL);
+        }
+        for (size_t i = 0; i < cells; i++) {
+            memcpy(map, result.maps[last], cells * sizeof *map);
+            map[i] = odd[k];
+            spoiled = result;
+            spoiled.maps[last] = map;
+            assert_int_equal(runner_check(runner, &spoiled, &error), -ERANGE);
+            assert_line(&error, "model baseline", "map", "not finite", NULL);
+        }
+    }
+    free(cosines);
+    free(map);
+    runner_destroy(runner);
+}
+
 static void probabilities_sum_to_one_also_for_large_scales(void **state)
 {
     (void)state;
@@ -187,6 +226,7 @@ int main(void)
         cmocka_unit_test(backends_and_threads_agree),
         cmocka_unit_test(a_run_leaves_nothing_behind_for_the_next),
         cmocka_unit_test(what_cannot_be_run_is_refused),
+        cmocka_unit_test(a_result_that_is_not_finite_is_refused_by_the_models_name),
         cmocka_unit_test(probabilities_sum_to_one_also_for_large_scales),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
