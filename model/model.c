@@ -260,7 +260,8 @@ static int read_labels(struct model *m, const char *dir, struct error *error)
     return r;
 }
 
-/* Every weight the network needs is there in its shape: a model that opens can run. */
+/* Every weight the network needs is there in its shape, with values to compute with: a model that
+ * opens can run. As with its hash, pages go when they were read. */
 static int check_weights(struct model *m, const char *dir, struct error *error)
 {
     struct graph graph;
@@ -275,6 +276,10 @@ static int check_weights(struct model *m, const char *dir, struct error *error)
     for (int i = 0; i < graph.n_weights && r == 0; i++) {
         const struct graph_weight *w = &graph.weights[i];
         r = weights_check(weights, w->name, w->rank, w->shape, error);
+        if (r == 0)
+            r = safetensors_check_values(safetensors_path(m->file),
+                                         safetensors_find(m->file, w->name), error);
+        safetensors_release_pages(m->file);
     }
     weights_destroy(weights);
     graph_finish(&graph);

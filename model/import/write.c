@@ -113,6 +113,15 @@ static int read_wide(const struct reading *reading, const struct checkpoint_tens
     return r;
 }
 
+/* In the name and the file that it came by. */
+static int check_row(const struct import_row *row, const void *data, struct error *error)
+{
+    const struct checkpoint_tensor *from = row->from;
+    const struct safetensors_tensor view = {
+        .name = from->name, .dtype = row->dtype, .cells = from->cells, .data = data};
+    return safetensors_check_values(from->path, &view, error);
+}
+
 static int read_row(void *context, size_t i, void *ret, size_t size, struct error *error)
 {
     const struct reading *reading = context;
@@ -120,9 +129,10 @@ static int read_row(void *context, size_t i, void *ret, size_t size, struct erro
     int r = check_stop(reading->stop, error);
     if (r < 0)
         return r;
-    if (row->dtype != row->from->dtype)
-        return read_wide(reading, row->from, ret, error);
-    return checkpoint_read(reading->plan->checkpoint, row->from, ret, error);
+    r = row->dtype != row->from->dtype
+            ? read_wide(reading, row->from, ret, error)
+            : checkpoint_read(reading->plan->checkpoint, row->from, ret, error);
+    return r < 0 ? r : check_row(row, ret, error);
 }
 
 /* Wide types first, so that every tensor is aligned; else as they came. */
@@ -159,12 +169,25 @@ static int write_rows(const struct import_plan *p, int fd, const char *path,
     return r;
 }
 
+static int copy_checked(const struct safetensors *from, const char *dir,
+                        const volatile sig_atomic_t *stop, struct error *error)
+{
+    int r = 0;
+    for (size_t i = 0; i < safetensors_count(from) && r == 0; i++) {
+        r = check_stop(stop, error);
+        if (r == 0)
+            r = safetensors_check_values(safetensors_path(from), safetensors_at(from, i), error);
+        safetensors_release_pages(from);
+    }
+    return r == 0 ? import_copy_weights(from, dir, stop, error) : r;
+}
+
 static int write_weights(const struct import_plan *p, const char *dir,
                          const volatile sig_atomic_t *stop, struct error *error)
 {
     char path[PATH_MAX];
     if (import_is_copy(p))
-        return import_copy_weights(checkpoint_whole(p->checkpoint), dir, stop, error);
+        return copy_checked(checkpoint_whole(p->checkpoint), dir, stop, error);
     int fd = open_new(dir, weights_name, path, sizeof path, error);
     if (fd < 0)
         return fd;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -436,4 +437,36 @@ void safetensors_float(const struct safetensors_tensor *t, float *ret)
     case DTYPE_COUNT:
         break;
     }
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+int safetensors_check_values(const char *path, const struct safetensors_tensor *t,
+                             struct error *error)
+{
+    enum { PART = 4096 };
+    const bool variance = ends_with(t->name, "running_var");
+    const float least = variance ? 0 : -FLT_MAX;
+    float x[PART];
+    for (size_t at = 0; at < t->cells; at += PART) {
+        struct safetensors_tensor part = *t;
+        part.cells = t->cells - at < PART ? t->cells - at : PART;
+        part.data = (const char *)t->data + at * dtype_size(t->dtype);
+        safetensors_float(&part, x);
+        bool bad = false; /* without an early end, so that it vectorises */
+        for (size_t i = 0; i < part.cells; i++)
+            bad |= !(x[i] >= least && x[i] <= FLT_MAX);
+        for (size_t i = 0; bad && i < part.cells; i++)
+            if (!(x[i] >= least && x[i] <= FLT_MAX))
+                return error_set(error, EINVAL,
+                                 "%s: value %zu of tensor %s is %g; expected: finite%s; the file "
+                                 "is damaged, or its training went astray",
+                                 path, at + i, t->name, (double)x[i],
+                                 variance ? ", and no variance below 0" : "");
+    }
+    return 0;
 }

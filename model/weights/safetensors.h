@@ -61,6 +61,11 @@ void safetensors_release_pages(const struct safetensors *file);
 /* Copies as float32: F64, F32, F16, BF16 (integers and booleans by value). ret: [cells] */
 void safetensors_float(const struct safetensors_tensor *tensor, float *ret);
 
+/* -EINVAL, with path, tensor, place and value, where a network could compute nothing with it: what
+ * is not a finite float32, and a running variance below zero. */
+int safetensors_check_values(const char *path, const struct safetensors_tensor *tensor,
+                             struct error *error);
+
 /* "[3, 4]" into text. */
 void safetensors_shape_text(int rank, const int64_t *shape, char *ret, size_t size);
 

@@ -286,6 +286,29 @@ static void a_number_beyond_float32_is_refused(void **state)
     assert_refused(src.path, "model.safetensors: tensor", "float32");
 }
 
+/* As a copy, value by value, and of each type. */
+static void weights_that_are_not_finite_are_refused_by_their_name(void **state)
+{
+    static const struct {
+        enum safetensors_dtype dtype;
+        unsigned char last[8]; /* of the file's bytes, little-endian */
+    } cases[] = {{DTYPE_F32, {0, 0, 0xc0, 0x7f}},
+                 {DTYPE_F32, {0, 0, 0x80, 0xff}},
+                 {DTYPE_F16, {0, 0x7c}},
+                 {DTYPE_BF16, {0xc0, 0x7f}},
+                 {DTYPE_F64, {0, 0, 0, 0, 0, 0, 0xf8, 0x7f}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct place src = hugging_face(&(struct recipe){as_it_is, cases[i].dtype});
+        struct place file = in_dir(src.path, "model.safetensors");
+        size_t n, width = dtype_size(cases[i].dtype);
+        char *bytes = read_bytes(file.path, &n);
+        memcpy(bytes + n - width, cases[i].last, width);
+        write_bytes(file.path, bytes, n);
+        free(bytes);
+        assert_refused(src.path, file.path, "of tensor");
+    }
+}
+
 static bool with_a_terminals_escape(const char *name, char *ret, size_t size)
 {
     return as_it_is(strcmp(name, "focalnet.layernorm.bias") == 0 ? "x\xc2\x9b"
@@ -503,6 +526,7 @@ int main(void)
         cmocka_unit_test(missing_doubled_and_surplus_tensors_are_named),
         cmocka_unit_test(a_small_file_does_not_become_a_large_model),
         cmocka_unit_test(a_number_beyond_float32_is_refused),
+        cmocka_unit_test(weights_that_are_not_finite_are_refused_by_their_name),
         cmocka_unit_test(names_do_not_reach_the_terminal_as_escapes),
         cmocka_unit_test(labels_that_do_not_fit_the_classifier_are_refused),
         cmocka_unit_test(labels_are_read_as_python_writes_them),

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <sodium.h>
 
 #include "model/model.h"
@@ -169,6 +170,24 @@ static void preprocessing_is_taken_from_its_file(void **state)
     assert_int_equal(p->reject.score, REJECT_ENERGY);
     assert_true(p->reject.below == 0.75f);
     model_close(m);
+}
+
+static void weights_that_are_not_finite_are_refused(void **state)
+{
+    static const struct {
+        const char *tensor;
+        float value;
+    } cases[] = {{"classifier.weight", NAN},
+                 {"focalnet.encoder.stages.2.layers.1.mlp.fc1.bias", -INFINITY},
+                 {"classifier.blocks.0.norm.running_var", -1e-3f}};
+    struct error error;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (made_changed(model_dir.path, in_source("tests/data/baseline").path, cases[i].tensor,
+                         cases[i].value, &error) < 0)
+            fail_msg("%s", error.text);
+        assert_refused(-EINVAL, "model.safetensors: value 0", cases[i].tensor);
+    }
 }
 
 static void labels_of_windows_editors_are_the_same(void **state)
@@ -570,6 +589,7 @@ int main(void)
         FRESH(the_name_is_the_directorys_last),
         FRESH(absent_preprocessing_takes_the_designs),
         FRESH(preprocessing_is_taken_from_its_file),
+        FRESH(weights_that_are_not_finite_are_refused),
         FRESH(labels_of_windows_editors_are_the_same),
         FRESH(the_built_in_geometry_is_focalnet_base),
         FRESH(an_absurd_config_is_refused_by_key_and_value),

@@ -383,6 +383,52 @@ static void other_types_convert_by_value(void **state)
 
 /* The provider */
 
+/* Tensors of three parts of the loop and a rest, at an odd address. */
+static void assert_values(const char *name, enum safetensors_dtype dtype, const void *good,
+                          const void *odd, bool refused)
+{
+    enum { CELLS = 3 * 4096 + 5 };
+    static const size_t places[] = {0, 4095, 4096, 10000, CELLS - 1};
+    static char data[CELLS * sizeof(double) + 1];
+    const size_t size = dtype_size(dtype);
+    struct safetensors_tensor t = {.name = name, .dtype = dtype, .cells = CELLS, .data = data + 1};
+    struct error error;
+    for (size_t i = 0; i < CELLS; i++)
+        memcpy(data + 1 + i * size, good, size);
+    assert_int_equal(safetensors_check_values("a file", &t, &error), 0);
+    for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+        char place[64];
+        memcpy(data + 1 + places[k] * size, odd, size);
+        assert_int_equal(safetensors_check_values("a file", &t, &error), refused ? -EINVAL : 0);
+        snprintf(place, sizeof place, "value %zu of tensor", places[k]);
+        if (refused)
+            assert_line(&error, "a file", place, name, NULL);
+        memcpy(data + 1 + places[k] * size, good, size);
+    }
+}
+
+static void what_a_network_cannot_compute_with_is_refused(void **state)
+{
+    const float one = 1, floats[] = {NAN, -NAN, INFINITY, -INFINITY}, least = -3e38f,
+                below = -1e-30f;
+    const double wide_one = 1, doubles[] = {(double)NAN, -(double)INFINITY, 1e39};
+    const uint16_t half_one = 0x3c00, halves[] = {0x7c00, 0xfc00, 0x7e01};
+    const uint16_t bfloat_one = 0x3f80, bfloats[] = {0x7f80, 0xff80, 0x7fc1};
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_values("w", DTYPE_F32, &one, &floats[i], true);
+    for (int i = 0; i < 3; i++) {
+        assert_values("w", DTYPE_F64, &wide_one, &doubles[i], true);
+        assert_values("w", DTYPE_F16, &half_one, &halves[i], true);
+        assert_values("w", DTYPE_BF16, &bfloat_one, &bfloats[i], true);
+    }
+    assert_values("w", DTYPE_F32, &one, &least, false);
+    assert_values("norm.running_mean", DTYPE_F32, &one, &below, false);
+    assert_values("norm.running_var", DTYPE_F32, &one, &(float){0}, false);
+    assert_values("norm.running_var", DTYPE_F32, &one, &below, true);
+    assert_values("norm.running_var", DTYPE_F32, &one, &floats[0], true);
+}
+
 static void weights_come_from_the_file_or_say_what_is_wrong(void **state)
 {
     const char *header = "{\"half\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[24,28]},"
@@ -539,6 +585,7 @@ int main(void)
         cmocka_unit_test(every_half_float_has_its_value),
         cmocka_unit_test(every_bfloat_has_its_value),
         cmocka_unit_test(other_types_convert_by_value),
+        cmocka_unit_test(what_a_network_cannot_compute_with_is_refused),
         cmocka_unit_test(weights_come_from_the_file_or_say_what_is_wrong),
         cmocka_unit_test(weights_done_gives_the_memory_back),
         cmocka_unit_test(hashed_weights_are_those_of_the_reference),
