@@ -16,6 +16,7 @@
 #include "dsp/sinc_resample.h"
 #include "dsp/spectrogram.h"
 #include "dsp/stft.h"
+#include "tests/compare.h"
 
 enum {
     SAMPLES = 80000,
@@ -81,26 +82,13 @@ static void tell(struct check *c, const char *name, double error, double limit)
     c->report(c->user, name, error, limit);
 }
 
-/* The largest difference; NaN anywhere makes it NaN. */
-static double largest_difference(const float *a, const float *b, size_t n)
-{
-    double error = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (isnan(d))
-            return d;
-        error = d > error ? d : error;
-    }
-    return error;
-}
-
 static void compare(struct check *c, const struct clip *clip, enum tensor t, const float *got)
 {
     if (clip->stored[t] == NULL)
         return; /* reported when it was not found */
     char name[128];
     snprintf(name, sizeof name, "%s.%s%s", clip->name, tensors[t].name, clip->note);
-    tell(c, name, largest_difference(got, clip->stored[t], tensors[t].bytes / sizeof(float)),
+    tell(c, name, distance_between(got, clip->stored[t], tensors[t].bytes / sizeof(float)).off,
          tensors[t].limit);
 }
 
@@ -250,15 +238,15 @@ static void check_tables(struct check *c)
         double error = 0;
         for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
             sinc_resample_row(c->resample, phases[i], c->scratch);
-            double d = largest_difference(c->scratch, rows + i * KERNEL_TAPS, KERNEL_TAPS);
-            error = d <= error ? error : d;
+            error =
+                worse(error, distance_between(c->scratch, rows + i * KERNEL_TAPS, KERNEL_TAPS).off);
         }
         tell(c, "resample_kernel_rows", error, kernel_limit);
     } else if (rows != NULL) {
         tell(c, "resample_kernel_rows", (double)NAN, kernel_limit);
     }
     if (window != NULL)
-        tell(c, "stft_window", largest_difference(stft_window(c->stft), window, WINDOW),
+        tell(c, "stft_window", distance_between(stft_window(c->stft), window, WINDOW).off,
              window_limit);
     free(rows);
     free(window);

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "dsp/resampler.h"
 #include "noise.h"
+#include "tests/compare.h"
 
 enum { BLOCK = 3000, OUT = 16000 };
 
@@ -100,7 +101,7 @@ static double error_of(struct noise *noise, int rate, int channels, enum resampl
     for (int round = 0; round < 2; round++) { /* a flush starts anew */
         size_t made = resample(r, noise, rate, channels, in, frames, out);
         for (size_t n = 400; n + 400 < made; n++)
-            error = fmax(error, fabs((double)out[n] - signal((double)n / OUT)));
+            error = worse(error, fabs((double)out[n] - signal((double)n / OUT)));
     }
     resampler_destroy(r);
     free(in);

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "model/cuda/kernels/grad.h"
 #include "model/ref/ref.h"
+#include "tests/compare.h"
 #include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_cells.h"
 
@@ -148,17 +149,12 @@ static size_t scratch_of(const struct call *c)
 static void compare(const struct call *c, const struct call_operand *o, const char *which)
 {
     float *ours = cells_host(o->cells);
-    double largest = 0, worst = 0;
     cells_download(ours, o->there.data, o->cells, o->there.type);
-    for (size_t i = 0; i < o->cells; i++) {
-        const double error = fabs((double)ours[i] - (double)o->here[i]);
-        largest = fmax(largest, fabs((double)o->here[i]));
-        worst = !(error <= worst) ? error : worst;
-    }
-    const double limit = (c->limit + cells_epsilon(o->there.type) / 2 * 1.01) * largest;
-    if (!(worst <= limit))
+    const struct distance d = distance_between(ours, o->here, o->cells);
+    const double limit = (c->limit + cells_epsilon(o->there.type) / 2 * 1.01) * d.largest;
+    if (!(d.off <= limit))
         fail_msg("%s (%s): %s differs by %g, allowed %g (largest %g)", graph_op_name(c->node.op),
-                 c->what, which, worst, limit, largest);
+                 c->what, which, d.off, limit, d.largest);
     free(ours);
 }
 

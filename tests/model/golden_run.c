@@ -11,6 +11,7 @@
 #include "dsp/resize.h"
 #include "model/interpret/mask.h"
 #include "model/model_internal.h"
+#include "tests/compare.h"
 
 enum { MASK_ROWS = 431, MASK_COLS = 513, HEAD_DIM = 192, PIXEL_CHANNELS = 3 };
 static const size_t mask_cells = (size_t)MASK_ROWS * MASK_COLS;
@@ -105,15 +106,7 @@ const float *golden_load(struct golden_run *r, const char *tensor, size_t cells)
 
 double golden_difference(const float *a, const float *b, size_t n)
 {
-    double error = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= error)) /* NaN stays */
-            error = d;
-        if (isnan(d))
-            break;
-    }
-    return error;
+    return distance_between(a, b, n).off;
 }
 
 void golden_compare(struct golden_run *r, const char *tensor, const float *ours, size_t cells,

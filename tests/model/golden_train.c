@@ -13,6 +13,7 @@
 #include "model/train/loss_scale.h"
 #include "model/train/optimizer.h"
 #include "model/train/schedule.h"
+#include "tests/compare.h"
 #include "tests/model/golden_run.h"
 
 enum { HEAD_DIM = 192, CLASSES = 50, MAX_BATCH = 64, STEPS = 5 };
@@ -325,7 +326,7 @@ static void compare_final(struct run *r, const float *now)
         for (size_t k = 0; k < range.cells; k++) {
             double difference = fabs((double)ours[k] - (double)golden[k]);
             beyond += !(difference <= 2e-5);
-            worst = !(difference <= worst) ? difference : worst;
+            worst = worse(worst, difference);
         }
         cells += range.cells;
     }

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "model/backends.h"
+#include "tests/compare.h"
 #include "tests/fake_cuda/fake.h"
 #include "tests/model/operator_work.h"
 
@@ -217,13 +218,10 @@ static void both_ways_give_the_same_in_every_precision(void **state)
     for (int p = 0; p < PRECISIONS; p++) {
         const int n = results((enum precision)p, DEPTHWISE_KERNELS, ours);
         assert_int_equal(results((enum precision)p, DEPTHWISE_CUDNN, cudnn), n);
-        float largest = 0, off = 0;
-        for (int i = 0; i < n; i++)
-            largest = fmaxf(largest, fabsf(ours[i]));
-        for (int i = 0; i < n; i++)
-            off = fmaxf(off, fabsf(ours[i] - cudnn[i]) / largest);
-        if (!(off <= 4 * steps[p]))
-            fail_msg("%s: off by %g", precision_name((enum precision)p), (double)off);
+        const struct distance d = distance_between(cudnn, ours, (size_t)n);
+        const double off = d.off / d.largest;
+        if (!(off <= 4 * (double)steps[p]))
+            fail_msg("%s: off by %g", precision_name((enum precision)p), off);
         if (p == PRECISION_FLOAT32) /* two ways they are */
             assert_memory_not_equal(ours, cudnn, (size_t)n * sizeof *ours);
     }

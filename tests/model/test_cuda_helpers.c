@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "tests/compare.h"
 #include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_cells.h"
 
@@ -32,16 +33,11 @@ static void expect(const char *what, float *expected, size_t cells, void *device
                    enum cell_type type, double tolerance)
 {
     float *got = cells_host(cells);
-    double largest = 0, error = 0;
     cells_download(got, device, cells, type);
-    for (size_t i = 0; i < cells; i++) {
-        const double d = fabs((double)got[i] - (double)expected[i]);
-        largest = fmax(largest, fabs((double)expected[i]));
-        if (!(d <= error))
-            error = d;
-    }
-    if (!(error <= largest * (tolerance + cells_epsilon(type))))
-        fail_msg("%s of %zu cells of type %d: off by %g of %g", what, cells, type, error, largest);
+    const struct distance d = distance_between(got, expected, cells);
+    if (!(d.off <= d.largest * (tolerance + cells_epsilon(type))))
+        fail_msg("%s of %zu cells of type %d: off by %g of %g", what, cells, type, d.off,
+                 d.largest);
     cells_release(device);
     free(expected);
     free(got);

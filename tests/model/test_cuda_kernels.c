@@ -14,6 +14,7 @@
 
 #include "model/cuda/kernels.h"
 #include "model/ref/ref.h"
+#include "tests/compare.h"
 #include "tests/fake_cuda/fake.h"
 #include "tests/model/cuda_cells.h"
 
@@ -336,23 +337,14 @@ static void check(const struct operator_graph *o, const struct manner *m, uint64
     assert_non_null(kernel);
     assert_int_equal(kernel(&r.call), cudaSuccess);
     cells_download(r.got, r.call.out.data, cells, m->out);
-    double largest = 0, error = 0;
-    size_t at = 0;
-    for (size_t i = 0; i < cells; i++) {
-        const double d = fabs((double)r.got[i] - (double)r.expected[i]);
-        largest = fmax(largest, fabs((double)r.expected[i]));
-        if (!(d <= error)) {
-            error = d;
-            at = i;
-        }
-    }
-    const double tolerance = largest * (o->tolerance + rounding(&r));
-    if (!(error <= tolerance))
+    const struct distance d = distance_between(r.got, r.expected, cells);
+    const double tolerance = d.largest * (o->tolerance + rounding(&r));
+    if (!(d.off <= tolerance))
         fail_msg(
             "%s [%d, %d, %d, %d], types %d %d %d, %zu beside, in place %d: %g instead of %g at "
             "%zu (allowed %g)",
             graph_op_name(node->op), in.n, in.h, in.w, in.c, m->in, m->second, m->out, m->beside,
-            m->in_place, (double)r.got[at], (double)r.expected[at], at, tolerance);
+            m->in_place, (double)r.got[d.at], (double)r.expected[d.at], d.at, tolerance);
     finish(&r, m);
 }
 

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "model/model.h"
+#include "tests/compare.h"
 #include "tests/model/made_model.h"
 
 enum { CLASSES = 6, KEYS = 24, FRAMES = 431, BINS = 513, BATCH = 3 };
@@ -102,14 +103,6 @@ static void the_interpretation_is_the_last_map(void **state)
     }
 }
 
-static double worst(const float *a, const float *b, size_t n)
-{
-    double max = 0;
-    for (size_t i = 0; i < n; i++)
-        max = fmax(max, fabs((double)a[i] - (double)b[i]));
-    return max;
-}
-
 /* Random weights make logits of some hundreds in the decoder; the tolerance is of sigmoids of sums
  * that differ in their last bits. */
 static void both_backends_give_the_same(void **state)
@@ -122,10 +115,11 @@ static void both_backends_give_the_same(void **state)
         struct runner_result a, b;
         run(ref, info, 0, 1, &a);
         run(cpu, info, 0, 1, &b);
-        assert_true(worst(a.cosines, b.cosines, CLASSES) < 5e-6);
+        assert_true(distance_between(a.cosines, b.cosines, CLASSES).off < 5e-6);
         for (int k = 0; k < info->n_maps; k++)
-            assert_true(worst(a.maps[k], b.maps[k],
-                              (size_t)info->maps[k].rows * (size_t)info->maps[k].cols) < 1e-4);
+            assert_true(distance_between(a.maps[k], b.maps[k],
+                                         (size_t)info->maps[k].rows * (size_t)info->maps[k].cols)
+                            .off < 1e-4);
         runner_destroy(ref);
         runner_destroy(cpu);
         model_close(model);
@@ -146,8 +140,8 @@ static void a_batch_gives_what_single_windows_give(void **state)
         run(whole, info, 0, BATCH, results);
         for (int k = 0; k < BATCH; k++) {
             run(one, info, k, 1, &single);
-            assert_true(worst(results[k].cosines, single.cosines, CLASSES) < 1e-6);
-            assert_true(worst(results[k].maps[last], single.maps[last], n) < 1e-4);
+            assert_true(distance_between(results[k].cosines, single.cosines, CLASSES).off < 1e-6);
+            assert_true(distance_between(results[k].maps[last], single.maps[last], n).off < 1e-4);
         }
         if (systems[i].interpreter == INTERPRETER_PIQ)
             assert_int_equal(n, cells);

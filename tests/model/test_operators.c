@@ -21,6 +21,7 @@
 #include "model/backends.h"
 #include "model/graph_grad.h"
 #include "model/plan.h"
+#include "tests/compare.h"
 #include "tests/model/operator_cases.h"
 
 static uint64_t seed_value = 20240917;
@@ -159,16 +160,8 @@ static void check_placed(const struct operator_case *c, bool isolate, int fillin
     run_once(&tested);
     const float *a = plan_value(ref.plan, ref.output, &shape);
     const float *b = plan_value(tested.plan, tested.output, NULL);
-    double largest = 1, error = 0;
-    for (size_t i = 0; i < tensor_cells(shape); i++)
-        largest = fmax(largest, fabs((double)a[i]));
-    for (size_t i = 0; i < tensor_cells(shape); i++) {
-        double e = fabs((double)a[i] - (double)b[i]) / largest;
-        if (!(e <= error)) /* NaN stays */
-            error = e;
-        if (isnan(e))
-            break;
-    }
+    const struct distance d = distance_between(b, a, tensor_cells(shape));
+    const double error = d.off / fmax(1, d.largest);
     double limit = tolerance_of(c, filling, operator_programs[c->program].tolerance);
     if (tested_ops->device != NULL) /* where the cpu does the reference's own arithmetic */
         limit = fmax(limit, device_tolerance);
@@ -216,13 +209,8 @@ static void check_gradients(const struct operator_case *c, bool isolate, int fil
     for (; (value = gradient_at(&ref, n)) >= 0; n++) {
         const float *a = plan_value(ref.plan, value, &shape);
         const float *b = plan_value(tested.plan, value, NULL);
-        double largest = 1, error = 0;
-        for (size_t i = 0; i < tensor_cells(shape); i++)
-            largest = fmax(largest, fabs((double)a[i]));
-        for (size_t i = 0; i < tensor_cells(shape); i++) {
-            double e = fabs((double)a[i] - (double)b[i]) / largest;
-            error = e <= error ? error : e; /* NaN stays */
-        }
+        const struct distance d = distance_between(b, a, tensor_cells(shape));
+        const double error = d.off / fmax(1, d.largest);
         if (!(error <= limit))
             fail_msg("gradient %d of %s of [%d, %d, %d, %d] -> %d: error %g", n,
                      operator_programs[c->program].name, c->in.n, c->in.h, c->in.w, c->in.c, c->out,

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "model/model.h"
+#include "tests/compare.h"
 
 enum { MAX_BATCH = 7 };
 
@@ -55,28 +56,16 @@ static void run(struct runner *runner, int batch, struct runner_result *ret)
         fail_msg("%s", error.text);
 }
 
-static double difference(const float *a, const float *b, size_t n)
-{
-    double max = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        max = !(d <= max) ? d : max;
-        if (isnan(d))
-            return NAN;
-    }
-    return max;
-}
-
 /* The limits of golden/README for cosines and maps of a small network. */
 static void assert_same(const struct runner_result *a, const struct runner_result *b)
 {
     const struct model_info *info = model_info(model);
-    double cosines = difference(a->cosines, b->cosines, (size_t)info->n_classes);
+    double cosines = distance_between(a->cosines, b->cosines, (size_t)info->n_classes).off;
     if (!(cosines <= 5e-6))
         fail_msg("cosines differ by %g", cosines);
     for (int s = 0; s < info->n_maps; s++) {
         size_t cells = (size_t)info->maps[s].rows * (size_t)info->maps[s].cols;
-        double maps = difference(a->maps[s], b->maps[s], cells);
+        double maps = distance_between(a->maps[s], b->maps[s], cells).off;
         if (!(maps <= 1e-4))
             fail_msg("maps of stage %d differ by %g", s, maps);
     }
