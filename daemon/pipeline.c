@@ -15,6 +15,7 @@
 #include "daemon/analysis.h"
 #include "daemon/engine.h"
 #include "daemon/latency.h"
+#include "daemon/log.h"
 #include "daemon/masked_audio.h"
 #include "daemon/output.h"
 #include "daemon/stream.h"
@@ -30,6 +31,7 @@ static const int64_t jitter_ns = 25 * 1000 * 1000;
 enum { FORGET_S = 600, RETRY_S = 60 };
 
 struct lane { /* one stream */
+    const char *name;
     struct stream *stream;
     struct ring *ring;
     bool lossless;
@@ -42,6 +44,7 @@ struct lane { /* one stream */
     /* under pipeline.lock */
     struct pipeline_report report;
     struct latency latency, network;
+    char refused[192]; /* why the newest block could not be taken; the dsp thread writes it */
 };
 
 struct pipeline {
@@ -78,12 +81,15 @@ struct pipeline {
 
 /* Dsp thread */
 
-static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
+static void set_refused(struct pipeline *p, struct lane *lane, const char *why)
 {
+    if (strncmp(lane->refused, why, sizeof lane->refused - 1) == 0)
+        return;
     pthread_mutex_lock(&p->lock);
-    snprintf(lane->report.problem, sizeof lane->report.problem, "%.*s",
-             (int)sizeof lane->report.problem - 1, text);
+    snprintf(lane->refused, sizeof lane->refused, "%.*s", (int)sizeof lane->refused - 1, why);
     pthread_mutex_unlock(&p->lock);
+    if (why[0] != '\0')
+        log_line(LOG_LEVEL_WARNING, "stream %s: %s", lane->name, why);
 }
 
 static void *dsp_main(void *arg)
@@ -96,9 +102,9 @@ static void *dsp_main(void *arg)
             struct error error;
             bool ended = stream_ended(lane->stream);
             int r = stream_pump(lane->stream, atomic_load(&p->hop_frames), &error);
-            if (r < 0)
-                set_problem(p, lane, error.text);
-            if (r > 0 || stream_ended(lane->stream) != ended)
+            if (r < 0 || stream_busy(lane->stream))
+                set_refused(p, lane, r < 0 ? error.text : "");
+            if (r != 0 || stream_ended(lane->stream) != ended)
                 sem_post(&p->posted);
             busy = busy || stream_busy(lane->stream);
         }
@@ -246,6 +252,14 @@ static void tell_engine(struct pipeline *p)
     p->engine_failures = e->failures;
     snprintf(p->trouble, sizeof p->trouble, "%.*s", (int)sizeof p->trouble - 1, e->trouble);
     p->failed = e->runner == NULL;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void set_problem(struct pipeline *p, struct lane *lane, const char *text)
+{
+    pthread_mutex_lock(&p->lock);
+    snprintf(lane->report.problem, sizeof lane->report.problem, "%.*s",
+             (int)sizeof lane->report.problem - 1, text);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -402,6 +416,7 @@ static int create_lanes(struct pipeline *p, const struct pipeline_config *config
             .quality = config->quality,
             .lossless = config->streams[i].lossless,
         };
+        p->lanes[i].name = config->streams[i].name;
         p->lanes[i].ring = config->streams[i].ring;
         p->lanes[i].lossless = config->streams[i].lossless;
         int r = stream_create(&p->lanes[i].stream, &stream, error);
@@ -584,8 +599,9 @@ void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
     *ret = lane->report;
     ret->gpu_failures = p->failures;
     ret->failed = p->failed;
-    if (p->trouble[0] != '\0')
-        snprintf(ret->problem, sizeof ret->problem, "%s", p->trouble);
+    const char *problem = p->trouble[0] != '\0' ? p->trouble : lane->refused;
+    if (problem[0] != '\0')
+        snprintf(ret->problem, sizeof ret->problem, "%s", problem);
     ret->latency_ms_p50 = latency_quantile(&lane->latency, now, 0.5f);
     ret->latency_ms_p99 = latency_quantile(&lane->latency, now, 0.99f);
     ret->network_ms_p50 = latency_quantile(&lane->network, now, 0.5f);

@@ -21,7 +21,7 @@
 struct pipeline;
 
 struct pipeline_stream {
-    const char *name;
+    const char *name;  /* outlives it */
     struct ring *ring; /* the pipeline is its only reader; outlives it */
     bool lossless;     /* fast file or pipe: the source waits, no window is skipped */
 };
@@ -87,8 +87,8 @@ struct pipeline_report {
     struct label_message label;                           /* of the newest finished window */
     uint64_t gpu_failures;                                /* of the whole pipeline */
     bool failed;       /* there is nothing to compute with: windows fail until there is */
-    char problem[192]; /* why windows fail, or are on the CPU instead of the GPU; "" when all is
-                          well */
+    char problem[192]; /* why blocks or windows fail, or windows are on the CPU instead of the GPU;
+                          "" when all is well */
 };
 
 void pipeline_report(struct pipeline *pipeline, int stream, struct pipeline_report *ret);

@@ -273,18 +273,17 @@ static uint32_t push_frames(const struct stream *s)
 static int push_block(struct stream *s, const struct ring_block *block, uint64_t hop_samples,
                       struct error *error)
 {
-    if (block->rate_hz != s->in_rate || block->channels != s->in_channels) {
-        int r = set_format(s, block->rate_hz, block->channels, error);
-        if (r < 0) { /* time passes all the same */
-            double frames = (double)block->lost_frames + block->frames;
-            close_segment(s, frames * s->config.rate_hz / block->rate_hz);
-            return r;
-        }
-    }
     account_time(s, block);
     int64_t frames_ns = (int64_t)((double)block->frames * 1e9 / block->rate_hz);
     s->block_end_ns =
         block->t_ns != 0 && !s->config.lossless ? block->t_ns + frames_ns : monotonic_ns();
+    if (block->rate_hz != s->in_rate || block->channels != s->in_channels) {
+        int r = set_format(s, block->rate_hz, block->channels, error);
+        if (r < 0) { /* time passes all the same */
+            close_segment(s, (double)block->frames * s->config.rate_hz / block->rate_hz);
+            return r;
+        }
+    }
     int posted = 0;
     uint32_t most = push_frames(s);
     for (uint32_t done = 0; done < block->frames;) {

@@ -32,7 +32,8 @@ void stream_destroy(struct stream *stream); /* takes NULL */
 
 /* Takes what the ring holds and posts the windows that are due, hop_frames apart. Returns the
  * number of windows posted, 0 when there was nothing to do, or a negative errno when audio of this
- * format cannot be taken (the blocks are dropped and counted as lost). dsp thread. */
+ * format cannot be taken (the blocks are dropped and counted as lost). Their time passes all the
+ * same, so that windows may have been posted then, too. dsp thread. */
 int stream_pump(struct stream *stream, int hop_frames, struct error *error);
 
 /* Blocks were taken by the last pump: more may be there. dsp thread. */

@@ -137,6 +137,55 @@ static void a_stream_that_waits_publishes_every_window_and_sample(void **state)
     assert_true(pipeline_idle(b->pipeline));
 }
 
+/* False: nobody reads. */
+static bool write_seconds(struct ring *ring, uint32_t rate, int seconds)
+{
+    for (uint32_t n = 0; n < rate * (uint32_t)seconds; n += rate / 10) {
+        for (int ms = 0; ring_writable(ring) < rate / 10 * sizeof(float); ms++) {
+            if (ms == 10000)
+                return false;
+            usleep(1000);
+        }
+        float *x = ring_reserve(ring, rate / 10, 1);
+        for (uint32_t i = 0; i < rate / 10; i++)
+            x[i] = 0.3f * sinf(0.17f * (float)(n + i));
+        ring_commit(ring, rate / 10, rate, 0, 0);
+    }
+    return true;
+}
+
+/* 900 Hz is no rate that it resamples. */
+static void a_stream_that_waits_goes_on_after_what_it_cannot_take(void **state)
+{
+    static const struct {
+        uint32_t rate;
+        int seconds;
+    } parts[] = {{900, 7}, {RATE, 7}, {900, 7}, {RATE, 9}};
+    struct live_pipeline *b = *state;
+    struct pipeline_report report;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!write_seconds(b->rings[0], parts[i].rate, parts[i].seconds))
+            fail_msg("part %zu is not read", i);
+        bool refused = parts[i].rate == 900, told = !refused;
+        for (int ms = 0; told != refused && ms < 5000; ms++, usleep(1000)) {
+            pipeline_report(b->pipeline, 0, &report);
+            told = strstr(report.problem, "900 Hz") != NULL;
+        }
+        assert_int_equal(told, refused);
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        assert_non_null(ring_reserve(b->rings[i], 0, 1));
+        ring_commit(b->rings[i], 0, RATE, 0, RING_END);
+    }
+    for (int ms = 0; !all_ended(b) && ms < 20000; ms++)
+        usleep(1000);
+    assert_true(all_ended(b));
+    pipeline_report(b->pipeline, 0, &report);
+    assert_int_equal(report.windows, (30 * RATE - WINDOW) / HOP + 1);
+    assert_string_equal(report.problem, "");
+    assert_true(report.latency_ms_p99 < 30000); /* of windows of refused blocks, too */
+}
+
 static void nothing_to_tell(void *user)
 {
     (void)user;
@@ -354,6 +403,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_stream_that_waits_publishes_every_window_and_sample,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stream_that_waits_goes_on_after_what_it_cannot_take,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(values_and_model_change_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_is_taken_while_windows_never_end, setup, teardown),
