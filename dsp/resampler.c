@@ -130,11 +130,11 @@ static int make_converter(struct resampler *r, enum resampler_quality quality, s
 int resampler_create(struct resampler **ret, int in_rate_hz, int channels, int out_rate_hz,
                      enum resampler_quality quality, size_t max_frames, struct error *error)
 {
-    if (in_rate_hz < 1000 || in_rate_hz > 768000 || channels < 1 || channels > 64)
-        return error_set(error, EINVAL,
-                         "audio of %d Hz and %d channels; allowed: 1000 to 768000 Hz, 1 to 64 "
-                         "channels",
-                         in_rate_hz, channels);
+    if (in_rate_hz < RESAMPLER_MIN_HZ || in_rate_hz > RESAMPLER_MAX_HZ || channels < 1 ||
+        channels > RESAMPLER_MAX_CHANNELS)
+        return error_set(
+            error, EINVAL, "audio of %d Hz and %d channels; allowed: %d to %d Hz, 1 to %d channels",
+            in_rate_hz, channels, RESAMPLER_MIN_HZ, RESAMPLER_MAX_HZ, RESAMPLER_MAX_CHANNELS);
     double ratio = (double)out_rate_hz / in_rate_hz;
     if (out_rate_hz < 1 || !src_is_valid_ratio(ratio) || max_frames < 1 || max_frames > 1 << 24)
         return error_set(error, EINVAL, "resampling %d Hz to %d Hz; allowed: ratios 1/256 to 256",

@@ -14,7 +14,9 @@ enum resampler_quality { RESAMPLER_FAST, RESAMPLER_MEDIUM, RESAMPLER_BEST };
 
 struct resampler;
 
-/* in_rate_hz 1000 ... 768000, channels 1 ... 64, ratio within libsamplerate's 1/256 ... 256.
+enum { RESAMPLER_MIN_HZ = 1000, RESAMPLER_MAX_HZ = 768000, RESAMPLER_MAX_CHANNELS = 64 };
+
+/* in_rate_hz and channels within these limits, ratio within libsamplerate's 1/256 ... 256.
  * Equal rates only downmix. max_frames is the most a push will bring. */
 int resampler_create(struct resampler **ret, int in_rate_hz, int channels, int out_rate_hz,
                      enum resampler_quality quality, size_t max_frames, struct error *error);

@@ -12,8 +12,9 @@
 
 #include "daemon/sources/common.h"
 #include "daemon/timeline.h"
+#include "dsp/resampler.h"
 
-enum { MAX_CHANNELS = 64, BLOCKS_PER_SECOND = 100, FAST_BLOCK_FRAMES = 4096 };
+enum { BLOCKS_PER_SECOND = 100, FAST_BLOCK_FRAMES = 4096 };
 
 struct played {
     char *path;
@@ -29,7 +30,7 @@ struct file_source {
     int n_files;
     size_t ring_bytes; /* of the empty ring */
     int64_t next_ns;   /* when the next block is due (paced) */
-    float *block;      /* [block_frames][MAX_CHANNELS] */
+    float *block;      /* [block_frames][channels] */
 };
 
 /* Which files */
@@ -78,18 +79,41 @@ static int add_directory(struct file_source *f, const char *dir, struct error *e
     return r;
 }
 
+/* A file that can be played; NULL with the reason when it cannot. */
+static SNDFILE *open_file(const char *path, SF_INFO *ret, struct error *why)
+{
+    struct stat st;
+    *ret = (SF_INFO){0};
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) { /* to open a pipe may take for ever */
+        error_set(why, EINVAL,
+                  "it is no regular file; what a pipe brings, stdin:RATE:CHANNELS takes");
+        return NULL;
+    }
+    SNDFILE *file = sf_open(path, SFM_READ, ret);
+    if (file == NULL) {
+        error_set(why, EINVAL, "%s", sf_strerror(NULL));
+    } else if (ret->samplerate < RESAMPLER_MIN_HZ || ret->samplerate > RESAMPLER_MAX_HZ ||
+               ret->channels > RESAMPLER_MAX_CHANNELS) {
+        error_set(why, EINVAL,
+                  "it has %d Hz and %d channels; allowed: %d to %d Hz, up to %d channels",
+                  ret->samplerate, ret->channels, RESAMPLER_MIN_HZ, RESAMPLER_MAX_HZ,
+                  RESAMPLER_MAX_CHANNELS);
+        sf_close(file);
+        file = NULL;
+    }
+    return file;
+}
+
 static int check_file(const char *path, struct error *error)
 {
-    SF_INFO info = {0};
-    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    SF_INFO info;
+    struct error why;
+    SNDFILE *file = open_file(path, &info, &why);
     if (file == NULL)
-        return error_set(error, EINVAL, "source file: %s: %s", path, sf_strerror(NULL));
+        return error_set(error, EINVAL, "source file: %s: %s", path, why.text);
     sf_close(file);
     if (info.frames == 0)
         return error_set(error, EINVAL, "source file: %s has no frames", path);
-    if (info.channels > MAX_CHANNELS)
-        return error_set(error, EINVAL, "source file: %s has %d channels; allowed: up to %d", path,
-                         info.channels, MAX_CHANNELS);
     return 0;
 }
 
@@ -158,16 +182,14 @@ static bool tell_end(struct file_source *f, const struct played *p, SNDFILE *fil
 static bool play_file(struct file_source *f, struct played *p, int64_t *ret_frames, bool *ret_ok)
 {
     struct source_common *c = &f->common;
-    SF_INFO info = {0};
-    SNDFILE *file = sf_open(p->path, SFM_READ, &info);
+    SF_INFO info;
+    struct error why;
+    SNDFILE *file = open_file(p->path, &info, &why);
     *ret_frames = 0;
     *ret_ok = false;
-    if (file == NULL || info.channels > MAX_CHANNELS || info.samplerate < 1) {
+    if (file == NULL) {
         source_set_again(c, p->failed);
-        source_set_state(c, SOURCE_RUNNING, "%s cannot be read: %s", p->path,
-                         file == NULL ? sf_strerror(NULL) : "too many channels");
-        if (file != NULL)
-            sf_close(file);
+        source_set_state(c, SOURCE_RUNNING, "%s cannot be played: %s", p->path, why.text);
         return true;
     }
     source_set_format(c, (uint32_t)info.samplerate, (uint32_t)info.channels);
@@ -260,7 +282,7 @@ static int file_start(struct source **ret, const struct source_config *config, s
     f->loop = config->loop;
     f->fast = config->fast;
     f->ring_bytes = ring_writable(config->ring);
-    f->block = calloc((size_t)FAST_BLOCK_FRAMES * MAX_CHANNELS, sizeof(float));
+    f->block = calloc((size_t)FAST_BLOCK_FRAMES * RESAMPLER_MAX_CHANNELS, sizeof(float));
     if (r == 0 && f->block == NULL)
         r = error_set(error, ENOMEM, "source file: out of memory");
     if (r == 0)

@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "daemon/sources/common.h"
+#include "dsp/resampler.h"
 
-enum { BLOCK_FRAMES = 1024, MAX_CHANNELS = 64, MAX_SAMPLE_BYTES = 4 };
+enum { BLOCK_FRAMES = 1024, MAX_SAMPLE_BYTES = 4 };
 
 enum sample_format { SAMPLE_S16, SAMPLE_S32, SAMPLE_F32 };
 
@@ -24,7 +25,7 @@ struct stdin_source {
     size_t frame_bytes;
     uint32_t block_frames; /* at most; what is read at once */
     size_t held;           /* bytes in `bytes` */
-    unsigned char bytes[BLOCK_FRAMES * MAX_CHANNELS * MAX_SAMPLE_BYTES];
+    unsigned char bytes[BLOCK_FRAMES * RESAMPLER_MAX_CHANNELS * MAX_SAMPLE_BYTES];
 };
 
 static int parse_spec(struct stdin_source *s, const char *spec, struct error *error)
@@ -37,12 +38,12 @@ static int parse_spec(struct stdin_source *s, const char *spec, struct error *er
     for (int i = 0; i < 3; i++)
         if (strcmp(format, formats[i]) == 0)
             known = i;
-    if (n < 2 || end < 0 || spec[end] != '\0' || known < 0 || rate < 1000 || rate > 768000 ||
-        channels < 1 || channels > MAX_CHANNELS)
+    if (n < 2 || end < 0 || spec[end] != '\0' || known < 0 || rate < RESAMPLER_MIN_HZ ||
+        rate > RESAMPLER_MAX_HZ || channels < 1 || channels > RESAMPLER_MAX_CHANNELS)
         return error_set(error, EINVAL,
                          "source stdin: \"%s\"; allowed: RATE:CHANNELS[:s16|s32|f32], as in "
-                         "stdin:44100:2 (1000 to 768000 Hz, 1 to %d channels)",
-                         spec, MAX_CHANNELS);
+                         "stdin:44100:2 (%d to %d Hz, 1 to %d channels)",
+                         spec, RESAMPLER_MIN_HZ, RESAMPLER_MAX_HZ, RESAMPLER_MAX_CHANNELS);
     s->rate_hz = rate;
     s->channels = channels;
     s->format = (enum sample_format)known;

@@ -83,6 +83,8 @@ wrong 'regular expression' --source 'jack:('
 wrong "node's name" --source "pipewire:$(printf '%0300d' 0)"
 printf 'not audio' >"$dir/text.wav"
 wrong 'text.wav' --source file:"$dir/text.wav"
+mkfifo "$dir/fifo"
+wrong 'no regular file' --source file:"$dir/fifo"
 song=file:$root/daemon/demo/dog.ogg
 wrong 'precision tf32' --source "$song" --backend cpu --precision tf32
 conf '[stream main]

@@ -130,7 +130,7 @@ static void a_loop_says_only_what_is_news(void **state)
     assert_int_equal(all, 9);
     assert_int_equal(rest, 8);
     assert_int_equal(count_lines(log, "playing "), 3);
-    assert_int_equal(count_lines(log, "a.wav cannot be read: "), 1);
+    assert_int_equal(count_lines(log, "a.wav cannot be played: "), 1);
     unlink(b);
     unlink(c);
     unlink(log);

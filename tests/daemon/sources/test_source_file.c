@@ -214,6 +214,39 @@ static void what_cannot_play_is_refused_by_name(void **state)
     assert_non_null(strstr(l.error.text, "text.wav"));
 }
 
+/* A pipe's open waits for its other end, which nobody may ever open. */
+static void a_pipe_is_refused_at_once(void **state)
+{
+    struct listener l;
+    assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
+    alarm(2);
+    assert_int_equal(listener_start(&l, spec_of("fifo"), RING_BYTES, NULL), -EINVAL);
+    alarm(0);
+    assert_non_null(strstr(l.error.text, "fifo"));
+    assert_non_null(strstr(l.error.text, "stdin:"));
+}
+
+static void a_rate_that_nobody_resamples_is_refused_or_passed_over(void **state)
+{
+    struct listener l;
+    bool end;
+    make_directory("rates");
+    write_audio("rates/a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, 2000);
+    write_audio("rates/b.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 900, 1, 2000);
+    write_audio("rates/c.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1000000, 1, 2000);
+    write_audio("rates/d.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, 3000);
+    assert_int_equal(listener_start(&l, spec_of("rates/b.wav"), RING_BYTES, &fast), -EINVAL);
+    assert_non_null(strstr(l.error.text, "900 Hz"));
+    assert_int_equal(listener_start(&l, spec_of("rates/c.wav"), RING_BYTES, &fast), -EINVAL);
+    assert_int_equal(listener_start(&l, spec_of("rates"), RING_BYTES, &fast), 0);
+    assert_int_equal(read_frames(&l, 2000, 1, 16000, &end), 2000);
+    assert_int_equal(read_frames(&l, UINT64_MAX, 1, 16000, &end), 3000);
+    assert_true(end);
+    assert_true(listener_heard(&l, "b.wav cannot be played: it has 900 Hz"));
+    assert_true(listener_heard(&l, "c.wav cannot be played: "));
+    listener_stop(&l);
+}
+
 static void cut_in_half(const char *name)
 {
     struct stat st;
@@ -357,6 +390,8 @@ int main(void)
         cmocka_unit_test(a_loop_begins_again_without_a_seam),
         cmocka_unit_test(a_directory_plays_its_audio_by_name),
         cmocka_unit_test(what_cannot_play_is_refused_by_name),
+        cmocka_unit_test(a_pipe_is_refused_at_once),
+        cmocka_unit_test(a_rate_that_nobody_resamples_is_refused_or_passed_over),
         cmocka_unit_test(a_file_that_breaks_off_fails_with_name_and_place),
         cmocka_unit_test(a_directory_goes_on_after_a_broken_file),
         cmocka_unit_test(a_fast_file_waits_for_a_slow_reader),
