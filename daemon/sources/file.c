@@ -163,12 +163,13 @@ static bool write_block(struct file_source *f, uint32_t frames, const SF_INFO *i
 static bool tell_end(struct file_source *f, const struct played *p, SNDFILE *file,
                      const SF_INFO *info, sf_count_t position)
 {
+    const bool length_known = info->seekable && info->frames < SF_COUNT_MAX;
     const char *reason = NULL;
     if (sf_error(file) != SF_ERR_NO_ERROR)
         reason = sf_strerror(file);
     else if (position == 0)
         reason = "it has no frames";
-    else if (info->seekable && position < info->frames)
+    else if (length_known && position < info->frames)
         reason = "it is damaged or cut short";
     if (reason == NULL)
         return true;

@@ -274,6 +274,36 @@ static void a_file_that_breaks_off_fails_with_name_and_place(void **state)
     listener_stop(&l);
 }
 
+/* As an encoder leaves it that writes into a pipe and cannot go back. */
+static void forget_length_of_flac(const char *name)
+{
+    enum { TOTAL_SAMPLES = 4 + 4 + 13 }; /* "fLaC", the block's header; 36 bits after 4 others */
+    unsigned char bytes[5];
+    FILE *file = fopen(path_of(name), "r+b");
+    assert_non_null(file);
+    fseek(file, TOTAL_SAMPLES, SEEK_SET);
+    assert_int_equal(fread(bytes, 1, 5, file), 5);
+    assert_int_equal(bytes[3] << 8 | bytes[4], 20000);
+    memset(bytes + 1, 0, 4);
+    bytes[0] &= 0xf0;
+    fseek(file, TOTAL_SAMPLES, SEEK_SET);
+    assert_int_equal(fwrite(bytes, 1, 5, file), 5);
+    fclose(file);
+}
+
+static void a_file_whose_header_knows_no_length_plays_to_its_end(void **state)
+{
+    struct listener l;
+    bool end;
+    write_audio("piped.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, 20000);
+    forget_length_of_flac("piped.flac");
+    assert_int_equal(listener_start(&l, spec_of("piped.flac"), RING_BYTES, &fast), 0);
+    assert_int_equal(read_frames(&l, UINT64_MAX, 1, 16000, &end), 20000);
+    assert_true(end);
+    listener_wait(&l, SOURCE_ENDED, false, 2);
+    listener_stop(&l);
+}
+
 static void a_directory_goes_on_after_a_broken_file(void **state)
 {
     struct listener l;
@@ -393,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_pipe_is_refused_at_once),
         cmocka_unit_test(a_rate_that_nobody_resamples_is_refused_or_passed_over),
         cmocka_unit_test(a_file_that_breaks_off_fails_with_name_and_place),
+        cmocka_unit_test(a_file_whose_header_knows_no_length_plays_to_its_end),
         cmocka_unit_test(a_directory_goes_on_after_a_broken_file),
         cmocka_unit_test(a_fast_file_waits_for_a_slow_reader),
         cmocka_unit_test(many_channels_pass_through_a_small_ring),
