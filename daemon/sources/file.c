@@ -14,6 +14,8 @@
 #include "daemon/timeline.h"
 #include "dsp/resampler.h"
 
+static const int64_t retry_ns = 1000 * 1000 * 1000; /* for files that are away */
+
 enum { BLOCKS_PER_SECOND = 100, FAST_BLOCK_FRAMES = 4096 };
 
 struct played {
@@ -26,6 +28,7 @@ struct file_source {
     struct source_common common;
     pthread_t thread;
     bool started, loop, fast;
+    bool away; /* what played has gone: nothing of the last round could be played */
     struct played *files;
     int n_files;
     size_t ring_bytes; /* of the empty ring */
@@ -84,7 +87,11 @@ static SNDFILE *open_file(const char *path, SF_INFO *ret, struct error *why)
 {
     struct stat st;
     *ret = (SF_INFO){0};
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) { /* to open a pipe may take for ever */
+    if (stat(path, &st) < 0) {
+        error_set(why, errno, "%s", strerror(errno));
+        return NULL;
+    }
+    if (!S_ISREG(st.st_mode)) { /* to open a pipe may take for ever */
         error_set(why, EINVAL,
                   "it is no regular file; what a pipe brings, stdin:RATE:CHANNELS takes");
         return NULL;
@@ -173,6 +180,8 @@ static bool tell_end(struct file_source *f, const struct played *p, SNDFILE *fil
         reason = "it is damaged or cut short";
     if (reason == NULL)
         return true;
+    if (f->away && position == 0)
+        return false;
     source_set_again(&f->common, p->failed);
     source_set_state(&f->common, SOURCE_RUNNING, "%s cannot be decoded at %.2f s (frame %lld): %s",
                      p->path, (double)position / info->samplerate, (long long)position, reason);
@@ -190,19 +199,22 @@ static bool play_file(struct file_source *f, struct played *p, int64_t *ret_fram
     *ret_ok = false;
     if (file == NULL) {
         source_set_again(c, p->failed);
-        source_set_state(c, SOURCE_RUNNING, "%s cannot be played: %s", p->path, why.text);
+        if (!f->away)
+            source_set_state(c, SOURCE_RUNNING, "%s cannot be played: %s", p->path, why.text);
         return true;
     }
-    source_set_format(c, (uint32_t)info.samplerate, (uint32_t)info.channels);
-    source_set_again(c, p->told);
-    source_set_state(c, SOURCE_RUNNING, "playing %s", p->path);
-    p->told = true;
     uint32_t frames = f->fast ? FAST_BLOCK_FRAMES : (uint32_t)info.samplerate / BLOCKS_PER_SECOND;
     frames = frames < 1 ? 1 : frames > FAST_BLOCK_FRAMES ? FAST_BLOCK_FRAMES : frames;
     frames = source_block_frames(f->ring_bytes, (uint32_t)info.channels, frames);
     bool going = true;
-    sf_count_t got, position = 0;
-    while (going && (got = sf_readf_float(file, f->block, frames)) > 0) {
+    sf_count_t position = 0, got = sf_readf_float(file, f->block, frames);
+    if (got > 0) {
+        source_set_format(c, (uint32_t)info.samplerate, (uint32_t)info.channels);
+        source_set_again(c, p->told && !f->away);
+        source_set_state(c, SOURCE_RUNNING, "playing %s", p->path);
+        p->told = true;
+    }
+    for (; going && got > 0; got = sf_readf_float(file, f->block, frames)) {
         going = write_block(f, (uint32_t)got, &info);
         position += got;
     }
@@ -212,12 +224,22 @@ static bool play_file(struct file_source *f, struct played *p, int64_t *ret_fram
     return going;
 }
 
+/* A file that is moved, or whose disk is away, may come back. Returns false when stopping. */
+static bool wait_for_files(struct file_source *f)
+{
+    f->away = true;
+    source_set_again(&f->common, false);
+    source_set_state(&f->common, SOURCE_WAITING, "waiting for %s, looking again every second",
+                     f->n_files == 1 ? f->files[0].path : "the files, none of which can be played");
+    return source_sleep(&f->common, retry_ns);
+}
+
 static void *file_main(void *arg)
 {
     struct file_source *f = arg;
     struct source_common *c = &f->common;
-    bool any_ok;
-    int64_t played; /* frames in a round: a loop over nothing that plays must end */
+    bool any_ok, ever = false; /* a loop over what never plays must end */
+    int64_t played;            /* frames in a round */
     f->next_ns = monotonic_ns();
     do {
         any_ok = false;
@@ -231,7 +253,11 @@ static void *file_main(void *arg)
             any_ok |= ok;
             played += frames;
         }
-    } while (f->loop && played > 0);
+        ever |= played > 0;
+        f->away = false;
+        if (f->loop && ever && played == 0 && !wait_for_files(f))
+            return NULL;
+    } while (f->loop && ever);
     if (any_ok)
         source_set_state(c, SOURCE_ENDED, "%s is at its end",
                          f->n_files == 1 ? f->files[0].path : "the last file");

@@ -137,6 +137,61 @@ static void a_loop_says_only_what_is_news(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static bool comes_to(struct feed *feed, enum source_state wanted)
+{
+    for (int i = 0; i < 5000; i++) {
+        struct source_status status;
+        const char *kind;
+        feed_status(feed, &status, &kind);
+        if (status.state == wanted)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    }
+    return false;
+}
+
+/* What is away for long is said once, and so is its return. */
+static void a_loop_whose_file_is_away_says_so_once(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/focald-feed-XXXXXX", a[64], b[64], log[64], spec[80];
+    assert_non_null(mkdtemp(dir));
+    snprintf(a, sizeof a, "%s/a.wav", dir);
+    snprintf(b, sizeof b, "%s/b.wav", dir);
+    snprintf(log, sizeof log, "%s/log", dir);
+    snprintf(spec, sizeof spec, "file:%s", a);
+    write_clip(a);
+    struct config_stream stream = stream_of(spec);
+    struct feed *feed;
+    struct error error;
+    assert_int_equal(feed_create(&feed, &stream, 1.0, &error), 0);
+    fflush(stderr);
+    const int own = dup(STDERR_FILENO), file = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    dup2(file, STDERR_FILENO);
+    const int r = feed_start(feed, &error);
+    const bool began = comes_to(feed, SOURCE_RUNNING);
+    rename(a, b);
+    const bool waits = comes_to(feed, SOURCE_WAITING);
+    nanosleep(&(struct timespec){.tv_sec = 3}, NULL);
+    rename(b, a);
+    const bool back = comes_to(feed, SOURCE_RUNNING);
+    feed_destroy(feed);
+    fflush(stderr);
+    dup2(own, STDERR_FILENO);
+    close(own);
+    close(file);
+    assert_int_equal(r, 0);
+    assert_true(began);
+    assert_true(waits);
+    assert_true(back);
+    assert_int_equal(count_lines(log, "playing "), 2);
+    assert_int_equal(count_lines(log, "a.wav cannot be played: No such file"), 1);
+    assert_int_equal(count_lines(log, "waiting for "), 1);
+    unlink(a);
+    unlink(log);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static bool is_lossless(const struct config_stream *stream)
 {
     struct feed *feed;
@@ -183,6 +238,7 @@ int main(void)
         cmocka_unit_test(what_has_not_begun_says_what_begins),
         cmocka_unit_test(a_name_too_long_to_tell_is_cut),
         cmocka_unit_test(a_loop_says_only_what_is_news),
+        cmocka_unit_test(a_loop_whose_file_is_away_says_so_once),
         cmocka_unit_test(a_fallback_is_as_lossless_as_it_would_be_alone),
         cmocka_unit_test(a_kind_that_is_none_is_refused_by_the_stream),
     };

@@ -167,6 +167,30 @@ static void a_loop_begins_again_without_a_seam(void **state)
     assert_true(listener_stop(&l) < 0.5);
 }
 
+static void a_loop_waits_for_a_file_that_is_away(void **state)
+{
+    static const struct source_config loop = {.fast = true, .loop = true};
+    struct listener l;
+    char there[512], elsewhere[512];
+    snprintf(there, sizeof there, "%s", path_of("moved.wav"));
+    snprintf(elsewhere, sizeof elsewhere, "%s", path_of("moved.aside"));
+    write_audio("moved.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, 5000);
+    assert_int_equal(listener_start(&l, spec_of("moved.wav"), RING_BYTES, &loop), 0);
+    listener_block(&l, 5);
+    assert_int_equal(rename(there, elsewhere), 0);
+    struct source_status s = listener_wait(&l, SOURCE_WAITING, true, 5);
+    assert_non_null(strstr(s.text, "moved.wav"));
+    listener_drain(&l);
+    assert_int_equal(rename(elsewhere, there), 0);
+    struct ring_block b = listener_block(&l, 5);
+    assert_int_equal(b.flags, 0);
+    assert_true(b.samples[0] == sample(0, 0));
+    listener_wait(&l, SOURCE_RUNNING, true, 5);
+    assert_int_equal(rename(there, elsewhere), 0);
+    listener_wait(&l, SOURCE_WAITING, true, 5);
+    assert_true(listener_stop(&l) < 0.5);
+}
+
 static void a_directory_plays_its_audio_by_name(void **state)
 {
     struct listener l;
@@ -418,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_fast_file_arrives_sample_by_sample),
         cmocka_unit_test(a_paced_file_lasts_as_long_as_it_sounds),
         cmocka_unit_test(a_loop_begins_again_without_a_seam),
+        cmocka_unit_test(a_loop_waits_for_a_file_that_is_away),
         cmocka_unit_test(a_directory_plays_its_audio_by_name),
         cmocka_unit_test(what_cannot_play_is_refused_by_name),
         cmocka_unit_test(a_pipe_is_refused_at_once),
