@@ -332,6 +332,15 @@ static bool run_batch(struct pipeline *p)
     return true;
 }
 
+static void tell_too_short(const struct pipeline *p, const struct lane *lane)
+{
+    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
+    log_line(LOG_LEVEL_WARNING,
+             "stream %s: it ended before its first window, which is %g s long; focald classify "
+             "takes shorter clips",
+             lane->name, (double)preprocess->window_samples / preprocess->sample_rate);
+}
+
 /* A stream whose source has ended and whose windows are all published ends its events, once. */
 static void finish_ended(struct pipeline *p)
 {
@@ -339,6 +348,8 @@ static void finish_ended(struct pipeline *p)
         struct lane *lane = &p->lanes[i];
         if (lane->end_told || !stream_ended(lane->stream) || stream_pending(lane->stream))
             continue;
+        if (stream_posted_ns(lane->stream) == 0)
+            tell_too_short(p, lane);
         output_end(p->engine->outputs[i], lane->report.position, lane->report.t_wall_ns);
         lane->end_told = true;
         pthread_mutex_lock(&p->lock);

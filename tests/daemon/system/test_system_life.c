@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
+#include <sndfile.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -235,6 +236,38 @@ static void a_file_played_fast_skips_nothing_and_ends_the_daemon(void **state)
     assert_true(focald_logged(&focald, "at its end"));
 }
 
+/* Runs focald to its end on one clip of so many seconds, as fast as it goes. */
+static void play_clip_of(int seconds)
+{
+    static short silence[16000];
+    SF_INFO info = {.samplerate = 16000, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+    char path[512], config[1024], command[1024];
+    focald_start(&focald, demo_config("")); /* only for its directory and log */
+    assert_int_equal(focald_stop(&focald, NULL), 0);
+    snprintf(path, sizeof path, "%s/clip.wav", focald.dir);
+    SNDFILE *file = sf_open(path, SFM_WRITE, &info);
+    assert_non_null(file);
+    for (int s = 0; s < seconds; s++)
+        assert_int_equal(sf_writef_short(file, silence, 16000), 16000);
+    sf_close(file);
+    snprintf(config, sizeof config, "[stream demo]\nsource = file:%s\nfast = yes\n", path);
+    focald_configure(&focald, config);
+    snprintf(command, sizeof command, "%s run --config %s/focald.conf 2>%s", getenv("FOCALD"),
+             focald.dir, focald.log);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_clip_too_short_to_be_heard_is_said_to_be(void **state)
+{
+    (void)state;
+    play_clip_of(3);
+    assert_true(focald_logged(&focald, "demo: "));
+    assert_true(focald_logged(&focald, "focald classify"));
+    focald_clean(&focald);
+    play_clip_of(6);
+    assert_false(focald_logged(&focald, "focald classify"));
+}
+
 /* What systemd would be told, until it holds `text`. */
 static void expect_notice(int socket_fd, const char *text, double timeout_s)
 {
@@ -292,6 +325,7 @@ int main(void)
             a_second_focald_on_the_same_sockets_is_refused_and_the_first_lives_on, teardown),
         cmocka_unit_test_teardown(systemd_is_told_of_readiness_state_and_finished_windows,
                                   teardown),
+        cmocka_unit_test_teardown(a_clip_too_short_to_be_heard_is_said_to_be, teardown),
         cmocka_unit_test_teardown(a_file_played_fast_skips_nothing_and_ends_the_daemon, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
