@@ -63,7 +63,8 @@ struct source_ops {
     /* Starts to capture. A server that is away is no error (state WAITING); a spec that can never
      * work is (-EINVAL, -ENOENT). Copies what it keeps of config. */
     int (*start)(struct source **ret, const struct source_config *config, struct error *error);
-    /* Stops, joins its threads and frees; takes NULL. At most half a second. */
+    /* Stops, joins its threads and frees; takes NULL. At most half a second: a thread that a
+     * library holds for longer is left behind, and touches nothing of config any more. */
     void (*stop)(struct source *source);
     /* Any thread. The text is empty until the source has told its first state. */
     void (*status)(struct source *source, struct source_status *ret);

@@ -21,6 +21,7 @@ int source_common_init(struct source_common *c, const struct source_ops *ops,
     c->ring = config->ring;
     c->changed = config->changed;
     c->user = config->user;
+    pthread_mutex_init(&c->tell_lock, NULL);
     pthread_mutex_init(&c->lock, NULL);
     atomic_init(&c->stopping, false);
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -34,6 +35,7 @@ void source_common_finish(struct source_common *c)
     if (c->wake_fd >= 0)
         close(c->wake_fd);
     pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->tell_lock);
 }
 
 static void tell(struct source_common *c)
@@ -42,8 +44,17 @@ static void tell(struct source_common *c)
     pthread_mutex_lock(&c->lock);
     copy = c->status;
     pthread_mutex_unlock(&c->lock);
+    pthread_mutex_lock(&c->tell_lock);
     if (c->changed != NULL)
         c->changed(c->user, &copy);
+    pthread_mutex_unlock(&c->tell_lock);
+}
+
+void source_common_mute(struct source_common *c)
+{
+    pthread_mutex_lock(&c->tell_lock);
+    c->changed = NULL;
+    pthread_mutex_unlock(&c->tell_lock);
 }
 
 void source_set_state(struct source_common *c, enum source_state state, const char *format, ...)

@@ -14,8 +14,10 @@
 struct source_common {
     struct source source;
     struct ring *ring;
-    void (*changed)(void *user, const struct source_status *status);
     void *user;
+
+    pthread_mutex_t tell_lock; /* held while it is called */
+    void (*changed)(void *user, const struct source_status *status);
 
     pthread_mutex_t lock;
     struct source_status status; /* under lock */
@@ -40,6 +42,8 @@ void source_common_status(struct source *source, struct source_status *ret);
 
 /* Tells the source's thread to end. */
 void source_common_stop(struct source_common *common);
+/* Nobody is told anything any more, when this returns. */
+void source_common_mute(struct source_common *common);
 /* Sleeps until t_ns (CLOCK_MONOTONIC) or stop. Returns false when stopping. */
 bool source_sleep_until(struct source_common *common, int64_t t_ns);
 /* Sleeps a while, or until stop. Returns false when stopping. */

@@ -23,10 +23,17 @@
 enum { MAX_PORTS = 64 };
 static const int64_t retry_ns = 1000 * 1000 * 1000, watch_ns = 100 * 1000 * 1000;
 
+/* A server that is there and does not answer (halted by a debugger, held by its driver) is waited
+ * for by libjack without an end. So only threads of ours call what may ask it, and they are waited
+ * for no longer than this; one that hangs is left behind with its memory, until it comes back. */
+static const int64_t stop_ns = 400 * 1000 * 1000, stop_next_ns = 20 * 1000 * 1000;
+static const int64_t probe_ns = 900 * 1000 * 1000, list_ns = 5000LL * 1000 * 1000;
+
 struct jack_source {
     struct source_common common;
     pthread_t thread;
     bool started;
+    atomic_int owners; /* the thread, and who stops it: the last one frees */
     char client_name[80];
     bool has_regex;
     regex_t regex;
@@ -40,7 +47,11 @@ struct jack_source {
 
     /* real-time thread writes */
     bool restarted; /* before the first block of a client */
+    atomic_bool processing;
     atomic_uint_least64_t xruns;
+
+    /* who stops it writes */
+    atomic_bool left; /* the thread was left behind: the ring is no longer ours */
 
     /* JACK's notification thread writes */
     atomic_bool gone;          /* the server ended */
@@ -56,6 +67,7 @@ struct jack_source {
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 static int library_clients;             /* under the lock */
 static atomic_bool library_server_gone; /* since there was last no client */
+static atomic_bool library_hangs;       /* a thread was left behind, and nothing has ended since */
 
 static void silent(const char *text)
 {
@@ -93,6 +105,7 @@ static jack_client_t *library_open(const char *name)
     jack_set_info_function(silent);
     jack_client_t *client = jack_client_open(name, JackNoStartServer, &status);
     library_clients += client != NULL;
+    atomic_store(&library_hangs, false);
     return client;
 }
 
@@ -101,6 +114,7 @@ static void library_close(jack_client_t *client)
 {
     jack_client_close(client);
     library_clients--;
+    atomic_store(&library_hangs, false);
 }
 
 /* Real-time, and JACK's notifications */
@@ -121,14 +135,12 @@ static int64_t captured_at(const struct jack_source *j, jack_nframes_t frames, j
     return t_ns < latest ? t_ns : latest;
 }
 
-/* The real-time callback: no lock, no allocation, no log, no system call. */
-static int process(jack_nframes_t frames, void *arg)
+static void capture(struct jack_source *j, jack_nframes_t frames)
 {
-    struct jack_source *j = arg;
     uint32_t channels = (uint32_t)atomic_load_explicit(&j->n_ports, memory_order_acquire);
     float *to = ring_reserve(j->common.ring, frames, channels);
     if (to == NULL)
-        return 0; /* counted */
+        return; /* counted */
     for (uint32_t c = 0; c < channels; c++) {
         const float *from = jack_port_get_buffer(j->ports[c], frames);
         for (jack_nframes_t i = 0; i < frames; i++)
@@ -138,6 +150,16 @@ static int process(jack_nframes_t frames, void *arg)
     ring_commit(j->common.ring, frames, rate, captured_at(j, frames, rate),
                 j->restarted ? RING_RESTART : 0);
     j->restarted = false;
+}
+
+/* The real-time callback: no lock, no allocation, no log, no system call. */
+static int process(jack_nframes_t frames, void *arg)
+{
+    struct jack_source *j = arg;
+    atomic_store(&j->processing, true);
+    if (!atomic_load(&j->left))
+        capture(j, frames);
+    atomic_store(&j->processing, false);
     return 0;
 }
 
@@ -309,6 +331,16 @@ static void watch_client(struct jack_source *j)
     j->client = NULL;
 }
 
+static void release(struct jack_source *j)
+{
+    if (atomic_fetch_sub(&j->owners, 1) > 1)
+        return;
+    source_common_finish(&j->common);
+    if (j->has_regex)
+        regfree(&j->regex);
+    free(j);
+}
+
 static void *jack_main(void *arg)
 {
     struct jack_source *j = arg;
@@ -321,6 +353,7 @@ static void *jack_main(void *arg)
         source_set_state(c, SOURCE_WAITING, "waiting for the JACK server");
         source_sleep(c, retry_ns);
     }
+    release(j);
     return NULL;
 }
 
@@ -363,18 +396,37 @@ static int jack_check(const struct source_config *config, struct error *error)
     return r;
 }
 
+/* Joins or, when it has not ended by then, detaches it and returns false. */
+static bool join_within(pthread_t thread, int64_t limit_ns)
+{
+    const int64_t ns = monotonic_ns() + limit_ns;
+    const struct timespec deadline = {ns / 1000000000, ns % 1000000000};
+    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline) == 0)
+        return true;
+    pthread_detach(thread);
+    return false;
+}
+
+/* Its server may come back, and its thread and callback with it: they find nothing but their own.
+ */
+static void leave_behind(struct jack_source *j)
+{
+    atomic_store(&library_hangs, true);
+    source_common_mute(&j->common);
+    atomic_store(&j->left, true);
+    while (atomic_load(&j->processing))
+        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000}, NULL);
+}
+
 static void jack_stop(struct source *source)
 {
     struct jack_source *j = (struct jack_source *)source;
     if (j == NULL)
         return;
     source_common_stop(&j->common);
-    if (j->started)
-        pthread_join(j->thread, NULL);
-    source_common_finish(&j->common);
-    if (j->has_regex)
-        regfree(&j->regex);
-    free(j);
+    if (j->started && !join_within(j->thread, atomic_load(&library_hangs) ? stop_next_ns : stop_ns))
+        leave_behind(j);
+    release(j);
 }
 
 static int jack_start(struct source **ret, const struct source_config *config, struct error *error)
@@ -382,6 +434,7 @@ static int jack_start(struct source **ret, const struct source_config *config, s
     struct jack_source *j = calloc(1, sizeof *j);
     if (j == NULL)
         return error_set(error, ENOMEM, "source jack: out of memory");
+    atomic_init(&j->owners, 1);
     int r = source_common_init(&j->common, &source_jack, config, error);
     if (r == 0)
         r = parse_spec(j, config, error);
@@ -390,10 +443,13 @@ static int jack_start(struct source **ret, const struct source_config *config, s
                        ? jack_client_name_size() - 1
                        : (int)sizeof j->client_name - 1] = '\0';
     if (r == 0) {
+        atomic_init(&j->owners, 2);
         int code = pthread_create(&j->thread, NULL, jack_main, j);
         j->started = code == 0;
-        if (code != 0)
+        if (code != 0) {
+            atomic_init(&j->owners, 1);
             r = error_set(error, code, "source jack: cannot start its thread: %s", strerror(code));
+        }
     }
     if (r < 0) {
         jack_stop(&j->common.source);
@@ -403,27 +459,20 @@ static int jack_start(struct source **ret, const struct source_config *config, s
     return 0;
 }
 
-static jack_client_t *open_probe(void)
-{
-    pthread_mutex_lock(&library_lock);
-    jack_client_t *client = library_open("focald-probe");
-    pthread_mutex_unlock(&library_lock);
-    return client;
-}
+/* Looking for what is there */
 
-static void close_probe(jack_client_t *client)
-{
-    pthread_mutex_lock(&library_lock);
-    library_close(client);
-    pthread_mutex_unlock(&library_lock);
-}
+struct look {
+    atomic_int owners; /* the thread, and who asked: the last one frees */
+    int cap, n;        /* n: of the ports there are, or a negative errno */
+    struct source_entry entries[];
+};
 
-static bool jack_probe(void)
+static atomic_bool looking; /* there is a thread, and it may hang */
+
+static void look_release(struct look *look)
 {
-    jack_client_t *client = open_probe();
-    if (client != NULL)
-        close_probe(client);
-    return client != NULL;
+    if (atomic_fetch_sub(&look->owners, 1) == 1)
+        free(look);
 }
 
 /* "jack:^NAME$", with what is special in an expression escaped. */
@@ -438,11 +487,8 @@ static void port_spec(char *ret, size_t cap, const char *name)
     snprintf(ret + n, cap - n, "$");
 }
 
-static int jack_list(struct source_entry *ret, int cap, struct error *error)
+static int list_ports(jack_client_t *client, struct source_entry *ret, int cap)
 {
-    jack_client_t *client = open_probe();
-    if (client == NULL)
-        return error_set(error, ENODEV, "no JACK server answers; start one (jackd)");
     const char **found = jack_get_ports(client, NULL, JACK_DEFAULT_AUDIO_TYPE, JackPortIsOutput);
     int n = 0;
     for (int i = 0; found != NULL && found[i] != NULL; i++, n++) {
@@ -453,8 +499,69 @@ static int jack_list(struct source_entry *ret, int cap, struct error *error)
                  found[i]);
     }
     jack_free((void *)found);
-    close_probe(client);
     return n;
+}
+
+static void *look_main(void *arg)
+{
+    struct look *look = arg;
+    pthread_mutex_lock(&library_lock);
+    jack_client_t *client = library_open("focald-probe");
+    pthread_mutex_unlock(&library_lock);
+    look->n = client != NULL ? list_ports(client, look->entries, look->cap) : -ENODEV;
+    if (client != NULL) {
+        pthread_mutex_lock(&library_lock);
+        library_close(client);
+        pthread_mutex_unlock(&library_lock);
+    }
+    atomic_store(&looking, false);
+    look_release(look);
+    return NULL;
+}
+
+/* Fills ret, [cap], and returns how many output ports there are; -ENODEV: no server, -ETIMEDOUT: it
+ * does not answer, and none is asked again before it does. */
+static int look_at_server(struct source_entry *ret, int cap, int64_t limit_ns)
+{
+    pthread_t thread;
+    if (atomic_exchange(&looking, true))
+        return -ETIMEDOUT;
+    struct look *look = calloc(1, sizeof *look + (size_t)cap * sizeof *ret);
+    int r = look == NULL ? -ENOMEM : 0;
+    if (r == 0) {
+        atomic_init(&look->owners, 2);
+        look->cap = cap;
+        r = -pthread_create(&thread, NULL, look_main, look);
+    }
+    if (r < 0) {
+        atomic_store(&looking, false);
+        free(look);
+        return r;
+    }
+    if (join_within(thread, limit_ns)) {
+        r = look->n;
+        if (r > 0 && cap > 0)
+            memcpy(ret, look->entries, (size_t)(r < cap ? r : cap) * sizeof *ret);
+    } else {
+        r = -ETIMEDOUT;
+    }
+    look_release(look);
+    return r;
+}
+
+static bool jack_probe(void)
+{
+    return look_at_server(NULL, 0, probe_ns) >= 0;
+}
+
+static int jack_list(struct source_entry *ret, int cap, struct error *error)
+{
+    int n = look_at_server(ret, cap, list_ns);
+    if (n == -ENODEV)
+        return error_set(error, ENODEV, "no JACK server answers; start one (jackd)");
+    if (n == -ETIMEDOUT)
+        return error_set(error, ETIMEDOUT, "the JACK server does not answer; start it anew");
+    return n < 0 ? error_set(error, -n, "cannot ask the JACK server: %s", strerror(-n)) : n;
 }
 
 const struct source_ops source_jack = {

@@ -99,8 +99,10 @@ static void run_keeper(const char *log, const char *const argv[], int leash)
     pid_t pid = fork();
     if (pid == 0)
         run_program(log, argv);
-    while ((n = read(leash, &byte, 1)) < 0 && errno == EINTR)
-        ;
+    while ((n = read(leash, &byte, 1)) < 0 ? errno == EINTR : n > 0 && byte != 'k')
+        if (n > 0)
+            kill(-pid, byte == 'h' ? SIGSTOP : SIGCONT);
+    kill(-pid, SIGCONT);
     if (n == 0) { /* asked nicely at first: jackd gives its place in a table of eight back */
         sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
         kill(-pid, SIGTERM);
@@ -293,6 +295,23 @@ void servers_kill_jack(struct servers *s)
 {
     servers_kill(s, s->jack);
     s->jack = -1;
+}
+
+static void tell_keeper(struct servers *s, int id, char byte)
+{
+    if (id < 0 || write(s->programs[id].leash, &byte, 1) != 1)
+        return;
+    sleep_ms(50); /* for the keeper to hear it */
+}
+
+void servers_halt_jack(struct servers *s)
+{
+    tell_keeper(s, s->jack, 'h');
+}
+
+void servers_continue_jack(struct servers *s)
+{
+    tell_keeper(s, s->jack, 'c');
 }
 
 /* PipeWire */

@@ -41,6 +41,9 @@ void servers_free(struct servers *s);
 bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON]);
 void servers_stop_jack(struct servers *s);
 void servers_kill_jack(struct servers *s); /* as a crash would end it */
+/* As a debugger, or a driver that hangs, would halt it: its socket is there and nobody answers. */
+void servers_halt_jack(struct servers *s);
+void servers_continue_jack(struct servers *s);
 
 /* Likewise; exports XDG_RUNTIME_DIR, PIPEWIRE_RUNTIME_DIR and XDG_CONFIG_HOME. */
 bool servers_start_pipewire(struct servers *s, char reason[static SERVERS_REASON]);

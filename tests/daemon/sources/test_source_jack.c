@@ -278,6 +278,57 @@ static void a_server_that_never_came_does_not_hold_up_a_stop(void **state)
         fail_msg("%s", reason);
 }
 
+/* libjack waits for ever for a server that is there and does not answer. */
+static void a_server_that_hangs_does_not_hold_up_a_stop(void **state)
+{
+    struct listener a, b;
+    struct source_config names[] = {{.name = "left"}, {.name = "right"}};
+    int player = start_player("player", "2", "0");
+    assert_int_equal(listener_start(&a, "jack:player:out_1", RING_BYTES, &names[0]), 0);
+    assert_int_equal(listener_start(&b, "jack:player:out_2", RING_BYTES, &names[1]), 0);
+    expect_signal(&a, 1, SERVERS_RATE_HZ / 10);
+    expect_signal(&b, 1, SERVERS_RATE_HZ / 10);
+    servers_halt_jack(servers);
+    double took = listener_stop(&a); /* and their rings are gone */
+    took += listener_stop(&b);
+    servers_continue_jack(servers);
+    if (!(took < 0.8))
+        fail_msg("the stops took %.2f s", took);
+    listener_sleep(0.5); /* what was left behind ends now */
+    assert_int_equal(listener_start(&a, "jack:player:out_1", RING_BYTES, &names[0]), 0);
+    expect_signal(&a, 1, SERVERS_RATE_HZ / 10);
+    assert_true(listener_stop(&a) < 0.5);
+    servers_end(servers, player);
+}
+
+static void a_server_that_hangs_is_not_waited_for_when_asked(void **state)
+{
+    struct source_entry entry;
+    struct error error;
+    struct listener l;
+    servers_halt_jack(servers);
+    double began = listener_now();
+    bool answers = source_jack.probe();
+    double first = listener_now() - began;
+    bool again = source_jack.probe(); /* while the first still waits */
+    double second = listener_now() - began - first;
+    int n = source_jack.list(&entry, 1, &error);
+    int r = listener_start(&l, "jack", RING_BYTES, NULL);
+    listener_sleep(0.2);
+    double stop = r == 0 ? listener_stop(&l) : 0;
+    servers_continue_jack(servers);
+    assert_false(answers);
+    assert_false(again);
+    assert_true(first < 1.1);
+    assert_true(second < 0.1);
+    assert_true(n < 0);
+    assert_int_equal(r, 0);
+    assert_true(stop < 0.5);
+    for (int i = 0; i < 100 && !source_jack.probe(); i++)
+        listener_sleep(0.05);
+    assert_true(source_jack.probe());
+}
+
 static void what_it_lists_can_be_captured(void **state)
 {
     int player;
@@ -341,6 +392,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(ports_of_its_own_wait_for_the_user),
         cmocka_unit_test(a_port_that_comes_later_is_connected_once_it_is_active),
         cmocka_unit_test(what_it_lists_can_be_captured),
+        cmocka_unit_test(a_server_that_hangs_does_not_hold_up_a_stop),
+        cmocka_unit_test(a_server_that_hangs_is_not_waited_for_when_asked),
         cmocka_unit_test(a_server_that_is_away_is_waited_for_and_comes_back),
         cmocka_unit_test(two_sources_in_one_process_both_come_back),
         cmocka_unit_test(a_server_that_never_came_does_not_hold_up_a_stop),

@@ -189,9 +189,55 @@ static void a_minute_of_jack_on_a_busy_machine_loses_nothing(void **state)
     free(audio.x);
 }
 
+/* libjack waits for ever for a server that is halted; focald does not. */
+static void a_server_that_hangs_does_not_keep_focald(void **state)
+{
+    (void)state;
+    struct focald_process focald;
+    double ms = 0, end = seconds_now() + 10;
+    focald_start(&focald, "[stream a]\nsource = jack:2\n[stream b]\nsource = jack:1\n");
+    while (focald_status(&focald, "streams.0.rate_hz") != JACK_RATE ||
+           focald_status(&focald, "streams.1.rate_hz") != JACK_RATE)
+        if (seconds_now() > end)
+            fail_msg("JACK's rate never came");
+    servers_halt_jack(servers);
+    int status = focald_stop(&focald, &ms);
+    servers_continue_jack(servers);
+    focald_clean(&focald);
+    printf("stopped after %.0f ms\n", ms);
+    assert_int_equal(status, 0);
+    assert_true(ms < 2000);
+}
+
+static void auto_does_not_wait_for_a_server_that_hangs(void **state)
+{
+    (void)state;
+    struct focald_process focald;
+    double ms = 0, slowest = 0, end;
+    setenv("PIPEWIRE_RUNTIME_DIR", servers_dir(servers), 1); /* there is none */
+    servers_halt_jack(servers);
+    focald_start(&focald, "[stream a]\nsource = auto\n");
+    end = seconds_now() + 5; /* it looks again every 3 s */
+    while (seconds_now() < end) {
+        double began = seconds_now();
+        focald_status(&focald, "uptime_s");
+        slowest = fmax(slowest, seconds_now() - began);
+        usleep(50000);
+    }
+    int status = focald_stop(&focald, &ms);
+    servers_continue_jack(servers);
+    focald_clean(&focald);
+    printf("answered within %.0f ms, stopped after %.0f ms\n", slowest * 1e3, ms);
+    assert_int_equal(status, 0);
+    assert_true(slowest < 1);
+    assert_true(ms < 2000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_that_hangs_does_not_keep_focald),
+        cmocka_unit_test(auto_does_not_wait_for_a_server_that_hangs),
         cmocka_unit_test(a_minute_of_jack_on_a_busy_machine_loses_nothing),
     };
     servers = servers_new();
