@@ -83,6 +83,28 @@ int feed_check(const struct config_stream *config, struct error *error)
     return r < 0 ? error_prefix(error, r, "stream %s", config->name) : 0;
 }
 
+static bool may_read_stdin(const struct config_stream *c)
+{
+    return has_kind(c->source, "stdin") ||
+           (feed_is_auto(c->source) && has_kind(c->fallback, "stdin"));
+}
+
+int feed_check_stdin(const struct config_stream *streams, int n, struct error *error)
+{
+    const char *first = NULL;
+    for (int i = 0; i < n; i++) {
+        if (!may_read_stdin(&streams[i]))
+            continue;
+        if (first != NULL)
+            return error_set(error, EINVAL,
+                             "streams %s and %s both take the standard input, which only one can; "
+                             "take another source for one of them",
+                             first, streams[i].name);
+        first = streams[i].name;
+    }
+    return 0;
+}
+
 int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,
                 struct error *error)
 {

@@ -21,6 +21,10 @@ double feed_ring_s(size_t bytes);
 /* What feed_create and feed_start would refuse of its source and fallback, without starting. */
 int feed_check(const struct config_stream *config, struct error *error);
 
+/* Refuses two streams that would read the standard input, streams: [n]: each would get what the
+ * other one has left of it. */
+int feed_check_stdin(const struct config_stream *streams, int n, struct error *error);
+
 /* Makes the ring (ring_s seconds of 48 kHz stereo) and checks the spec's kind. `auto` with a
  * fallback: that one from here on, where no server answers (it takes up to a second to know). */
 int feed_create(struct feed **ret, const struct config_stream *config, double ring_s,

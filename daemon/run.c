@@ -483,6 +483,8 @@ static int run_with(struct daemon *d, const struct options *options)
         log_set_level(d->config.log_level);
         r = open_model(&d->model, &d->config, &error);
     }
+    if (r == 0)
+        r = feed_check_stdin(d->config.streams, d->config.n_streams, &error);
     if (r == 0 && only_check)
         r = check(d, &error);
     if (r < 0)

@@ -78,6 +78,9 @@ done
 refuse 1 "$dir/none" run --check --config "$dir/conf" --model "$dir/none"
 wrong 'no-such-file' --source file:"$dir/no-such-file"
 wrong 'RATE:CHANNELS' --source stdin:lots
+wrong 'streams a and b' --source a=stdin:16000:1 --source b=stdin:16000:1
+wrong 'streams a and c' --source a=auto --source b=jack --source c=auto --fallback stdin:16000:1
+accept run --check --config "$dir/conf" --source a=stdin:16000:1 --source b=jack --fallback stdin:8000:1
 wrong '1 to' --source jack:0
 wrong 'regular expression' --source 'jack:('
 wrong "node's name" --source "pipewire:$(printf '%0300d' 0)"
