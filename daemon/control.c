@@ -137,25 +137,50 @@ static int command_set(struct daemon *d, const json_t *request, json_t **ret_rep
     return values_reply(&live, key, ret_reply, error);
 }
 
-/* The files are read and checked here, so that the answer is the error line if there is one; the
- * main thread then does the same and takes them. */
+/* Meanwhile nothing is published: not longer than the outboxes have room for. */
+static const int64_t verdict_ns = 1500LL * 1000 * 1000;
+
+/* What the main thread found, which reads files and model. False when it is not ready with it: a
+ * model of some hundred MB takes a while. With the lock held. */
+static bool wait_for_verdict(struct daemon *d)
+{
+    const unsigned serial = ++d->reload_asked;
+    const int64_t ns = monotonic_ns() + verdict_ns;
+    const struct timespec deadline = {ns / 1000000000, ns % 1000000000};
+    atomic_store(&d->reload_wanted, true);
+    while (d->reload.serial != serial && atomic_load(&d->ready))
+        if (pthread_cond_clockwait(&d->reload_judged, &d->lock, CLOCK_MONOTONIC, &deadline) != 0)
+            break;
+    return d->reload.serial == serial;
+}
+
+/* The configuration is compared with the one in use before the main thread takes the new one. */
 static int command_reload(struct daemon *d, const json_t *request, json_t **ret_reply,
                           struct error *error)
 {
     (void)request;
+    if (d->model_taking) /* that waits for this thread to publish what is of the old one */
+        return error_set(error, EAGAIN,
+                         "reload: another model is just being taken; ask again in a moment");
     struct config *config = malloc(sizeof *config);
     if (config == NULL)
         return error_set(error, ENOMEM, "reload: out of memory");
+    json_t *changed = json_array();
     int r = config_load(config, d->config_path, d->options, d->n_options, error);
-    if (r == 0) {
-        json_t *changed = json_array();
-        const char *key;
-        for (int i = 0; (key = config_difference(&d->config, config, i)) != NULL; i++)
-            json_array_append_new(changed, json_string(key));
-        *ret_reply = json_pack("{s:o}", "changed", changed);
-        atomic_store(&d->reload_wanted, true);
-    }
+    const char *key;
+    for (int i = 0; r == 0 && (key = config_difference(&d->config, config, i)) != NULL; i++)
+        json_array_append_new(changed, json_string(key));
     free(config);
+    if (r == 0 && !wait_for_verdict(d))
+        r = error_set(error, EINPROGRESS,
+                      "reload: the model is still being read; the log will say what became of it");
+    else if (r == 0 && d->reload.code < 0)
+        r = error_set(error, -d->reload.code, "%s", d->reload.error.text);
+    if (r == 0 && d->reload.new_model)
+        json_array_append_new(changed, json_string("model"));
+    if (r == 0)
+        *ret_reply = json_pack("{s:O}", "changed", changed);
+    json_decref(changed);
     return r;
 }
 

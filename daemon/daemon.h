@@ -15,6 +15,14 @@
 #include "ipc/publisher.h"
 #include "model/model.h"
 
+/* What the main thread found when it read everything again, before it takes it. */
+struct reload_verdict {
+    unsigned serial; /* of the request that it answers */
+    int code;        /* negative: everything stays as it was */
+    bool new_model;
+    struct error error;
+};
+
 struct daemon {
     /* immutable after start */
     const char *config_path; /* NULL: the standard files */
@@ -33,7 +41,11 @@ struct daemon {
     struct pipeline_compute told; /* what info/ says; under lock */
 
     pthread_mutex_t lock;
-    struct config config; /* under lock */
+    struct config config;  /* under lock */
+    bool model_taking;     /* the main thread exchanges it; under lock, as the next three */
+    unsigned reload_asked; /* requests so far */
+    struct reload_verdict reload;
+    pthread_cond_t reload_judged;
 
     atomic_bool ready;         /* control may use all of the above */
     atomic_bool reload_wanted; /* ipc thread → main thread */

@@ -549,8 +549,7 @@ static void wait_for_messages(struct pipeline *p)
         nanosleep(&pause, NULL);
 }
 
-int pipeline_set_model(struct pipeline *p, const struct model *model, void (*taken)(void *user),
-                       void *user, struct error *error)
+int pipeline_check_model(const struct pipeline *p, const struct model *model, struct error *error)
 {
     const struct model_info *new_info = model_info(model);
     if (!same_preprocess(&p->engine->info->preprocess, &new_info->preprocess))
@@ -564,8 +563,16 @@ int pipeline_set_model(struct pipeline *p, const struct model *model, void (*tak
                          "model %s has larger maps or more classes than the one running: restart "
                          "focald to use it",
                          new_info->name);
+    return 0;
+}
+
+int pipeline_set_model(struct pipeline *p, const struct model *model, void (*taken)(void *user),
+                       void *user, struct error *error)
+{
     struct engine *engine;
-    int r = engine_create(&engine, &p->engine_config, model, error);
+    int r = pipeline_check_model(p, model, error);
+    if (r == 0)
+        r = engine_create(&engine, &p->engine_config, model, error);
     if (r < 0)
         return r;
     pthread_mutex_lock(&p->lock);

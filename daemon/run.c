@@ -126,6 +126,7 @@ static void daemon_stop(struct daemon *d)
 {
     pthread_mutex_lock(&d->lock); /* a control request in work comes to its end */
     atomic_store(&d->ready, false);
+    pthread_cond_broadcast(&d->reload_judged);
     pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < d->n_feeds; i++)
         feed_stop(d->feeds[i]);
@@ -166,23 +167,40 @@ static void tell_taken(void *user)
     const struct taking *t = user;
     pthread_mutex_lock(&t->daemon->lock);
     t->daemon->model = t->model;
+    t->daemon->model_taking = false;
     daemon_tell_info(t->daemon);
     pthread_mutex_unlock(&t->daemon->lock);
 }
 
-static int reload_model(struct daemon *d, const struct config *config, struct error *error)
+/* *ret: the model to take instead of the one in use; NULL when that is the same. */
+static int open_other_model(struct daemon *d, const struct config *config, struct model **ret,
+                            struct error *error)
 {
-    struct model *model, *old = d->model;
+    struct model *model;
+    *ret = NULL;
     int r = open_model(&model, config, error);
     if (r < 0)
         return r;
-    if (same_model(model_info(model), model_info(d->model))) {
-        model_close(model);
-        return 0;
+    if (!same_model(model_info(model), model_info(d->model))) {
+        r = pipeline_check_model(d->pipeline, model, error);
+        if (r == 0) {
+            *ret = model;
+            return 0;
+        }
     }
+    model_close(model);
+    return r;
+}
+
+static int take_model(struct daemon *d, struct model *model, struct error *error)
+{
+    struct model *old = d->model;
     struct taking taking = {d, model};
-    r = pipeline_set_model(d->pipeline, model, tell_taken, &taking, error);
+    int r = pipeline_set_model(d->pipeline, model, tell_taken, &taking, error);
     if (r < 0) {
+        pthread_mutex_lock(&d->lock);
+        d->model_taking = false;
+        pthread_mutex_unlock(&d->lock);
         model_close(model);
         return r;
     }
@@ -192,16 +210,33 @@ static int reload_model(struct daemon *d, const struct config *config, struct er
     return 0;
 }
 
+/* Answers the request that asked for it, if one did. */
+static void judge_reload(struct daemon *d, const struct reload_verdict *verdict)
+{
+    pthread_mutex_lock(&d->lock);
+    d->reload = *verdict;
+    d->model_taking = verdict->new_model;
+    pthread_cond_broadcast(&d->reload_judged);
+    pthread_mutex_unlock(&d->lock);
+}
+
 /* Everything is read and checked before anything is taken; a mistake leaves all as it was. */
 static void reload(struct daemon *d)
 {
-    struct error error;
+    struct error error = {""};
+    struct model *model = NULL;
+    pthread_mutex_lock(&d->lock);
+    const unsigned serial = d->reload_asked;
+    pthread_mutex_unlock(&d->lock);
     struct config *config = malloc(sizeof *config);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(monotonic_ns() / 1000));
     int r = config == NULL ? error_set(&error, ENOMEM, "out of memory")
                            : config_load(config, d->config_path, d->options, d->n_options, &error);
     if (r == 0)
-        r = reload_model(d, config, &error);
+        r = open_other_model(d, config, &model, &error);
+    judge_reload(d, &(struct reload_verdict){serial, r, model != NULL, error});
+    if (r == 0 && model != NULL)
+        r = take_model(d, model, &error);
     if (r < 0) {
         log_line(LOG_LEVEL_ERROR, "reload: %s; everything stays as it was", error.text);
     } else {
@@ -515,9 +550,11 @@ int mode_run(int argc, char **argv)
     d->n_options = options.n_config;
     d->start_ns = monotonic_ns();
     pthread_mutex_init(&d->lock, NULL);
+    pthread_cond_init(&d->reload_judged, NULL);
     if (console_wanted())
         log_set_hook(console_break);
     int status = run_with(d, &options);
+    pthread_cond_destroy(&d->reload_judged);
     pthread_mutex_destroy(&d->lock);
     free(d);
     return status;

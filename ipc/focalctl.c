@@ -21,7 +21,7 @@ static const char usage[] =
     "  streams            the streams and their sources\n"
     "  get [KEY]          live parameters\n"
     "  set KEY VALUE      change one, until focald ends\n"
-    "  reload             read the configuration files again\n"
+    "  reload             read the configuration files and the model again\n"
     "  info [STREAM]      labels, model and every number in use\n"
     "  doctor             look for what keeps focald from hearing, and say how to mend it\n"
     "  keygen FILE        write a new CURVE key pair to FILE and FILE.pub\n"

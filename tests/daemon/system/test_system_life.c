@@ -201,6 +201,69 @@ static void sighup_takes_the_new_file_and_a_broken_one_is_left_alone(void **stat
     assert_int_equal(focald_stop(&focald, NULL), 0);
 }
 
+/* A copy of the tests' model in the test's directory, changed by a command of sed on one file. */
+static void copy_model(const char *name, const char *edit, const char *file)
+{
+    char command[1024];
+    snprintf(command, sizeof command,
+             "cp -r %s/tests/data/baseline %s/%s && chmod -R u+w %s/%s && sed -i '%s' %s/%s/%s",
+             getenv("FOCALD_SOURCE"), focald.dir, name, focald.dir, name, edit, focald.dir, name,
+             file);
+    assert_int_equal(system(command), 0);
+}
+
+/* The model that the configuration names, behind a link. */
+static void link_model(const char *name)
+{
+    char link[512];
+    snprintf(link, sizeof link, "%s/model", focald.dir);
+    unlink(link);
+    assert_int_equal(symlink(name, link), 0);
+}
+
+/* Asks again while the reload before is still under way. */
+static void expect_reload(bool ok, const char *text)
+{
+    struct focal *focal = focald_client(&focald, "none/");
+    char *reply = NULL;
+    for (int i = 0; i < 100 && (reply == NULL || strstr(reply, "ask again") != NULL); i++) {
+        free(reply);
+        reply = NULL;
+        if (i > 0)
+            usleep(50000);
+        assert_int_equal(focal_request(focal, "{\"cmd\":\"reload\"}", &reply, 5000), 0);
+    }
+    focal_close(focal);
+    if (strstr(reply, ok ? "\"ok\":true" : "\"ok\":false") == NULL || strstr(reply, text) == NULL)
+        fail_msg("reload answers %s, not %s", reply, text);
+    free(reply);
+}
+
+static void a_reload_answers_what_became_of_the_model(void **state)
+{
+    (void)state;
+    char model[512], config[1024];
+    focald_start(&focald, demo_config(""));
+    copy_model("one", "", "labels.txt");
+    copy_model("two", "1s/.*/hum/", "labels.txt");
+    copy_model("three", "s/\"window_s\": *5[.0]*/\"window_s\": 4.0/", "preprocess.json");
+    snprintf(model, sizeof model, "[model]\ndir = %s/model\n", focald.dir);
+    snprintf(config, sizeof config, "%s", demo_config(model));
+    focald_configure(&focald, config);
+    expect_reload(false, "model"); /* there is none yet */
+    assert_true(focald_logged(&focald, "stays as it was"));
+    link_model("one");
+    expect_reload(true, "[\"model.dir\",\"model\"]");
+    expect_reload(true, "\"changed\":[]");
+    link_model("two");
+    expect_reload(true, "[\"model\"]");
+    link_model("three");
+    expect_reload(false, "restart focald");
+    link_model("two");
+    expect_reload(true, "\"changed\":[]");
+    assert_int_equal(focald_stop(&focald, NULL), 0);
+}
+
 static void a_second_focald_on_the_same_sockets_is_refused_and_the_first_lives_on(void **state)
 {
     (void)state;
@@ -321,6 +384,7 @@ int main(void)
         cmocka_unit_test_teardown(set_is_told_to_all_and_a_wrong_value_changes_nothing, teardown),
         cmocka_unit_test_teardown(sighup_takes_the_new_file_and_a_broken_one_is_left_alone,
                                   teardown),
+        cmocka_unit_test_teardown(a_reload_answers_what_became_of_the_model, teardown),
         cmocka_unit_test_teardown(
             a_second_focald_on_the_same_sockets_is_refused_and_the_first_lives_on, teardown),
         cmocka_unit_test_teardown(systemd_is_told_of_readiness_state_and_finished_windows,

@@ -190,7 +190,9 @@ static void the_models_threshold_counts_and_a_reload_takes_a_new_one(void **stat
     free(reply);
     /* a threshold that cannot be leaves all as it was */
     shell("sed -i 's/margin/magic/' %s/preprocess.json%s", dir, "");
-    free(focald_request(&focald, "{\"cmd\":\"reload\"}", true));
+    reply = focald_request(&focald, "{\"cmd\":\"reload\"}", false);
+    assert_non_null(strstr(reply, "magic"));
+    free(reply);
     const double end = seconds_now() + 10;
     while (!focald_logged(&focald, "stays as it was") && seconds_now() < end)
         usleep(20000);
