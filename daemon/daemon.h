@@ -40,6 +40,8 @@ struct daemon {
     struct pipeline *pipeline;
     struct pipeline_compute told; /* what info/ says; under lock */
 
+    bool deaf[CONFIG_MAX_STREAMS]; /* main thread: it is told that no audio comes */
+
     pthread_mutex_t lock;
     struct config config;  /* under lock */
     bool model_taking;     /* the main thread exchanges it; under lock, as the next three */
@@ -59,6 +61,8 @@ int control_request(void *daemon, const json_t *request, json_t **ret_reply, str
 
 /* health of one stream now. Any thread. */
 void health_fill(struct daemon *d, int stream, struct health_message *ret);
+/* Logs when audio stops to come from a source that runs, and when it comes again. Main thread. */
+void health_watch(struct daemon *d);
 /* Publishes the health of all streams. Main thread. */
 void health_publish(struct daemon *d);
 /* One line for systemd and the log: "main: capturing …; 1234 windows". */

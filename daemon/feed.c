@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/timeline.h"
 
 struct feed {
     struct config_stream config;
@@ -17,9 +18,10 @@ struct feed {
     bool is_auto;
     int ticks;
 
-    pthread_mutex_t lock; /* protects the two below */
+    pthread_mutex_t lock; /* protects those below */
     const char *kind;
     struct source_status status;
+    int64_t state_ns;
 };
 
 /* [audio] ring counts seconds of stereo at 48 kHz. */
@@ -114,6 +116,7 @@ int feed_create(struct feed **ret, const struct config_stream *config, double ri
     f->config = *config;
     f->is_auto = feed_is_auto(config->source);
     f->kind = "auto";
+    f->state_ns = monotonic_ns();
     pthread_mutex_init(&f->lock, NULL);
     int r = 0;
     const struct source_ops *ops;
@@ -166,6 +169,8 @@ static void changed(void *user, const struct source_status *status)
     struct feed *f = user;
     pthread_mutex_lock(&f->lock);
     bool news = status->state != f->status.state || strcmp(status->text, f->status.text) != 0;
+    if (status->state != f->status.state)
+        f->state_ns = monotonic_ns();
     f->status = *status;
     pthread_mutex_unlock(&f->lock);
     if (!news)
@@ -252,4 +257,12 @@ void feed_status(struct feed *f, struct source_status *ret, const char **ret_kin
     *ret = f->status;
     *ret_kind = f->kind;
     pthread_mutex_unlock(&f->lock);
+}
+
+int64_t feed_state_ns(struct feed *f)
+{
+    pthread_mutex_lock(&f->lock);
+    int64_t ns = f->state_ns;
+    pthread_mutex_unlock(&f->lock);
+    return ns;
 }

@@ -46,5 +46,7 @@ void feed_stop(struct feed *feed);
 /* Any thread. The text is never empty: "starting SOURCE" until the source has said something.
  * ret_kind: a static string, "auto" while none was found. */
 void feed_status(struct feed *feed, struct source_status *ret, const char **ret_kind);
+/* Since when it is in that state, CLOCK_MONOTONIC. */
+int64_t feed_state_ns(struct feed *feed);
 
 #endif

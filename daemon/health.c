@@ -5,11 +5,32 @@
 
 #include "base/memory.h"
 #include "daemon/daemon.h"
+#include "daemon/log.h"
 #include "daemon/timeline.h"
 #include "base/utf8.h"
 
+/* Longer than any server's block. */
+static const int64_t deaf_ns = INT64_C(2000000000);
+
+/* Says nothing of how long, which would be news every second. */
+static const char deaf_text[] =
+    "no audio comes, though the source runs: the server or the device hangs, restart it";
+
+/* A source that says it runs has given nothing for a while: a server or driver that hangs keeps its
+ * connections. Who feeds a lossless one may take its time. */
+static bool is_deaf(struct daemon *d, int stream, const struct source_status *source,
+                    const struct pipeline_report *report)
+{
+    const int64_t state_ns = feed_state_ns(d->feeds[stream]);
+    const int64_t since_ns = report->heard_ns > state_ns ? report->heard_ns : state_ns;
+    const int64_t ns = monotonic_ns() - since_ns;
+    const bool due =
+        source->state == SOURCE_RUNNING && !report->ended && !feed_lossless(d->feeds[stream]);
+    return due && ns >= deaf_ns;
+}
+
 static void judge(struct health_message *h, const struct source_status *source,
-                  const char *pipeline_problem, size_t ring_needed)
+                  const char *pipeline_problem, size_t ring_needed, bool deaf)
 {
     const char *problem = "";
     char text[96];
@@ -22,6 +43,8 @@ static void judge(struct health_message *h, const struct source_status *source,
         problem = text;
     } else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
         problem = source->text;
+    else if (deaf)
+        problem = deaf_text;
     utf8_clean(problem, h->problem, sizeof h->problem);
     h->ok = problem[0] == '\0';
 }
@@ -56,7 +79,25 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .resident_bytes = memory_resident(),
     };
     utf8_clean(source.text, ret->source_text, sizeof ret->source_text);
-    judge(ret, &source, report.problem, ring_too_small(feed_ring(d->feeds[stream])));
+    judge(ret, &source, report.problem, ring_too_small(feed_ring(d->feeds[stream])),
+          is_deaf(d, stream, &source, &report));
+}
+
+void health_watch(struct daemon *d)
+{
+    for (int i = 0; i < d->n_feeds; i++) {
+        struct source_status source;
+        struct pipeline_report report;
+        const char *kind;
+        feed_status(d->feeds[i], &source, &kind);
+        pipeline_report(d->pipeline, i, &report);
+        const bool deaf = is_deaf(d, i, &source, &report);
+        if (deaf && !d->deaf[i])
+            log_line(LOG_LEVEL_WARNING, "stream %s: %s", d->config.streams[i].name, deaf_text);
+        else if (!deaf && d->deaf[i] && source.state == SOURCE_RUNNING)
+            log_line(LOG_LEVEL_INFO, "stream %s: audio comes again", d->config.streams[i].name);
+        d->deaf[i] = deaf;
+    }
 }
 
 void health_publish(struct daemon *d)

@@ -626,6 +626,7 @@ void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
     pthread_mutex_unlock(&p->lock);
     ret->skipped += stream_skipped(lane->stream);
     ret->missed = stream_missed(lane->stream);
+    ret->heard_ns = stream_heard_ns(lane->stream);
 }
 
 uint64_t pipeline_windows(struct pipeline *p)

@@ -85,6 +85,7 @@ struct pipeline_report {
     uint64_t skipped; /* windows replaced by a newer one before their turn, or that failed */
     uint64_t missed;  /* samples of the timeline that never came */
     bool ended;       /* the source is at its end, and all of it is published */
+    int64_t heard_ns; /* CLOCK_MONOTONIC when the newest block of audio was taken; 0: none was */
     float latency_ms_p50, latency_ms_p99, network_ms_p50; /* over the last minute */
     uint64_t position;                                    /* end of the newest finished window */
     int64_t t_wall_ns;                                    /* of position */

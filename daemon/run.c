@@ -308,6 +308,7 @@ static void each_second(struct daemon *d, struct watch *w)
     tell_compute(d);
     for (int i = 0; i < d->n_feeds; i++)
         feed_tick(d->feeds[i]);
+    health_watch(d);
     health_publish(d);
     health_summary(d, text, sizeof text);
     sd_notifyf(0, "STATUS=%s", text);

@@ -39,7 +39,7 @@ struct stream {
     struct window slots[STREAM_SLOTS];
     atomic_bool ended;
     atomic_uint_least64_t skipped, missed;
-    atomic_int_least64_t posted_ns;
+    atomic_int_least64_t posted_ns, heard_ns;
 };
 
 static size_t spectrum_cells(const struct stream_config *config)
@@ -309,8 +309,10 @@ int stream_pump(struct stream *s, int hop_frames, struct error *error)
     struct ring_block block;
     while (!held_back(s) && ring_peek(s->config.ring, &block)) {
         int r = 0;
-        if (block.frames > 0)
+        if (block.frames > 0) {
+            atomic_store(&s->heard_ns, monotonic_ns());
             r = push_block(s, &block, hop_samples, error);
+        }
         if (block.flags & RING_END) {
             close_segment(s, (double)block.lost_frames * s->config.rate_hz / block.rate_hz);
             r = r < 0 ? r : r + post_due(s, hop_samples);
@@ -341,6 +343,11 @@ const struct window *stream_take(struct stream *s)
 int64_t stream_posted_ns(const struct stream *s)
 {
     return atomic_load(&s->posted_ns);
+}
+
+int64_t stream_heard_ns(const struct stream *s)
+{
+    return atomic_load(&s->heard_ns);
 }
 
 bool stream_pending(const struct stream *s)

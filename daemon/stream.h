@@ -44,6 +44,7 @@ const struct window *stream_take(struct stream *stream);
 
 /* Any thread */
 int64_t stream_posted_ns(const struct stream *stream); /* CLOCK_MONOTONIC of the newest; 0: none */
+int64_t stream_heard_ns(const struct stream *stream);  /* likewise, of the newest block of audio */
 bool stream_pending(const struct stream *stream);      /* a window waits for the inference thread */
 bool stream_ended(const struct stream *stream);       /* the source's end came and all was posted */
 uint64_t stream_skipped(const struct stream *stream); /* windows replaced unread */

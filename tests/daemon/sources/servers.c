@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { KILL = 'k', HANG = 'h', GO_ON = 'g' }; /* what the keeper is told */
 enum { MAX_PROGRAMS = 16, ANSWER_MS = 10000, POLL_MS = 20, GRACE_S = 1 };
 
 struct program {
@@ -99,9 +100,12 @@ static void run_keeper(const char *log, const char *const argv[], int leash)
     pid_t pid = fork();
     if (pid == 0)
         run_program(log, argv);
-    while ((n = read(leash, &byte, 1)) < 0 ? errno == EINTR : n > 0 && byte != 'k')
-        if (n > 0)
-            kill(-pid, byte == 'h' ? SIGSTOP : SIGCONT);
+    while ((n = read(leash, &byte, 1)) != 0) {
+        if (n == 1 && byte == KILL)
+            break;
+        if (n == 1)
+            kill(-pid, byte == HANG ? SIGSTOP : SIGCONT);
+    }
     kill(-pid, SIGCONT);
     if (n == 0) { /* asked nicely at first: jackd gives its place in a table of eight back */
         sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
@@ -159,9 +163,18 @@ void servers_kill(struct servers *s, int id)
 {
     if (id < 0 || s->programs[id].keeper == 0)
         return;
-    if (write(s->programs[id].leash, "k", 1) == 1)
+    if (write(s->programs[id].leash, &(char){KILL}, 1) == 1)
         waitpid(s->programs[id].keeper, NULL, 0);
     servers_end(s, id);
+}
+
+void servers_hang(struct servers *s, int id, bool hang)
+{
+    if (id < 0 || s->programs[id].keeper == 0)
+        return;
+    while (write(s->programs[id].leash, &(char){hang ? HANG : GO_ON}, 1) < 0 && errno == EINTR)
+        ;
+    sleep_ms(50); /* for the keeper to hear it */
 }
 
 /* Life */
@@ -297,21 +310,9 @@ void servers_kill_jack(struct servers *s)
     s->jack = -1;
 }
 
-static void tell_keeper(struct servers *s, int id, char byte)
+void servers_hang_jack(struct servers *s, bool hang)
 {
-    if (id < 0 || write(s->programs[id].leash, &byte, 1) != 1)
-        return;
-    sleep_ms(50); /* for the keeper to hear it */
-}
-
-void servers_halt_jack(struct servers *s)
-{
-    tell_keeper(s, s->jack, 'h');
-}
-
-void servers_continue_jack(struct servers *s)
-{
-    tell_keeper(s, s->jack, 'c');
+    servers_hang(s, s->jack, hang);
 }
 
 /* PipeWire */
@@ -414,4 +415,9 @@ void servers_kill_pipewire(struct servers *s)
     s->pipewire = -1;
     snprintf(path, sizeof path, "%s/pipewire-0", s->dir);
     unlink(path); /* killed, it leaves its socket */
+}
+
+void servers_hang_pipewire(struct servers *s, bool hang)
+{
+    servers_hang(s, s->pipewire, hang);
 }

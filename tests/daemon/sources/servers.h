@@ -42,13 +42,14 @@ bool servers_start_jack(struct servers *s, char reason[static SERVERS_REASON]);
 void servers_stop_jack(struct servers *s);
 void servers_kill_jack(struct servers *s); /* as a crash would end it */
 /* As a debugger, or a driver that hangs, would halt it: its socket is there and nobody answers. */
-void servers_halt_jack(struct servers *s);
-void servers_continue_jack(struct servers *s);
+void servers_hang_jack(struct servers *s, bool hang);
 
 /* Likewise; exports XDG_RUNTIME_DIR, PIPEWIRE_RUNTIME_DIR and XDG_CONFIG_HOME. */
 bool servers_start_pipewire(struct servers *s, char reason[static SERVERS_REASON]);
 void servers_stop_pipewire(struct servers *s);
 void servers_kill_pipewire(struct servers *s);
+/* It is there, keeps its connections and does nothing, until it goes on. */
+void servers_hang_pipewire(struct servers *s, bool hang);
 
 /* The temporary directory, for the test's own files; servers_free removes it with all in it. */
 const char *servers_dir(const struct servers *s);
@@ -60,6 +61,8 @@ int servers_run(struct servers *s, const char *const argv[]);
 void servers_end(struct servers *s, int id);
 /* SIGKILL at once; waits. */
 void servers_kill(struct servers *s, int id);
+/* SIGSTOP, or SIGCONT. */
+void servers_hang(struct servers *s, int id, bool hang);
 
 bool servers_has_program(const char *name);
 

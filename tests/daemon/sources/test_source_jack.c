@@ -288,10 +288,10 @@ static void a_server_that_hangs_does_not_hold_up_a_stop(void **state)
     assert_int_equal(listener_start(&b, "jack:player:out_2", RING_BYTES, &names[1]), 0);
     expect_signal(&a, 1, SERVERS_RATE_HZ / 10);
     expect_signal(&b, 1, SERVERS_RATE_HZ / 10);
-    servers_halt_jack(servers);
+    servers_hang_jack(servers, true);
     double took = listener_stop(&a); /* and their rings are gone */
     took += listener_stop(&b);
-    servers_continue_jack(servers);
+    servers_hang_jack(servers, false);
     if (!(took < 0.8))
         fail_msg("the stops took %.2f s", took);
     listener_sleep(0.5); /* what was left behind ends now */
@@ -306,7 +306,7 @@ static void a_server_that_hangs_is_not_waited_for_when_asked(void **state)
     struct source_entry entry;
     struct error error;
     struct listener l;
-    servers_halt_jack(servers);
+    servers_hang_jack(servers, true);
     double began = listener_now();
     bool answers = source_jack.probe();
     double first = listener_now() - began;
@@ -316,7 +316,7 @@ static void a_server_that_hangs_is_not_waited_for_when_asked(void **state)
     int r = listener_start(&l, "jack", RING_BYTES, NULL);
     listener_sleep(0.2);
     double stop = r == 0 ? listener_stop(&l) : 0;
-    servers_continue_jack(servers);
+    servers_hang_jack(servers, false);
     assert_false(answers);
     assert_false(again);
     assert_true(first < 1.1);

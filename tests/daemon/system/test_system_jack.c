@@ -200,9 +200,9 @@ static void a_server_that_hangs_does_not_keep_focald(void **state)
            focald_status(&focald, "streams.1.rate_hz") != JACK_RATE)
         if (seconds_now() > end)
             fail_msg("JACK's rate never came");
-    servers_halt_jack(servers);
+    servers_hang_jack(servers, true);
     int status = focald_stop(&focald, &ms);
-    servers_continue_jack(servers);
+    servers_hang_jack(servers, false);
     focald_clean(&focald);
     printf("stopped after %.0f ms\n", ms);
     assert_int_equal(status, 0);
@@ -215,7 +215,7 @@ static void auto_does_not_wait_for_a_server_that_hangs(void **state)
     struct focald_process focald;
     double ms = 0, slowest = 0, end;
     setenv("PIPEWIRE_RUNTIME_DIR", servers_dir(servers), 1); /* there is none */
-    servers_halt_jack(servers);
+    servers_hang_jack(servers, true);
     focald_start(&focald, "[stream a]\nsource = auto\n");
     end = seconds_now() + 5; /* it looks again every 3 s */
     while (seconds_now() < end) {
@@ -225,7 +225,7 @@ static void auto_does_not_wait_for_a_server_that_hangs(void **state)
         usleep(50000);
     }
     int status = focald_stop(&focald, &ms);
-    servers_continue_jack(servers);
+    servers_hang_jack(servers, false);
     focald_clean(&focald);
     printf("answered within %.0f ms, stopped after %.0f ms\n", slowest * 1e3, ms);
     assert_int_equal(status, 0);

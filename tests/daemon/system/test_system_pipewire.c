@@ -119,9 +119,52 @@ static void a_server_that_restarts_is_a_gap_in_the_timeline(void **state)
     focald_clean(&focald);
 }
 
+static void wait_for_word(const struct focald_process *f, bool (*there)(const char *), double s)
+{
+    for (double end = seconds_now() + s; seconds_now() < end; usleep(100000)) {
+        char *reply = focald_request(f, "{\"cmd\":\"streams\"}", true);
+        const bool well = there(reply);
+        free(reply);
+        if (well)
+            return;
+    }
+    fail_msg("health never said so");
+}
+
+static bool is_deaf(const char *streams)
+{
+    return strstr(streams, "\"running\"") != NULL && strstr(streams, "no audio comes") != NULL;
+}
+
+static bool is_well(const char *streams)
+{
+    return strstr(streams, "\"ok\":true") != NULL;
+}
+
+static void a_server_that_hangs_is_a_problem_until_audio_comes_again(void **state)
+{
+    (void)state;
+    struct focald_process focald;
+    focald_start(&focald, "[stream pw]\nsource = pipewire:" SERVERS_SOURCE "\n");
+    wait_for_state(&focald, "running", 20);
+    wait_for_word(&focald, is_well, 10);
+    servers_hang_pipewire(servers, true);
+    wait_for_word(&focald, is_deaf, 10);
+    sleep(2); /* told once */
+    servers_hang_pipewire(servers, false);
+    wait_for_word(&focald, is_well, 10);
+    for (double end = seconds_now() + 5; seconds_now() < end && !focald_logged(&focald, "again");)
+        usleep(100000);
+    assert_true(focald_logged(&focald, "no audio comes"));
+    assert_true(focald_logged(&focald, "audio comes again"));
+    assert_int_equal(focald_stop(&focald, NULL), 0);
+    focald_clean(&focald);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_that_hangs_is_a_problem_until_audio_comes_again),
         cmocka_unit_test(a_server_that_restarts_is_a_gap_in_the_timeline),
     };
     servers = servers_new();
