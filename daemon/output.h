@@ -51,7 +51,7 @@ bool output_wants_mask(const struct output *output);
 void output_publish(struct output *output, const struct output_window *w,
                     struct label_message *ret_label);
 
-/* The stream is at its end: running events end at `position`. */
+/* Nothing more comes, or not for now: running events end at `position`. */
 void output_end(struct output *output, uint64_t position, int64_t t_wall_ns);
 
 #endif

@@ -24,6 +24,10 @@
 /* How often the dsp thread looks at the rings: callbacks wake nobody, so this bounds what it adds
  * to the latency. */
 static const long poll_ns = 2 * 1000 * 1000;
+/* Beyond the hop, a live stream's windows may stay away for so long before its events end: longer
+ * than any server's block. And how often that is looked at where no window wakes anybody. */
+static const int64_t quiet_ns = INT64_C(2000000000);
+static const int64_t look_ns = 500 * 1000 * 1000;
 /* How early or late a window may come: a block of the source, and the poll. */
 static const int64_t jitter_ns = 25 * 1000 * 1000;
 
@@ -37,6 +41,7 @@ struct lane { /* one stream */
     bool lossless;
     /* inference thread */
     uint64_t next_serial;
+    int64_t finished_ns; /* CLOCK_MONOTONIC of the newest window; 0: its events have ended */
     bool end_told;
     const struct window *window; /* of the batch in work */
     struct analysis_window before;
@@ -130,13 +135,22 @@ static bool due_by(const struct lane *lane, int64_t hop_ns, int64_t deadline_ns,
            due_ns - jitter_ns <= deadline_ns && due_ns + jitter_ns >= now_ns;
 }
 
+static int64_t hop_ns_of(const struct pipeline *p, int hop_frames)
+{
+    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
+    return (int64_t)(1e9 * hop_frames * preprocess->hop_length / preprocess->sample_rate);
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
+
 /* Waits, from the first window that is there for at most batch_wait, for those of other streams
  * that are due within it. */
 static void wait_for_others(struct pipeline *p, const struct config_live *live)
 {
-    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
-    const int64_t hop_ns =
-        (int64_t)(1e9 * live->hop_frames * preprocess->hop_length / preprocess->sample_rate);
+    const int64_t hop_ns = hop_ns_of(p, live->hop_frames);
     int64_t deadline_ns = INT64_MAX;
     for (int i = 0; i < p->n_streams; i++) {
         const struct lane *lane = &p->lanes[i];
@@ -145,7 +159,7 @@ static void wait_for_others(struct pipeline *p, const struct config_live *live)
         int64_t ns = stream_posted_ns(lane->stream) + (int64_t)(live->batch_wait_s * 1e9);
         deadline_ns = ns < deadline_ns ? ns : deadline_ns;
     }
-    const struct timespec deadline = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+    const struct timespec deadline = timespec_of(deadline_ns);
     while (deadline_ns != INT64_MAX && !atomic_load(&p->stop)) {
         int64_t now_ns = monotonic_ns();
         bool more = false;
@@ -223,6 +237,7 @@ static void finish_window(struct pipeline *p, int i, const struct config_live *l
     struct label_message label;
     output_publish(e->outputs[i], &w, &label);
     int64_t now = monotonic_ns();
+    lane->finished_ns = now;
     uint64_t span = (uint64_t)e->info->preprocess.window_samples;
     int64_t span_ns = (int64_t)((double)span * 1e9 / e->info->preprocess.sample_rate);
 
@@ -341,6 +356,28 @@ static void tell_too_short(const struct pipeline *p, const struct lane *lane)
              lane->name, (double)preprocess->window_samples / preprocess->sample_rate);
 }
 
+/* What sounded at the end of the newest window ends there. */
+static void end_events(struct pipeline *p, int i)
+{
+    struct lane *lane = &p->lanes[i];
+    output_end(p->engine->outputs[i], lane->report.position, lane->report.t_wall_ns);
+    lane->finished_ns = 0;
+}
+
+/* Nothing sounds on where no window comes any more: the source went or hangs, or all fail. What a
+ * lossless stream is given next belongs to what it was given before, however late. */
+static void end_quiet(struct pipeline *p)
+{
+    const int64_t least_ns = hop_ns_of(p, atomic_load(&p->hop_frames)) + quiet_ns;
+    const int64_t now = monotonic_ns();
+    for (int i = 0; i < p->n_streams; i++) {
+        const struct lane *lane = &p->lanes[i];
+        if (!lane->lossless && lane->finished_ns != 0 && !stream_pending(lane->stream) &&
+            now - lane->finished_ns >= least_ns)
+            end_events(p, i);
+    }
+}
+
 /* A stream whose source has ended and whose windows are all published ends its events, once. */
 static void finish_ended(struct pipeline *p)
 {
@@ -350,7 +387,7 @@ static void finish_ended(struct pipeline *p)
             continue;
         if (stream_posted_ns(lane->stream) == 0)
             tell_too_short(p, lane);
-        output_end(p->engine->outputs[i], lane->report.position, lane->report.t_wall_ns);
+        end_events(p, i);
         lane->end_told = true;
         pthread_mutex_lock(&p->lock);
         lane->report.ended = true;
@@ -369,8 +406,7 @@ static void take_next_engine(struct pipeline *p)
     if (next == NULL)
         return;
     for (int i = 0; i < p->n_streams; i++) {
-        const struct pipeline_report *report = &p->lanes[i].report;
-        output_end(old->outputs[i], report->position, report->t_wall_ns);
+        end_events(p, i);
         output_follow(next->outputs[i], old->outputs[i]);
     }
     p->engine = next;
@@ -390,14 +426,21 @@ static void *inference_main(void *arg)
 {
     struct pipeline *p = arg;
     while (!atomic_load(&p->stop)) {
-        sem_wait(&p->posted);
+        const struct timespec look = timespec_of(monotonic_ns() + look_ns);
+        if (sem_clockwait(&p->posted, CLOCK_MONOTONIC, &look) != 0) {
+            end_quiet(p);
+            continue;
+        }
         atomic_store(&p->working, true);
         do { /* with fast sources, or a network that is too slow, there is always a window */
             take_next_engine(p);
             finish_ended(p);
+            end_quiet(p);
         } while (!atomic_load(&p->stop) && run_batch(p));
         atomic_store(&p->working, false);
     }
+    for (int i = 0; i < p->n_streams; i++)
+        end_events(p, i);
     return NULL;
 }
 

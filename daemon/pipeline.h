@@ -46,7 +46,7 @@ struct pipeline_config {
 int pipeline_create(struct pipeline **ret, const struct pipeline_config *config,
                     struct error *error);
 int pipeline_start(struct pipeline *pipeline, struct error *error);
-/* Stops the threads after the window in work, and frees. Takes NULL. */
+/* Stops the threads after the window in work, ends the events that run, and frees. Takes NULL. */
 void pipeline_destroy(struct pipeline *pipeline);
 
 /* Main thread */

@@ -310,6 +310,70 @@ static void a_model_is_taken_while_windows_never_end(void **state)
     assert_true(events_after);
 }
 
+/* So much of the sound at once, and no end: the source has gone. */
+static void write_some(struct ring *ring, int seconds)
+{
+    unsigned seed = 5;
+    for (int n = 0; n < seconds * RATE; n += BLOCK) {
+        float *x = ring_reserve(ring, BLOCK, 1);
+        assert_non_null(x);
+        for (int i = 0; i < BLOCK; i++)
+            x[i] =
+                0.3f * sinf(0.17f * (float)(n + i)) + 0.1f * (float)rand_r(&seed) / (float)RAND_MAX;
+        ring_commit(ring, BLOCK, RATE, 0, 0);
+    }
+}
+
+/* Reads messages until no event runs any more; each must end at `end`. */
+static void expect_events_to_end(struct live_pipeline *b, const char *stream, uint64_t end)
+{
+    struct focal_message m;
+    int begun = 0, over = 0;
+    while (begun == 0 || over < begun) {
+        double ended, at;
+        if (focal_next(b->focal, &m, 8000) != 1)
+            fail_msg("%d events began, %d ended", begun, over);
+        if (strcmp(m.topic, "event") != 0 || strcmp(m.stream, stream) != 0)
+            continue;
+        assert_int_equal(focal_number(b->focal, "ended", &ended), 0);
+        begun += ended == 0;
+        over += ended == 1;
+        if (ended == 0)
+            continue;
+        assert_int_equal(focal_number(b->focal, "end", &at), 0);
+        assert_true(at == (double)end);
+        assert_int_equal(m.first + m.count, end);
+    }
+}
+
+static void hear_events(struct live_pipeline *b)
+{
+    struct config_live eager = live_parameters;
+    eager.event_on = 0.1;
+    eager.event_off = 0.05;
+    pipeline_set_live(b->pipeline, &eager);
+}
+
+static void events_end_when_the_source_goes(void **state)
+{
+    struct live_pipeline *b = *state;
+    hear_events(b);
+    write_some(b->rings[1], 5);
+    expect_events_to_end(b, names[1], WINDOW);
+}
+
+static void events_end_when_it_stops(void **state)
+{
+    struct live_pipeline *b = *state;
+    hear_events(b);
+    write_some(b->rings[0], 5);
+    while (pipeline_windows(b->pipeline) < 1)
+        usleep(1000);
+    pipeline_destroy(b->pipeline);
+    b->pipeline = NULL;
+    expect_events_to_end(b, names[0], WINDOW);
+}
+
 static void it_stops_in_the_middle_of_everything(void **state)
 {
     struct live_pipeline *b = *state;
@@ -409,6 +473,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_and_model_change_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_is_taken_while_windows_never_end, setup, teardown),
         cmocka_unit_test(a_window_whose_result_is_not_finite_is_skipped_and_health_says_why),
+        cmocka_unit_test_setup_teardown(events_end_when_the_source_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(events_end_when_it_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(it_stops_in_the_middle_of_everything, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

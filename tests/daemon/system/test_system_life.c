@@ -63,6 +63,29 @@ static void sigterm_ends_within_a_second_and_leaves_no_sockets(void **state)
     focal_close(focal);
 }
 
+static void what_sounds_when_it_is_stopped_ends(void **state)
+{
+    (void)state;
+    int running = 0;
+    struct focal_message m;
+    focald_start(&focald, demo_config("[events]\non = 0.03\noff = 0.01\nmin_length = 0 s\n"));
+    struct focal *focal = focald_client(&focald, "event/");
+    for (bool stopped = false; !stopped || running > 0;) {
+        double ended, onset, end;
+        next(focal, &m, 15);
+        assert_int_equal(focal_number(focal, "ended", &ended), 0);
+        assert_int_equal(focal_number(focal, "onset", &onset), 0);
+        assert_int_equal(focal_number(focal, "end", &end), 0);
+        assert_true(ended == 1 ? end >= onset : end == 0);
+        running += ended == 1 ? -1 : 1;
+        if (!stopped && running > 0) {
+            assert_int_equal(focald_stop(&focald, NULL), 0);
+            stopped = true;
+        }
+    }
+    focal_close(focal);
+}
+
 static void every_topic_comes_with_its_header(void **state)
 {
     (void)state;
@@ -378,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(sigterm_ends_within_a_second_and_leaves_no_sockets, teardown),
+        cmocka_unit_test_teardown(what_sounds_when_it_is_stopped_ends, teardown),
         cmocka_unit_test_teardown(every_topic_comes_with_its_header, teardown),
         cmocka_unit_test_teardown(input_and_audio_are_contiguous_and_equal_where_the_mask_is_full,
                                   teardown),
