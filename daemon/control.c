@@ -33,14 +33,14 @@ static json_t *stream_json(struct daemon *d, int i)
     struct health_message h;
     health_fill(d, i, &h);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "name",
-        d->config.streams[i].name, "source", h.source_kind, "state", h.source_state, "text",
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}",
+        "name", d->config.streams[i].name, "source", h.source_kind, "state", h.source_state, "text",
         h.source_text, "rate_hz", (int)h.rate_hz, "channels", (int)h.channels, "ok", (int)h.ok,
         "problem", h.problem, "windows", (json_int_t)h.windows, "skipped_windows",
-        (json_int_t)h.skipped_windows, "lost_samples", (json_int_t)h.lost_samples, "xruns",
-        (json_int_t)h.xruns, "reconnects", (json_int_t)h.reconnects, "latency_ms_p50",
-        (double)h.latency_ms_p50, "latency_ms_p99", (double)h.latency_ms_p99, "network_ms_p50",
-        (double)h.network_ms_p50);
+        (json_int_t)h.skipped_windows, "lost_samples", (json_int_t)h.lost_samples, "missed_samples",
+        (json_int_t)h.missed_samples, "xruns", (json_int_t)h.xruns, "reconnects",
+        (json_int_t)h.reconnects, "latency_ms_p50", (double)h.latency_ms_p50, "latency_ms_p99",
+        (double)h.latency_ms_p99, "network_ms_p50", (double)h.network_ms_p50);
 }
 
 static json_t *streams_json(struct daemon *d)

@@ -67,6 +67,7 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .rate_hz = source.rate_hz,
         .channels = source.channels,
         .lost_samples = ring_lost(feed_ring(d->feeds[stream])),
+        .missed_samples = report.missed,
         .xruns = source.xruns,
         .reconnects = source.reconnects,
         .windows = report.windows,

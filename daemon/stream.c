@@ -26,7 +26,6 @@ struct stream {
     uint64_t segment_frames; /* frames taken since, at in_rate */
     uint64_t next_first;     /* of the window that comes next */
     uint64_t last_hop;       /* samples between the last window and the next */
-    uint64_t missed_before;  /* of the last long gap, for the next window */
     uint64_t serial;
     int64_t asleep_ns;    /* of the machine, that are accounted for */
     int64_t block_end_ns; /* when the last sample taken left the callback */
@@ -131,12 +130,10 @@ static void skip_to(struct stream *s, double position)
     if (n > 0) {
         sliding_skip(s->sliding, (uint64_t)n);
         atomic_fetch_add(&s->missed, (uint64_t)n);
-        if (sliding_begin(s->sliding) > end) {
-            s->n_gaps = 0;
-            s->missed_before += (uint64_t)n;
-        } else {
+        if (sliding_begin(s->sliding) > end)
+            s->n_gaps = 0; /* the windows go on behind it */
+        else
             note_gap(s, end, (uint64_t)n);
-        }
     }
     uint64_t first = round_up_to_hop(s, sliding_begin(s->sliding));
     if (s->next_first < first)
@@ -189,7 +186,6 @@ static void post_window(struct stream *s, uint64_t hop_samples)
     w->serial = s->serial++;
     w->first = s->next_first;
     w->hop_samples = s->last_hop;
-    w->missed = s->missed_before;
     w->n_gaps = s->n_gaps;
     memcpy(w->gaps, s->gaps, sizeof w->gaps);
     w->t_wall_ns = timeline_wall(&s->timeline, (double)s->next_first);
@@ -199,7 +195,6 @@ static void post_window(struct stream *s, uint64_t hop_samples)
     atomic_store(&s->posted_ns, w->t_posted_ns);
     if (mailbox_post(&s->mailbox))
         atomic_fetch_add(&s->skipped, 1);
-    s->missed_before = 0;
     s->next_first += hop_samples;
     s->last_hop = hop_samples;
 }

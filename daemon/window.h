@@ -22,7 +22,6 @@ struct window {
     float *samples;       /* [window_samples] at the network's rate, not normalised */
     float *spectrum;      /* [T][F][2] */
     uint64_t hop_samples; /* how far the window moved since the one before it */
-    uint64_t missed;      /* samples lost for good right before the history (a long gap) */
     int64_t t_wall_ns;    /* CLOCK_REALTIME of samples[0] */
     int64_t t_last_ns;    /* CLOCK_MONOTONIC when the last sample left the callback */
     int64_t t_posted_ns;  /* CLOCK_MONOTONIC when the window was handed over */

@@ -193,6 +193,7 @@ static void put_health_message(struct fields *f, const struct health_message *m)
     put_uint(f, "rate_hz", m->rate_hz);
     put_uint(f, "channels", m->channels);
     put_uint(f, "lost_samples", m->lost_samples);
+    put_uint(f, "missed_samples", m->missed_samples);
     put_uint(f, "xruns", m->xruns);
     put_uint(f, "reconnects", m->reconnects);
     put_uint(f, "windows", m->windows);

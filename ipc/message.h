@@ -98,7 +98,8 @@ struct health_message {
     const char *backend, *precision; /* static while the daemon lives */
     uint64_t gpu_failures;           /* since start */
     uint32_t rate_hz, channels;
-    uint64_t lost_samples; /* frames at the source's rate, since start */
+    uint64_t lost_samples;   /* frames at the source's rate, since start */
+    uint64_t missed_samples; /* of the timeline, that never came, since start */
     uint64_t xruns, reconnects, windows, skipped_windows, dropped_messages;
     float latency_ms_p50, latency_ms_p99; /* last sample to publishing, over the last minute */
     float network_ms_p50;

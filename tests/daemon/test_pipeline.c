@@ -346,6 +346,55 @@ static void expect_events_to_end(struct live_pipeline *b, const char *stream, ui
     }
 }
 
+/* A block of the sound that was captured at a time. */
+static void write_timed(struct ring *ring, uint64_t position)
+{
+    float *x = ring_reserve(ring, BLOCK, 1);
+    assert_non_null(x);
+    for (int i = 0; i < BLOCK; i++)
+        x[i] = 0.3f * sinf(0.17f * (float)(position + (uint64_t)i));
+    ring_commit(ring, BLOCK, RATE, 1000000000 + (int64_t)(position * 1000000000 / RATE), 0);
+}
+
+/* The end of the stream's next input, which lost nothing within. *ret_jumped: samples since `end`,
+ * of the message before. */
+static uint64_t next_input(struct live_pipeline *b, const char *stream, uint64_t end,
+                           uint64_t *ret_jumped)
+{
+    struct focal_message m;
+    double lost;
+    do {
+        if (focal_next(b->focal, &m, 8000) != 1)
+            fail_msg("no sound beyond %llu", (unsigned long long)end);
+    } while (strcmp(m.topic, "input") != 0 || strcmp(m.stream, stream) != 0);
+    assert_int_equal(focal_number(b->focal, "lost", &lost), 0);
+    assert_true(lost == 0);
+    *ret_jumped = m.first - end;
+    return m.first + m.count;
+}
+
+/* What was heard right before it and is in no window is less than a hop. */
+static void a_gap_longer_than_a_window_jumps_and_is_counted(void **state)
+{
+    struct live_pipeline *b = *state;
+    struct pipeline_report report;
+    const uint64_t stop = 5 * RATE, back = stop + 8 * RATE;
+    uint64_t jumped;
+    for (uint64_t n = 0; n < stop; n += BLOCK)
+        write_timed(b->rings[1], n);
+    while (pipeline_windows(b->pipeline) < 1)
+        usleep(1000);
+    for (uint64_t n = back; n < back + WINDOW + 186; n += BLOCK)
+        write_timed(b->rings[1], n);
+    uint64_t end = next_input(b, names[1], 0, &jumped);
+    while (end < WINDOW)
+        end = next_input(b, names[1], end, &jumped);
+    end = next_input(b, names[1], end, &jumped);
+    assert_in_range(jumped, back - WINDOW, back - WINDOW + 186);
+    pipeline_report(b->pipeline, 1, &report);
+    assert_int_equal(report.missed, back - stop);
+}
+
 static void hear_events(struct live_pipeline *b)
 {
     struct config_live eager = live_parameters;
@@ -473,6 +522,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_and_model_change_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_is_taken_while_windows_never_end, setup, teardown),
         cmocka_unit_test(a_window_whose_result_is_not_finite_is_skipped_and_health_says_why),
+        cmocka_unit_test_setup_teardown(a_gap_longer_than_a_window_jumps_and_is_counted, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(events_end_when_the_source_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(events_end_when_it_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(it_stops_in_the_middle_of_everything, setup, teardown),

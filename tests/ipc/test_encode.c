@@ -196,6 +196,7 @@ static void health_survives_text_that_is_not_utf8(void **state)
                                        .precision = "float32",
                                        .rate_hz = 48000,
                                        .lost_samples = 5,
+                                       .missed_samples = 80005,
                                        .latency_ms_p99 = NAN,
                                        .problem = "no\nserver"};
     json_t *h = header_of(&m);
@@ -203,6 +204,7 @@ static void health_survives_text_that_is_not_utf8(void **state)
     assert_string_equal(text(h, "problem"), "no\nserver");
     assert_true(json_is_null(json_object_get(h, "latency_ms_p99")));
     assert_int_equal(integer(h, "lost_samples"), 5);
+    assert_int_equal(integer(h, "missed_samples"), 80005);
     assert_true(json_is_false(json_object_get(h, "ok")));
     json_decref(h);
 }

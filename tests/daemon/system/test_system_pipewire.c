@@ -108,6 +108,7 @@ static void a_server_that_restarts_is_a_gap_in_the_timeline(void **state)
     wait_for_state(&focald, "running", 20);
     next_label(focal, first + (AWAY_S + 5) * (uint64_t)RATE, &m, 30);
     assert_true(focald_status(&focald, "streams.0.reconnects") >= 1);
+    assert_true(focald_status(&focald, "streams.0.missed_samples") >= AWAY_S * RATE);
     /* the timeline has moved as far as the clock on the wall */
     double moved_s = (double)(m.first - first) / RATE, passed_s = (double)(m.t_ns - t_ns) * 1e-9;
     printf("the timeline moved by %.3f s while %.3f s passed\n", moved_s, passed_s);
