@@ -122,17 +122,17 @@ static uint64_t round_up_to_hop(const struct stream *s, uint64_t position)
     return (position + hop - 1) / hop * hop;
 }
 
-/* Moves the timeline on to `position`: what lies between never came. */
-static void skip_to(struct stream *s, double position)
+/* Moves the timeline on to `position`: what lies between never came, or is what a filter rounds. */
+static void skip_to(struct stream *s, double position, bool lost)
 {
     uint64_t end = sliding_end(s->sliding);
     int64_t n = llround(position) - (int64_t)end;
     if (n > 0) {
         sliding_skip(s->sliding, (uint64_t)n);
-        atomic_fetch_add(&s->missed, (uint64_t)n);
+        atomic_fetch_add(&s->missed, lost ? (uint64_t)n : 0);
         if (sliding_begin(s->sliding) > end)
             s->n_gaps = 0; /* the windows go on behind it */
-        else
+        else if (lost)
             note_gap(s, end, (uint64_t)n);
     }
     uint64_t first = round_up_to_hop(s, sliding_begin(s->sliding));
@@ -151,7 +151,7 @@ static void close_segment(struct stream *s, double lost_samples)
             sliding_push(s->sliding, s->pcm + done, n - done < half ? n - done : half);
     }
     double position = input_position(s) + lost_samples;
-    skip_to(s, position);
+    skip_to(s, position, lost_samples > 0);
     double end = (double)sliding_end(s->sliding);
     s->segment_pos = position > end - 0.5 ? position : end;
     s->segment_frames = 0;

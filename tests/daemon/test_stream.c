@@ -255,6 +255,31 @@ static void a_change_of_rate_and_channels_does_not_shift_time(void **state)
     bench_end(&b);
 }
 
+/* Files one after the other, each a little longer than its samples at 16 kHz can tell. */
+static void where_formats_meet_nothing_is_lost(void **state)
+{
+    (void)state;
+    static const uint32_t rates[] = {8000, 11025, 44100, 48000, 8000};
+    struct bench b = bench_start(true);
+    uint64_t windows = 0;
+    for (size_t k = 0; k < sizeof rates / sizeof rates[0]; k++) {
+        const uint64_t frames = (uint64_t)(7.0001 * rates[k] + 0.5);
+        for (b.written = 0; b.written < frames;) {
+            const uint64_t left = frames - b.written, block = rates[k] / 100;
+            write_block(&b, (uint32_t)(left < block ? left : block), rates[k], 1, 0);
+            stream_pump(b.stream, HOP_FRAMES, NULL);
+            const struct window *w = stream_take(b.stream);
+            if (w == NULL)
+                continue;
+            assert_int_equal(window_lost(w, w->first, WINDOW), 0);
+            windows++;
+        }
+    }
+    assert_int_equal(windows, (5 * 7 * RATE - WINDOW) / HOP + 1);
+    assert_int_equal(stream_missed(b.stream), 0);
+    bench_end(&b);
+}
+
 static void a_lossless_stream_waits_and_skips_nothing(void **state)
 {
     (void)state;
@@ -309,6 +334,7 @@ int main(void)
         cmocka_unit_test(sleep_before_the_first_block_is_none_of_the_streams),
         cmocka_unit_test(a_source_that_pauses_without_a_word_leaves_a_gap),
         cmocka_unit_test(a_change_of_rate_and_channels_does_not_shift_time),
+        cmocka_unit_test(where_formats_meet_nothing_is_lost),
         cmocka_unit_test(a_lossless_stream_waits_and_skips_nothing),
         cmocka_unit_test(a_format_no_one_can_resample_is_refused_by_name),
     };
