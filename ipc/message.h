@@ -3,7 +3,8 @@
  * three frames of the protocol (topic, JSON header, payload). docs/protocol.md lists every field.
  *
  * Positions are samples on the stream's 16 kHz timeline. Every message carries `first` and `count`,
- * the span it speaks of, and t_wall_ns, the wall-clock time (CLOCK_REALTIME) of sample `first`. */
+ * the span it speaks of, and t_wall_ns, the wall-clock time (CLOCK_REALTIME) of sample `first`; of
+ * health, of the telling. */
 #ifndef FOCALD_IPC_MESSAGE_H
 #define FOCALD_IPC_MESSAGE_H
 

@@ -161,7 +161,8 @@ static void take_subscriptions(struct publisher *p)
 
 static void send_message(struct publisher *p, const struct message *m, uint64_t seq)
 {
-    p->positions[m->stream] = (struct position){m->first, m->count, m->t_wall_ns};
+    if (m->topic != TOPIC_HEALTH) /* which is of its own time */
+        p->positions[m->stream] = (struct position){m->first, m->count, m->t_wall_ns};
     if (!publisher_wants(p, m->stream, m->topic))
         return;
     struct encode_context context = context_of(p, m->stream, seq);

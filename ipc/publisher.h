@@ -49,7 +49,7 @@ void publisher_destroy(struct publisher *publisher);
 bool publisher_wants(const struct publisher *publisher, int stream, enum topic topic);
 
 /* What info/STREAM says: fields is copied; sent now if it changed, on subscribing, every 10 s.
- * `count`, `first`, `t_wall_ns` of info are the position last told by any message. Any thread. */
+ * Its `count`, `first`, `t_wall_ns`: the span last told by any message but health. Any thread. */
 int publisher_set_info(struct publisher *publisher, int stream, const json_t *fields);
 
 /* Messages that were dropped because an outbox was full. */

@@ -192,6 +192,37 @@ static void info_comes_on_subscribing_and_on_change(void **state)
     subscriber_close(&b);
 }
 
+static void expect_span(struct subscriber *s, uint64_t first, int64_t t_ns)
+{
+    struct received r;
+    set_model(first == 0 ? "none yet" : "some");
+    assert_true(subscriber_next(s, &r, 5000));
+    assert_int_equal(received_int(&r, "first"), first);
+    assert_int_equal(received_int(&r, "t_ns"), t_ns);
+    received_clear(&r);
+}
+
+/* The time of health is its own, not its position's. */
+static void info_tells_the_span_of_what_was_heard(void **state)
+{
+    struct outbox *outbox = new_outbox(4, 3200);
+    const int64_t t_ns = INT64_C(1700000000000000000);
+    struct subscriber s = fixture_subscribe(f.data, "info/");
+    assert_true(wait_until(publisher_wants(f.publisher, 0, TOPIC_INFO)));
+    expect_span(&s, 0, 0);
+    fixture_send_input(outbox, 0, 1600, 800);
+    struct message *m = outbox_take(outbox);
+    m->topic = TOPIC_HEALTH;
+    m->first = 2400;
+    m->t_wall_ns = t_ns + INT64_C(3600000000000);
+    m->health.backend = m->health.precision = "";
+    m->health.source_kind = m->health.source_state = "";
+    outbox_send(outbox);
+    assert_true(wait_until(outbox_empty(outbox)));
+    expect_span(&s, 1600, t_ns + 1600 * 62500);
+    subscriber_close(&s);
+}
+
 static void labels_set_before_a_message_are_in_it(void **state)
 {
     struct outbox *outbox = new_outbox(8, 64);
@@ -308,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_full_outbox_spends_the_numbers_it_drops),
         cmocka_unit_test_setup_teardown(a_taken_message_is_zeroed_once_and_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(info_comes_on_subscribing_and_on_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(info_tells_the_span_of_what_was_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_set_before_a_message_are_in_it, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing_uncounted, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_queued_is_sent_before_the_end, setup, teardown),
