@@ -3,7 +3,6 @@
 #include "daemon/analysis.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -97,20 +96,21 @@ static float signal_rms(const float *x, size_t n)
     return n > 0 ? (float)sqrt(sum / (double)n) : 0;
 }
 
-/* The recipe divides by the maximum, not by the peak: with a gate of zero a window without a
- * positive sample, or whose largest has no finite reciprocal, has nothing to be divided by, and is
- * silence as well. */
+/* The gate asks how loud it is, the recipe divides by the maximum: an offset may bring that below
+ * zero, or to it. */
 void analysis_before(struct analysis *a, const float *samples, const float *spectrum, float gate,
                      float *plane, struct analysis_window *ret)
 {
     size_t bad;
     *ret = (struct analysis_window){.rms = signal_rms(samples, a->samples)};
     signal_peak(samples, a->samples, &ret->max, &ret->peak, &bad);
-    ret->silence = !(ret->max >= FLT_MIN) || !(ret->max >= gate) || !(ret->peak >= gate);
+    ret->max = fabsf(ret->max);
+    const float scale = signal_scale(ret->max);
+    ret->silence = !(scale > 0) || !(ret->peak >= gate);
     if (ret->silence)
         return;
     ret->logspec = a->logspec;
-    spectrogram_log(spectrum, a->cells, 1 / ret->max, a->logspec);
+    spectrogram_log(spectrum, a->cells, scale, a->logspec);
     resize_run(a->shrink, a->logspec, plane);
 }
 

@@ -24,14 +24,15 @@ void analysis_destroy(struct analysis *analysis); /* takes NULL */
 
 struct analysis_window {
     bool silence;    /* under the gate: no logspec, no plane was made */
-    float max, peak; /* largest sample (the normaliser), largest magnitude */
+    float max, peak; /* magnitude of the largest sample (the normaliser), largest magnitude */
     float rms;
     float *logspec; /* [T][F] */
 };
 
 /* samples: [window_samples], spectrum: [T][F][2] of them, not normalised; plane: the network's
- * input [image_rows][image_cols]. gate: linear; the window is silence when its peak or its maximum
- * is below. ret->logspec belongs to the analysis until the next call. */
+ * input [image_rows][image_cols]. gate: linear; the window is silence when its peak is below, or
+ * its maximum is 0: there is nothing to divide by. ret->logspec belongs to the analysis until the
+ * next call. */
 void analysis_before(struct analysis *analysis, const float *samples, const float *spectrum,
                      float gate, float *plane, struct analysis_window *ret);
 

@@ -6,7 +6,6 @@
 #include "daemon/classifier.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +18,8 @@
 
 struct job { /* a clip that is not done */
     struct classified_clip out;
-    float max; /* of the whole clip: what its picture is normalised by */
-    int open;  /* windows not finished */
+    float scale; /* of the whole clip: what its picture is normalised by */
+    int open;    /* windows not finished */
     bool all_added;
     double weight; /* samples in windows that are not silent */
     double score;  /* of these, each counting by its samples */
@@ -30,7 +29,7 @@ struct job { /* a clip that is not done */
 struct slot { /* a window that waits for the network */
     struct job *job;
     int window;
-    float max; /* of its samples */
+    float max; /* see struct analysis_window */
     float
         *spectrum; /* [rows][F][2]: T frames, and those that the window's own samples reach into */
 };
@@ -223,14 +222,13 @@ static void add_to_picture(struct classifier *c, struct job *job, const struct s
     size_t hop = (size_t)c->info->preprocess.hop_length,
            first = job->out.windows[slot->window].first;
     size_t own = last_frame(c, own_samples(c, job, slot->window));
-    float scale = job->max >= FLT_MIN ? 1 / job->max : 1;
     size_t frames = own < c->frames ? own : c->frames;
     const uint8_t *hard = mask != NULL && mask->soft == NULL ? mask->mask : NULL;
-    spectrogram_log(slot->spectrum, frames * c->bins, scale, c->logspec);
+    spectrogram_log(slot->spectrum, frames * c->bins, job->scale, c->logspec);
     picture_add(job->out.picture, first, frames, c->logspec, mask != NULL ? mask->map : NULL, hard);
     size_t last_row = (c->frames - 1) * c->bins;
     for (size_t t = frames; t < own; t++) {
-        spectrogram_log(slot->spectrum + t * c->bins * 2, c->bins, scale, c->logspec);
+        spectrogram_log(slot->spectrum + t * c->bins * 2, c->bins, job->scale, c->logspec);
         picture_add(job->out.picture, first + t * hop, 1, c->logspec,
                     mask != NULL ? mask->map + last_row : NULL,
                     hard != NULL ? hard + last_row : NULL);
@@ -386,13 +384,14 @@ static int job_create(struct job **ret, const struct classifier *c, struct clip 
     }
     struct stft_shape shape = analysis_shape(c->info);
     size_t n = clip->n, classes = (size_t)c->info->n_classes, bad;
-    float peak;
+    float max, peak;
     job->out.clip = *clip;
     *clip = (struct clip){0};
     job->out.user = user;
     job->out.n_windows = count_windows(c, n);
     job->open = job->out.n_windows;
-    signal_peak(job->out.clip.samples, n, &job->max, &peak, &bad);
+    signal_peak(job->out.clip.samples, n, &max, &peak, &bad);
+    job->scale = signal_scale(max);
     job->out.windows = calloc((size_t)job->out.n_windows, sizeof *job->out.windows);
     job->out.p = memory_zeroed(classes, sizeof(float));
     job->out.p_paper = memory_zeroed(classes, sizeof(float));

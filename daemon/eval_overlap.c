@@ -5,7 +5,6 @@
 #include "daemon/eval_overlap.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "daemon/classifier.h"
 #include "daemon/classify_files.h"
 #include "daemon/classify_print.h"
+#include "dsp/spectrogram.h"
 
 struct overlap {
     struct overlap_config config;
@@ -87,17 +87,16 @@ static int make_names(struct overlap *o, struct error *error)
 static int read_source(struct overlap *o, struct eval_maker *maker, int k, struct error *error)
 {
     uint64_t bad;
-    float max = 0, *x = o->sources[k];
+    size_t none;
+    float max, peak, *x = o->sources[k];
     int r = eval_read_samples(maker, o->names[k], x, &bad, error);
     if (r < 0)
         return r;
+    signal_peak(x, o->n, &max, &peak, &none);
+    if (!(signal_scale(max) > 0))
+        return error_set(error, EINVAL, "%s: is silent; an overlap needs two sounds", o->names[k]);
     for (size_t i = 0; i < o->n; i++)
-        max = x[i] > max ? x[i] : max;
-    if (!(max >= FLT_MIN))
-        return error_set(error, EINVAL, "%s: has no positive sample; an overlap needs two sounds",
-                         o->names[k]);
-    for (size_t i = 0; i < o->n; i++)
-        x[i] /= max;
+        x[i] /= fabsf(max);
     return 0;
 }
 

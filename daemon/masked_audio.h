@@ -30,7 +30,7 @@ void masked_audio_reset(struct masked_audio *audio);
 
 /* A new window, hop_frames behind the one before it when none is skipped, and its mask [T][F] of 0
  * or 1 (NULL: all zeros, silence). soft: [T][F] of 0 ... 1 is
- * taken instead where it is not NULL, and max is the window's largest sample
+ * taken instead where it is not NULL, and max is the magnitude of the window's largest sample
  * (spectrogram_soft_mask). All are read until the last masked_audio_next of the window. */
 void masked_audio_begin(struct masked_audio *audio, const struct window *window, int hop_frames,
                         const uint8_t *mask, const float *soft, float max);

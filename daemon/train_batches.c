@@ -2,7 +2,6 @@
 #include "daemon/train_batches.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -72,7 +71,7 @@ static void load(const struct train_batches *b, uint32_t clip, struct random *ra
     }
     memset(ret, 0, b->window * sizeof *ret);
     signal_peak(samples, n, &max, &peak, &bad);
-    const float scale = max >= FLT_MIN ? 1 / max : 0;
+    const float scale = signal_scale(max);
     for (size_t i = 0; i < n; i++)
         ret[i] = samples[i] * scale;
 }

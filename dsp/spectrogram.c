@@ -186,6 +186,12 @@ void signal_peak(const float *x, size_t n, float *ret_max, float *ret_abs_max, s
         *ret_max = 0;
 }
 
+float signal_scale(float max)
+{
+    const float scale = 1 / fabsf(max);
+    return isfinite(scale) ? scale : 0;
+}
+
 const char *spectrogram_simd(void)
 {
     return simd()->name;

@@ -76,7 +76,7 @@ struct mask_message {
 
 struct spec_message {
     int rows, cols; /* payload: f32 [rows][cols], log1p of the normalised magnitudes */
-    float peak;     /* the window's maximum the samples were divided by */
+    float peak;     /* magnitude of the window's maximum, the samples were divided by it */
 };
 
 struct pcm_message {

@@ -143,12 +143,38 @@ static void a_window_under_the_gate_is_silence_and_divides_by_nothing(void **sta
     struct analysis_window w = before(&b, 0);
     assert_true(w.silence);
     assert_true(w.max == 0 && w.peak == 0.5f);
-    b.samples[101] = 1e-4f; /* … or blow everything up */
-    assert_true(before(&b, 1e-3f).silence);
     assert_true(b.plane[5] == 42);
-    b.samples[101] = 1e-3f;
+    b.samples[101] = 1e-4f; /* small, and something to divide by */
     assert_false(before(&b, 1e-3f).silence);
     assert_true(isfinite(b.plane[5]));
+    b.samples[101] = 1e-42f; /* … but not that */
+    assert_true(before(&b, 1e-3f).silence);
+    finish(&b);
+}
+
+/* All samples are below zero: the recipe's division turns the sound over, and its magnitudes are
+ * those of the sound on an offset that is as far above. The bound is that of the scaling above. */
+static void an_offset_silences_nothing(void **state)
+{
+    (void)state;
+    struct bench b = start();
+    static float below[FRAMES * BINS];
+    for (int i = 0; i < WINDOW; i++)
+        b.samples[i] = 0.05f * (float)sin(2 * M_PI * 2000 * i / 16000.0) - 0.1f;
+    struct analysis_window w = before(&b, 1e-3f);
+    assert_false(w.silence);
+    assert_true(fabsf(w.max - 0.05f) < 1e-4f && fabsf(w.peak - 0.15f) < 1e-4f);
+    memcpy(below, w.logspec, sizeof below);
+    for (int i = 0; i < WINDOW; i++)
+        b.samples[i] /= -w.max;
+    stft_signal(b.stft, b.samples, WINDOW, b.spectrum);
+    double worst = 0;
+    for (size_t i = 0; i < (size_t)FRAMES * BINS; i++) {
+        double re = (double)b.spectrum[2 * i], im = (double)b.spectrum[2 * i + 1];
+        double d = fabs((double)below[i] - log1p(sqrt(re * re + im * im + 1e-14)));
+        worst = d > worst || isnan(d) ? d : worst;
+    }
+    assert_true(worst <= 5e-5);
     finish(&b);
 }
 
@@ -275,6 +301,7 @@ int main(void)
         cmocka_unit_test(the_plane_has_time_down_and_frequency_across),
         cmocka_unit_test(a_window_under_the_gate_is_silence_and_divides_by_nothing),
         cmocka_unit_test(a_maximum_without_a_reciprocal_is_silence),
+        cmocka_unit_test(an_offset_silences_nothing),
         cmocka_unit_test(the_mask_keeps_the_cells_above_the_quantile),
         cmocka_unit_test(the_map_is_resized_in_its_own_orientation),
         cmocka_unit_test(a_flat_map_keeps_everything),
