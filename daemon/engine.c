@@ -113,6 +113,13 @@ void engine_destroy(struct engine *e)
     free(e);
 }
 
+void engine_follow(struct engine *e, const struct engine *before)
+{
+    e->failed_ns = before->failed_ns;
+    if (e->trouble[0] == '\0' && strcmp(runner_backend(e->runner), "cuda") != 0)
+        memcpy(e->trouble, before->trouble, sizeof e->trouble);
+}
+
 /* Mending */
 
 static bool since(int64_t then_ns, double seconds)

@@ -52,6 +52,10 @@ int engine_create(struct engine **ret, const struct engine_config *config,
                   const struct model *model, struct error *error);
 void engine_destroy(struct engine *engine); /* takes NULL */
 
+/* Before its first window: another model mends no GPU, and what troubled the engine before this one
+ * troubles it as well where it is on the CPU. */
+void engine_follow(struct engine *engine, const struct engine *before);
+
 /* Before windows are prepared. Negative, with the trouble as the error: there is no runner, and it
  * is not time to try again or it did not help. */
 int engine_ready(struct engine *engine, struct error *error);

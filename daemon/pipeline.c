@@ -409,6 +409,7 @@ static void take_next_engine(struct pipeline *p)
         end_events(p, i);
         output_follow(next->outputs[i], old->outputs[i]);
     }
+    engine_follow(next, old);
     p->engine = next;
     p->engine_failures = 0;
     tell_engine(p);
@@ -613,11 +614,22 @@ int pipeline_set_model(struct pipeline *p, const struct model *model, void (*tak
                        void *user, struct error *error)
 {
     struct engine *engine;
+    struct engine_config config = p->engine_config;
+    struct pipeline_compute compute;
+    pipeline_compute(p, &compute);
+    const bool on_gpu = strcmp(compute.backend, "cuda") == 0;
+    if (on_gpu) /* `auto` would take the CPU for good where the card has no room for both */
+        config.backend = "cuda";
     int r = pipeline_check_model(p, model, error);
-    if (r == 0)
-        r = engine_create(&engine, &p->engine_config, model, error);
     if (r < 0)
         return r;
+    r = engine_create(&engine, &config, model, error);
+    if (r < 0)
+        return on_gpu ? error_prefix(error, r,
+                                     "model %s does not start on the GPU beside the one "
+                                     "running, restart focald to use it",
+                                     model_info(model)->name)
+                      : r;
     pthread_mutex_lock(&p->lock);
     p->next_engine = engine;
     sem_post(&p->posted);

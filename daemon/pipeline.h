@@ -55,9 +55,10 @@ void pipeline_destroy(struct pipeline *pipeline);
  * or more classes. */
 int pipeline_check_model(const struct pipeline *pipeline, const struct model *model,
                          struct error *error);
-/* Takes another model, which pipeline_check_model lets pass, from the next window on. taken() is
- * called, in this thread, between the old one's last message and the new one's first: the time to
- * tell the new labels. Returns when the old model is no longer used. */
+/* Takes another model, which pipeline_check_model lets pass, from the next window on. On a GPU it
+ * wants room beside the one running. taken() is called, in this thread, between the old one's last
+ * message and the new one's first: the time to tell the new labels. Returns when the old model is
+ * no longer used. */
 int pipeline_set_model(struct pipeline *pipeline, const struct model *model,
                        void (*taken)(void *user), void *user, struct error *error);
 

@@ -312,6 +312,71 @@ def whichever_call_fails_the_daemon_goes_on():
     fail_each(run_once, Life.check_went_on)
 
 
+class Daemon:
+    """A focald that loops over a clip, whose model is changed by its configuration and SIGHUP."""
+    def __init__(self, place, **fake):
+        self.place = place
+        self.configure(MODEL)
+        self.log = open(f'{place}/log', 'w', encoding='utf-8')
+        arguments = [FOCALD, 'run', '--config', f'{place}/focald.conf', '--source', f'file:{DEMO}/dog.ogg', '--loop',
+                     '--threads', '1']
+        self.process = subprocess.Popen(arguments, env={**env, **{f'FAKE_CUDA_{k}': v for k, v in fake.items()}},
+                                        stdout=subprocess.DEVNULL, stderr=self.log)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def configure(self, model):
+        with open(f'{self.place}/focald.conf', 'w', encoding='utf-8') as conf:
+            conf.write(f'[ipc]\ndir = {self.place}/ipc\n[model]\ndir = {model}\ndepthwise = kernels\n')
+
+    def take(self, model):
+        """Ends with the reload's last line."""
+        self.configure(model)
+        self.process.send_signal(signal.SIGHUP)
+        return self.wait_for('reload: ', ('done', 'stays as it was'))
+
+    def wait_for(self, word, ends=('',)):
+        for _ in range(1200):
+            for line in contents(f'{self.place}/log').decode().splitlines():
+                if word in line and any(line.endswith(end) for end in ends):
+                    return line
+            time.sleep(0.05)
+        raise AssertionError(contents(f'{self.place}/log').decode())
+
+    def status(self):
+        asked = subprocess.run([os.environ['FOCALCTL'], '--control', f'ipc://{self.place}/ipc/control', '--json', 'status'],
+                               capture_output=True, text=True, env=env, timeout=30, check=True)
+        return json.loads(asked.stdout)
+
+
+def a_reload_does_not_make_a_lost_gpu_well():
+    with tempfile.TemporaryDirectory(dir=work.name) as place, Daemon(place, FAIL='cudaGraphLaunch:3') as daemon:
+        daemon.wait_for('on the CPU instead')
+        told = daemon.status()['streams'][0]
+        assert not told['ok'] and 'the GPU failed, on the CPU instead: ' in told['problem'], told
+        assert daemon.take(f'{work.name}/tiny').endswith('done')
+        after = daemon.status()
+        assert after['model']['name'] == 'tiny' and after['backend'] == 'cpu', after
+        assert not after['streams'][0]['ok'] and after['streams'][0]['problem'] == told['problem'], after
+
+
+def a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work():
+    with tempfile.TemporaryDirectory(dir=work.name) as place, Daemon(place, MEMORY='10000000') as daemon:
+        daemon.wait_for('on the cuda in ')
+        shutil.copytree(MODEL, f'{place}/second')
+        line = daemon.take(f'{place}/second')
+        assert 'beside the one running' in line and 'MB wanted' in line and line.endswith('stays as it was'), line
+        after = daemon.status()
+        assert after['model']['name'] == 'baseline' and after['backend'] == 'cuda', after
+        assert after['streams'][0]['ok'], after
+
+
 def too_little_memory_is_said_in_megabytes():
     done = focald('classify', '--model', MODEL, '--backend', 'cuda', f'{DEMO}/dog.ogg', MEMORY='4000000')
     assert done.returncode == 1 and 'MB wanted' in done.stderr and 'MB free' in done.stderr, done.stderr
@@ -366,7 +431,8 @@ promises = (clips_are_named_as_on_the_cpu, a_network_beyond_float16_fails_its_cl
             what_is_missing_is_named, a_card_that_cannot_be_used_leaves_the_work_to_the_cpu,
             bfloat16_is_refused_where_cudnn_has_it_not, the_bench_measures_each_precision,
             whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
-            whichever_call_fails_the_daemon_goes_on)
+            whichever_call_fails_the_daemon_goes_on, a_reload_does_not_make_a_lost_gpu_well,
+            a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work)
 for promise in promises:
     if len(sys.argv) < 4 or promise.__name__ in sys.argv[3:]:
         promise()
