@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "daemon/daemon.h"
 #include "daemon/info.h"
 #include "daemon/timeline.h"
@@ -57,15 +58,17 @@ static int command_status(struct daemon *d, const json_t *request, json_t **ret_
     (void)request, (void)error;
     struct health_message h;
     struct pipeline_compute compute;
+    char trouble[sizeof compute.trouble];
     health_fill(d, 0, &h);
     pipeline_compute(d->pipeline, &compute);
-    *ret_reply =
-        json_pack("{s:{s:I, s:s, s:s, s:s, s:i, s:I, s:o, s:I, s:I, s:o}}", "status", "uptime_s",
-                  (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend", compute.backend,
-                  "precision", precision_name(compute.precision), "threads", compute.threads,
-                  "gpu_failures", (json_int_t)h.gpu_failures, "model",
-                  info_model(model_info(d->model)), "resident_bytes", (json_int_t)h.resident_bytes,
-                  "dropped_messages", (json_int_t)h.dropped_messages, "streams", streams_json(d));
+    utf8_clean(compute.trouble, trouble, sizeof trouble);
+    *ret_reply = json_pack("{s:{s:I, s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:I, s:I, s:o}}", "status",
+                           "uptime_s", (json_int_t)h.uptime_s, "version", FOCALD_VERSION, "backend",
+                           compute.backend, "precision", precision_name(compute.precision),
+                           "threads", compute.threads, "gpu_failures", (json_int_t)h.gpu_failures,
+                           "gpu_problem", trouble, "model", info_model(model_info(d->model)),
+                           "resident_bytes", (json_int_t)h.resident_bytes, "dropped_messages",
+                           (json_int_t)h.dropped_messages, "streams", streams_json(d));
     return 0;
 }
 

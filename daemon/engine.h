@@ -44,7 +44,7 @@ struct engine {
     int64_t failed_ns; /* CLOCK_MONOTONIC of the last failure of the GPU; 0: none */
     uint64_t failures; /* of the GPU */
     /* What is to be told while it lasts: on the CPU instead of the GPU, or no runner; "" else. */
-    char trouble[80 + sizeof(struct error)];
+    char trouble[MESSAGE_PROBLEM_BYTES];
 };
 
 /* Backend auto whose GPU cannot be opened begins on the CPU, with that as its trouble. */

@@ -29,22 +29,23 @@ static bool is_deaf(struct daemon *d, int stream, const struct source_status *so
     return due && ns >= deaf_ns;
 }
 
+/* Without audio nothing else matters; the CPU in the GPU's place may last for months. */
 static void judge(struct health_message *h, const struct source_status *source,
                   const char *pipeline_problem, size_t ring_needed, bool deaf)
 {
     const char *problem = "";
     char text[96];
-    if (pipeline_problem[0] != '\0')
-        problem = pipeline_problem;
+    if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
+        problem = source->text;
     else if (ring_needed > 0) {
         snprintf(text, sizeof text,
                  "no block of the source fits: ring in [audio] must be %.2f s at least",
                  feed_ring_s(2 * ring_needed));
         problem = text;
-    } else if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
-        problem = source->text;
-    else if (deaf)
+    } else if (deaf)
         problem = deaf_text;
+    else
+        problem = pipeline_problem;
     utf8_clean(problem, h->problem, sizeof h->problem);
     h->ok = problem[0] == '\0';
 }

@@ -73,7 +73,6 @@ struct pipeline {
     /* under lock */
     struct config_live live;
     struct pipeline_compute compute;
-    char trouble[192];
     uint64_t failures; /* of the GPU */
     bool failed;       /* there is nothing to compute with */
     struct engine
@@ -260,12 +259,14 @@ static void tell_engine(struct pipeline *p)
 {
     const struct engine *e = p->engine;
     pthread_mutex_lock(&p->lock);
-    if (e->runner != NULL)
-        p->compute = (struct pipeline_compute){
-            runner_backend(e->runner), runner_precision(e->runner), runner_threads(e->runner)};
+    if (e->runner != NULL) {
+        p->compute.backend = runner_backend(e->runner);
+        p->compute.precision = runner_precision(e->runner);
+        p->compute.threads = runner_threads(e->runner);
+    }
     p->failures += e->failures - p->engine_failures;
     p->engine_failures = e->failures;
-    snprintf(p->trouble, sizeof p->trouble, "%.*s", (int)sizeof p->trouble - 1, e->trouble);
+    memcpy(p->compute.trouble, e->trouble, sizeof p->compute.trouble);
     p->failed = e->runner == NULL;
     pthread_mutex_unlock(&p->lock);
 }
@@ -672,7 +673,7 @@ void pipeline_report(struct pipeline *p, int i, struct pipeline_report *ret)
     *ret = lane->report;
     ret->gpu_failures = p->failures;
     ret->failed = p->failed;
-    const char *problem = p->trouble[0] != '\0' ? p->trouble : lane->refused;
+    const char *problem = lane->refused[0] != '\0' ? lane->refused : p->compute.trouble;
     if (problem[0] != '\0')
         snprintf(ret->problem, sizeof ret->problem, "%s", problem);
     ret->latency_ms_p50 = latency_quantile(&lane->latency, now, 0.5f);

@@ -69,6 +69,8 @@ struct pipeline_compute {
     const char *backend; /* "cpu", "cuda"; static */
     enum precision precision;
     int threads;
+    char trouble[MESSAGE_PROBLEM_BYTES]; /* of the GPU, why the CPU stands in for it or nothing
+                                            does; "" when all is well */
 };
 
 void pipeline_compute(struct pipeline *pipeline, struct pipeline_compute *ret);
@@ -92,9 +94,9 @@ struct pipeline_report {
     int64_t t_wall_ns;                                    /* of position */
     struct label_message label;                           /* of the newest finished window */
     uint64_t gpu_failures;                                /* of the whole pipeline */
-    bool failed;       /* there is nothing to compute with: windows fail until there is */
-    char problem[192]; /* why blocks or windows fail, or windows are on the CPU instead of the GPU;
-                          "" when all is well */
+    bool failed; /* there is nothing to compute with: windows fail until there is */
+    char problem[MESSAGE_PROBLEM_BYTES]; /* why blocks or windows fail, or windows are on the CPU
+                                            instead of the GPU; "" when all is well */
 };
 
 void pipeline_report(struct pipeline *pipeline, int stream, struct pipeline_report *ret);

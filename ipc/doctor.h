@@ -9,7 +9,7 @@
 
 #include "ipc/focalctl.h"
 
-enum { DOCTOR_FINDINGS = 96, DOCTOR_TEXT_BYTES = 400, DOCTOR_OUTPUT_BYTES = 16384 };
+enum { DOCTOR_FINDINGS = 96, DOCTOR_TEXT_BYTES = 800, DOCTOR_OUTPUT_BYTES = 16384 };
 
 enum verdict { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
@@ -45,7 +45,7 @@ char *doctor_line(char **text);
 /* The checks, in the order in which they are asked. */
 void doctor_check_sockets(struct doctor *d);       /* directory, files, permissions, stale ones */
 void doctor_check_daemon(struct doctor *d);        /* does it answer, does it publish */
-void doctor_check_streams(struct doctor *d);       /* sources, losses */
+void doctor_check_streams(struct doctor *d);       /* GPU, sources, losses */
 void doctor_check_servers(struct doctor *d);       /* PipeWire and JACK */
 void doctor_check_configuration(struct doctor *d); /* configuration and model, by focald itself */
 void doctor_check_disk(struct doctor *d);          /* where state is kept */

@@ -193,16 +193,37 @@ void doctor_check_daemon(struct doctor *d)
     check_publishing(d);
 }
 
+/* What the daemon says of every stream while it lasts is one finding. */
+static void check_gpu(struct doctor *d)
+{
+    const char *problem = text_of(d->status, "gpu_problem", "");
+    const double failures = number_of(d->status, "gpu_failures");
+    if (problem[0] != '\0')
+        doctor_find(d, DOCTOR_FAIL, "gpu",
+                    "see whether nvidia-smi finds the card, and what the kernel says of it "
+                    "(journalctl -k | grep -i nvrm); then restart focald, which takes it anew; "
+                    "backend = cpu in [model] does without one",
+                    "%s", problem);
+    else if (failures > 0)
+        doctor_find(d, DOCTOR_WARN, "gpu",
+                    "see what the kernel says of the card: journalctl -k | grep -i nvrm",
+                    "it failed %.0f time%s since the start, and computes again", failures,
+                    failures == 1 ? "" : "s");
+}
+
 static void check_stream(struct doctor *d, const json_t *s)
 {
+    const char *gpu_problem = text_of(d->status, "gpu_problem", "");
+    const char *problem = text_of(s, "problem", "not well");
     const char *name = text_of(s, "name", "?");
     double windows = number_of(s, "windows"), skipped = number_of(s, "skipped_windows");
     double lost = number_of(s, "lost_samples");
-    if (!json_is_true(json_object_get(s, "ok")))
+    const bool of_gpu = gpu_problem[0] != '\0' && strcmp(problem, gpu_problem) == 0;
+    if (!json_is_true(json_object_get(s, "ok")) && !of_gpu)
         doctor_find(d, DOCTOR_FAIL, "source",
                     "see the lines on servers below, and focalctl streams; focald goes on by "
                     "itself once the source is back",
-                    "stream %s: %s", name, text_of(s, "problem", "not well"));
+                    "stream %s: %s", name, problem);
     else
         doctor_find(d, DOCTOR_OK, "source", "", "stream %s: %s", name,
                     text_of(s, "text", text_of(s, "state", "?")));
@@ -221,6 +242,7 @@ static void check_stream(struct doctor *d, const json_t *s)
 void doctor_check_streams(struct doctor *d)
 {
     const json_t *streams = json_object_get(d->status, "streams");
+    check_gpu(d);
     for (size_t i = 0; i < json_array_size(streams) && i < 32; i++)
         check_stream(d, json_array_get(streams, i));
 }

@@ -2,6 +2,7 @@
  * focalctl listen: what is heard, as it is heard. One line a label, an event, a problem that comes
  * or goes; with --json each header as it came. */
 #include "ipc/focalctl.h"
+#include "ipc/message.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +23,7 @@ static void end(int signal)
 /* The problem told last of each stream, so that health shows changes and not every second. */
 struct problems {
     struct {
-        char stream[64], problem[192];
+        char stream[64], problem[MESSAGE_PROBLEM_BYTES];
     } list[MAX_STREAMS];
     int n;
 };

@@ -40,7 +40,7 @@ enum { STREAM_NAME_MAX = 63 };
 /* [A-Za-z0-9_.-]{1,63} */
 bool stream_name_valid(const char *name);
 
-enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 9 };
+enum { MESSAGE_MAX_TOP = 20, MESSAGE_MAX_MAPS = 9, MESSAGE_PROBLEM_BYTES = 600 };
 
 struct label_message {
     bool silence; /* under the gate: no network was run, top is empty, payload all zeros */
@@ -106,7 +106,7 @@ struct health_message {
     float network_ms_p50;
     uint64_t uptime_s, resident_bytes;
     bool ok;
-    char problem[192]; /* "" when ok */
+    char problem[MESSAGE_PROBLEM_BYTES]; /* "" when ok */
 };
 
 struct message {

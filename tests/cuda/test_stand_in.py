@@ -314,8 +314,8 @@ def whichever_call_fails_the_daemon_goes_on():
 
 class Daemon:
     """A focald that loops over a clip, whose model is changed by its configuration and SIGHUP."""
-    def __init__(self, place, **fake):
-        self.place = place
+    def __init__(self, place, depthwise='kernels', **fake):
+        self.place, self.depthwise = place, depthwise
         self.configure(MODEL)
         self.log = open(f'{place}/log', 'w', encoding='utf-8')
         arguments = [FOCALD, 'run', '--config', f'{place}/focald.conf', '--source', f'file:{DEMO}/dog.ogg', '--loop',
@@ -333,7 +333,7 @@ class Daemon:
 
     def configure(self, model):
         with open(f'{self.place}/focald.conf', 'w', encoding='utf-8') as conf:
-            conf.write(f'[ipc]\ndir = {self.place}/ipc\n[model]\ndir = {model}\ndepthwise = kernels\n')
+            conf.write(f'[ipc]\ndir = {self.place}/ipc\n[model]\ndir = {model}\ndepthwise = {self.depthwise}\n')
 
     def take(self, model):
         """Ends with the reload's last line."""
@@ -349,10 +349,13 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(contents(f'{self.place}/log').decode())
 
+    def ask(self, command):
+        sockets = ('--data', f'ipc://{self.place}/ipc/data', '--control', f'ipc://{self.place}/ipc/control')
+        return subprocess.run([os.environ['FOCALCTL'], *sockets, '--json', command], capture_output=True, text=True, env=env,
+                              timeout=60, check=False).stdout
+
     def status(self):
-        asked = subprocess.run([os.environ['FOCALCTL'], '--control', f'ipc://{self.place}/ipc/control', '--json', 'status'],
-                               capture_output=True, text=True, env=env, timeout=30, check=True)
-        return json.loads(asked.stdout)
+        return json.loads(self.ask('status'))
 
 
 def a_reload_does_not_make_a_lost_gpu_well():
@@ -364,6 +367,18 @@ def a_reload_does_not_make_a_lost_gpu_well():
         after = daemon.status()
         assert after['model']['name'] == 'tiny' and after['backend'] == 'cpu', after
         assert not after['streams'][0]['ok'] and after['streams'][0]['problem'] == told['problem'], after
+
+
+def the_doctor_names_the_gpu_and_not_the_source():
+    with tempfile.TemporaryDirectory(dir=work.name) as place, \
+            Daemon(place, depthwise='auto', FAIL='cudaGraphLaunch:3') as daemon:
+        daemon.wait_for('playing ')
+        status = daemon.status()
+        checks = {c['check']: c for c in json.loads(daemon.ask('doctor'))['checks']}
+        assert checks['gpu']['verdict'] == 'fail' and checks['source']['verdict'] == 'ok', checks
+        assert 'restart focald' in checks['gpu']['mend'], checks
+        for text in (checks['gpu']['text'], status['gpu_problem'], status['streams'][0]['problem']):
+            assert text.startswith('the GPU cannot be used') and text.endswith('(cudaErrorLaunchFailure)'), text
 
 
 def a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work():
@@ -432,7 +447,7 @@ promises = (clips_are_named_as_on_the_cpu, a_network_beyond_float16_fails_its_cl
             bfloat16_is_refused_where_cudnn_has_it_not, the_bench_measures_each_precision,
             whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
             whichever_call_fails_the_daemon_goes_on, a_reload_does_not_make_a_lost_gpu_well,
-            a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work)
+            the_doctor_names_the_gpu_and_not_the_source, a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work)
 for promise in promises:
     if len(sys.argv) < 4 or promise.__name__ in sys.argv[3:]:
         promise()
