@@ -50,7 +50,8 @@ struct bench {
     atomic_bool stop;
 };
 
-static int no_requests(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+static int no_requests(void *user, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                       struct error *error)
 {
     return error_set(error, ENOTSUP, "this is a benchmark");
 }

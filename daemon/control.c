@@ -140,79 +140,53 @@ static int command_set(struct daemon *d, const json_t *request, json_t **ret_rep
     return values_reply(&live, key, ret_reply, error);
 }
 
-/* Meanwhile nothing is published: not longer than the outboxes have room for. */
-static const int64_t verdict_ns = 1500LL * 1000 * 1000;
-
-/* What the main thread found, which reads files and model. False when it is not ready with it: a
- * model of some hundred MB takes a while. With the lock held. */
-static bool wait_for_verdict(struct daemon *d)
+/* The main thread reads everything again, which may take a while, and answers. */
+static int ask_for_reload(struct daemon *d, uint64_t ticket, struct error *error)
 {
-    const unsigned serial = ++d->reload_asked;
-    const int64_t ns = monotonic_ns() + verdict_ns;
-    const struct timespec deadline = {ns / 1000000000, ns % 1000000000};
+    if (d->n_reloads == DAEMON_RELOADS_MAX)
+        return error_set(error, EAGAIN, "reload: %d others wait for one; ask again in a moment",
+                         d->n_reloads);
+    d->reloads[d->n_reloads++] = ticket;
     atomic_store(&d->reload_wanted, true);
-    while (d->reload.serial != serial && atomic_load(&d->ready))
-        if (pthread_cond_clockwait(&d->reload_judged, &d->lock, CLOCK_MONOTONIC, &deadline) != 0)
-            break;
-    return d->reload.serial == serial;
-}
-
-/* The configuration is compared with the one in use before the main thread takes the new one. */
-static int command_reload(struct daemon *d, const json_t *request, json_t **ret_reply,
-                          struct error *error)
-{
-    (void)request;
-    if (d->model_taking) /* that waits for this thread to publish what is of the old one */
-        return error_set(error, EAGAIN,
-                         "reload: another model is just being taken; ask again in a moment");
-    struct config *config = malloc(sizeof *config);
-    if (config == NULL)
-        return error_set(error, ENOMEM, "reload: out of memory");
-    json_t *changed = json_array();
-    int r = config_load(config, d->config_path, d->options, d->n_options, error);
-    const char *key;
-    for (int i = 0; r == 0 && (key = config_difference(&d->config, config, i)) != NULL; i++)
-        json_array_append_new(changed, json_string(key));
-    free(config);
-    if (r == 0 && !wait_for_verdict(d))
-        r = error_set(error, EINPROGRESS,
-                      "reload: the model is still being read; the log will say what became of it");
-    else if (r == 0 && d->reload.code < 0)
-        r = error_set(error, -d->reload.code, "%s", d->reload.error.text);
-    if (r == 0 && d->reload.new_model)
-        json_array_append_new(changed, json_string("model"));
-    if (r == 0)
-        *ret_reply = json_pack("{s:O}", "changed", changed);
-    json_decref(changed);
-    return r;
+    return 1;
 }
 
 static const struct {
     const char *name;
     control_command run;
 } commands[] = {
-    {"status", command_status}, {"streams", command_streams}, {"get", command_get},
-    {"set", command_set},       {"reload", command_reload},
+    {"status", command_status},
+    {"streams", command_streams},
+    {"get", command_get},
+    {"set", command_set},
 };
 
-int control_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+static int run_command(struct daemon *d, const char *name, const json_t *request, uint64_t ticket,
+                       json_t **ret_reply, struct error *error)
+{
+    if (!atomic_load(&d->ready))
+        return error_set(error, EAGAIN, "focald is starting or stopping; ask again in a moment");
+    if (strcmp(name, "reload") == 0)
+        return ask_for_reload(d, ticket, error);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(name, commands[i].name) == 0) {
+            int r = commands[i].run(d, request, ret_reply, error);
+            return r == 0 && *ret_reply == NULL
+                       ? error_set(error, ENOMEM, "%s: out of memory", name)
+                       : r;
+        }
+    return error_set(error, EINVAL,
+                     "unknown command %s; allowed: ping, info, status, streams, get, set, reload",
+                     name);
+}
+
+int control_request(void *user, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                    struct error *error)
 {
     struct daemon *d = user;
     const char *name = json_string_value(json_object_get(request, "cmd"));
-    for (size_t i = 0; name != NULL && i < ARRAY_LEN(commands); i++) {
-        if (strcmp(name, commands[i].name) != 0)
-            continue;
-        pthread_mutex_lock(&d->lock);
-        int r =
-            atomic_load(&d->ready)
-                ? commands[i].run(d, request, ret_reply, error)
-                : error_set(error, EAGAIN, "focald is starting or stopping; ask again in a moment");
-        pthread_mutex_unlock(&d->lock);
-        if (r == 0 && *ret_reply == NULL)
-            r = error_set(error, ENOMEM, "%s: out of memory", name);
-        return r;
-    }
-    return error_set(error, EINVAL,
-                     "unknown command %s; allowed: ping, info, status, streams, get, set, reload",
-                     name != NULL ? name : "(none)");
+    pthread_mutex_lock(&d->lock);
+    int r = run_command(d, name != NULL ? name : "(none)", request, ticket, ret_reply, error);
+    pthread_mutex_unlock(&d->lock);
+    return r;
 }

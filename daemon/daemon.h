@@ -15,13 +15,7 @@
 #include "ipc/publisher.h"
 #include "model/model.h"
 
-/* What the main thread found when it read everything again, before it takes it. */
-struct reload_verdict {
-    unsigned serial; /* of the request that it answers */
-    int code;        /* negative: everything stays as it was */
-    bool new_model;
-    struct error error;
-};
+enum { DAEMON_RELOADS_MAX = 32 };
 
 struct daemon {
     /* immutable after start */
@@ -43,11 +37,10 @@ struct daemon {
     bool deaf[CONFIG_MAX_STREAMS]; /* main thread: it is told that no audio comes */
 
     pthread_mutex_t lock;
-    struct config config;  /* under lock */
-    bool model_taking;     /* the main thread exchanges it; under lock, as the next three */
-    unsigned reload_asked; /* requests so far */
-    struct reload_verdict reload;
-    pthread_cond_t reload_judged;
+    struct config config; /* under lock */
+    /* Tickets of the requests that the next reload answers. Under lock. */
+    uint64_t reloads[DAEMON_RELOADS_MAX];
+    int n_reloads;
 
     atomic_bool ready;         /* control may use all of the above */
     atomic_bool reload_wanted; /* ipc thread → main thread */
@@ -57,7 +50,8 @@ struct daemon {
 void daemon_tell_info(struct daemon *d);
 
 /* Answers one control request on the ipc thread (struct publisher_config.request). */
-int control_request(void *daemon, const json_t *request, json_t **ret_reply, struct error *error);
+int control_request(void *daemon, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                    struct error *error);
 
 /* health of one stream now. Any thread. */
 void health_fill(struct daemon *d, int stream, struct health_message *ret);

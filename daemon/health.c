@@ -9,6 +9,8 @@
 #include "daemon/timeline.h"
 #include "base/utf8.h"
 
+enum { DEAF_BYTES = 128 };
+
 /* Longer than any server's block. */
 static const int64_t deaf_ns = INT64_C(2000000000);
 
@@ -29,23 +31,25 @@ static bool is_deaf(struct daemon *d, int stream, const struct source_status *so
     return due && ns >= deaf_ns;
 }
 
+/* Why no audio comes from a source that runs; "" where it does. */
+static void deaf_why(struct daemon *d, int stream, const struct source_status *source,
+                     const struct pipeline_report *report, char *ret, size_t size)
+{
+    const size_t needed = ring_too_small(feed_ring(d->feeds[stream]));
+    ret[0] = '\0';
+    if (needed > 0)
+        snprintf(ret, size, "no block of the source fits: ring in [audio] must be %.2f s at least",
+                 feed_ring_s(2 * needed));
+    else if (is_deaf(d, stream, source, report))
+        snprintf(ret, size, "%s", deaf_text);
+}
+
 /* Without audio nothing else matters; the CPU in the GPU's place may last for months. */
 static void judge(struct health_message *h, const struct source_status *source,
-                  const char *pipeline_problem, size_t ring_needed, bool deaf)
+                  const char *pipeline_problem, const char *deaf)
 {
-    const char *problem = "";
-    char text[96];
-    if (source->state == SOURCE_WAITING || source->state == SOURCE_FAILED)
-        problem = source->text;
-    else if (ring_needed > 0) {
-        snprintf(text, sizeof text,
-                 "no block of the source fits: ring in [audio] must be %.2f s at least",
-                 feed_ring_s(2 * ring_needed));
-        problem = text;
-    } else if (deaf)
-        problem = deaf_text;
-    else
-        problem = pipeline_problem;
+    const bool away = source->state == SOURCE_WAITING || source->state == SOURCE_FAILED;
+    const char *problem = away ? source->text : deaf[0] != '\0' ? deaf : pipeline_problem;
     utf8_clean(problem, h->problem, sizeof h->problem);
     h->ok = problem[0] == '\0';
 }
@@ -55,6 +59,7 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
     struct source_status source;
     struct pipeline_report report;
     const char *kind;
+    char deaf[DEAF_BYTES];
     feed_status(d->feeds[stream], &source, &kind);
     struct pipeline_compute compute;
     pipeline_report(d->pipeline, stream, &report);
@@ -81,8 +86,8 @@ void health_fill(struct daemon *d, int stream, struct health_message *ret)
         .resident_bytes = memory_resident(),
     };
     utf8_clean(source.text, ret->source_text, sizeof ret->source_text);
-    judge(ret, &source, report.problem, ring_too_small(feed_ring(d->feeds[stream])),
-          is_deaf(d, stream, &source, &report));
+    deaf_why(d, stream, &source, &report, deaf, sizeof deaf);
+    judge(ret, &source, report.problem, deaf);
 }
 
 void health_watch(struct daemon *d)
@@ -91,11 +96,13 @@ void health_watch(struct daemon *d)
         struct source_status source;
         struct pipeline_report report;
         const char *kind;
+        char why[DEAF_BYTES];
         feed_status(d->feeds[i], &source, &kind);
         pipeline_report(d->pipeline, i, &report);
-        const bool deaf = is_deaf(d, i, &source, &report);
+        deaf_why(d, i, &source, &report, why, sizeof why);
+        const bool deaf = why[0] != '\0';
         if (deaf && !d->deaf[i])
-            log_line(LOG_LEVEL_WARNING, "stream %s: %s", d->config.streams[i].name, deaf_text);
+            log_line(LOG_LEVEL_WARNING, "stream %s: %s", d->config.streams[i].name, why);
         else if (!deaf && d->deaf[i] && source.state == SOURCE_RUNNING)
             log_line(LOG_LEVEL_INFO, "stream %s: audio comes again", d->config.streams[i].name);
         d->deaf[i] = deaf;

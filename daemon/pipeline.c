@@ -42,6 +42,7 @@ struct lane { /* one stream */
     /* inference thread */
     uint64_t next_serial;
     int64_t finished_ns; /* CLOCK_MONOTONIC of the newest window; 0: its events have ended */
+    int64_t hop_ns;      /* that window's */
     bool end_told;
     const struct window *window; /* of the batch in work */
     struct analysis_window before;
@@ -237,6 +238,7 @@ static void finish_window(struct pipeline *p, int i, const struct config_live *l
     output_publish(e->outputs[i], &w, &label);
     int64_t now = monotonic_ns();
     lane->finished_ns = now;
+    lane->hop_ns = (int64_t)((double)window->hop_samples * 1e9 / e->info->preprocess.sample_rate);
     uint64_t span = (uint64_t)e->info->preprocess.window_samples;
     int64_t span_ns = (int64_t)((double)span * 1e9 / e->info->preprocess.sample_rate);
 
@@ -369,12 +371,14 @@ static void end_events(struct pipeline *p, int i)
  * lossless stream is given next belongs to what it was given before, however late. */
 static void end_quiet(struct pipeline *p)
 {
-    const int64_t least_ns = hop_ns_of(p, atomic_load(&p->hop_frames)) + quiet_ns;
+    const int64_t hop_ns = hop_ns_of(p, atomic_load(&p->hop_frames));
     const int64_t now = monotonic_ns();
     for (int i = 0; i < p->n_streams; i++) {
         const struct lane *lane = &p->lanes[i];
+        /* the next one is due by the hop of its time, which may have been changed since */
+        const int64_t due_ns = lane->hop_ns > hop_ns ? lane->hop_ns : hop_ns;
         if (!lane->lossless && lane->finished_ns != 0 && !stream_pending(lane->stream) &&
-            now - lane->finished_ns >= least_ns)
+            now - lane->finished_ns >= due_ns + quiet_ns)
             end_events(p, i);
     }
 }
@@ -386,7 +390,7 @@ static void finish_ended(struct pipeline *p)
         struct lane *lane = &p->lanes[i];
         if (lane->end_told || !stream_ended(lane->stream) || stream_pending(lane->stream))
             continue;
-        if (stream_posted_ns(lane->stream) == 0)
+        if (stream_posted_ns(lane->stream) == 0 && stream_heard_ns(lane->stream) != 0)
             tell_too_short(p, lane);
         end_events(p, i);
         lane->end_told = true;

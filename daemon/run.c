@@ -121,13 +121,23 @@ static int daemon_start(struct daemon *d, struct error *error)
     return r;
 }
 
+/* Of those that were asked for when nothing is read any more. Nobody asks anew. */
+static void refuse_reloads(struct daemon *d)
+{
+    struct error error;
+    error_set(&error, EAGAIN, "focald is stopping");
+    for (int i = 0; i < d->n_reloads; i++)
+        publisher_answer(d->publisher, d->reloads[i], NULL, &error);
+    d->n_reloads = 0;
+}
+
 /* In the order of the data's way: what is on its way is published before the sockets close. */
 static void daemon_stop(struct daemon *d)
 {
     pthread_mutex_lock(&d->lock); /* a control request in work comes to its end */
     atomic_store(&d->ready, false);
-    pthread_cond_broadcast(&d->reload_judged);
     pthread_mutex_unlock(&d->lock);
+    refuse_reloads(d);
     for (int i = 0; i < d->n_feeds; i++)
         feed_stop(d->feeds[i]);
     pipeline_destroy(d->pipeline);
@@ -167,7 +177,6 @@ static void tell_taken(void *user)
     const struct taking *t = user;
     pthread_mutex_lock(&t->daemon->lock);
     t->daemon->model = t->model;
-    t->daemon->model_taking = false;
     daemon_tell_info(t->daemon);
     pthread_mutex_unlock(&t->daemon->lock);
 }
@@ -198,9 +207,6 @@ static int take_model(struct daemon *d, struct model *model, struct error *error
     struct taking taking = {d, model};
     int r = pipeline_set_model(d->pipeline, model, tell_taken, &taking, error);
     if (r < 0) {
-        pthread_mutex_lock(&d->lock);
-        d->model_taking = false;
-        pthread_mutex_unlock(&d->lock);
         model_close(model);
         return r;
     }
@@ -210,53 +216,67 @@ static int take_model(struct daemon *d, struct model *model, struct error *error
     return 0;
 }
 
-/* Answers the request that asked for it, if one did. */
-static void judge_reload(struct daemon *d, const struct reload_verdict *verdict)
+/* Takes what the file says. ret_changed: its keys that differ are appended. */
+static void take_config(struct daemon *d, const struct config *config, json_t *ret_changed)
 {
+    const char *key;
     pthread_mutex_lock(&d->lock);
-    d->reload = *verdict;
-    d->model_taking = verdict->new_model;
-    pthread_cond_broadcast(&d->reload_judged);
+    for (int i = 0; (key = config_difference(&d->config, config, i)) != NULL; i++) {
+        json_array_append_new(ret_changed, json_string(key));
+        log_line(LOG_LEVEL_INFO, "reload: %s%s", key,
+                 config_key_needs_restart(key) ? " changed: takes effect after a restart"
+                                               : " changed");
+    }
+    d->config.live = config->live;
+    snprintf(d->config.model_dir, sizeof d->config.model_dir, "%s", config->model_dir);
+    snprintf(d->config.interpreter, sizeof d->config.interpreter, "%s", config->interpreter);
+    pipeline_set_live(d->pipeline, &d->config.live);
+    snprintf(d->config.log_level, sizeof d->config.log_level, "%s", config->log_level);
+    log_set_level(config->log_level);
+    daemon_tell_info(d);
     pthread_mutex_unlock(&d->lock);
 }
 
-/* Everything is read and checked before anything is taken; a mistake leaves all as it was. */
+/* Everything is read and checked before anything is taken; a mistake leaves all as it was.
+ * ret_changed: what was taken. */
+static int read_again(struct daemon *d, json_t *ret_changed, struct error *error)
+{
+    struct model *model = NULL;
+    struct config *config = malloc(sizeof *config);
+    int r = config == NULL ? error_set(error, ENOMEM, "out of memory")
+                           : config_load(config, d->config_path, d->options, d->n_options, error);
+    if (r == 0)
+        r = open_other_model(d, config, &model, error);
+    if (r == 0 && model != NULL)
+        r = take_model(d, model, error);
+    if (r == 0)
+        take_config(d, config, ret_changed);
+    if (r == 0 && model != NULL)
+        json_array_append_new(ret_changed, json_string("model"));
+    free(config);
+    return r;
+}
+
 static void reload(struct daemon *d)
 {
+    uint64_t tickets[DAEMON_RELOADS_MAX];
     struct error error = {""};
-    struct model *model = NULL;
+    json_t *changed = json_array();
     pthread_mutex_lock(&d->lock);
-    const unsigned serial = d->reload_asked;
+    const int n = d->n_reloads;
+    memcpy(tickets, d->reloads, sizeof tickets);
+    d->n_reloads = 0;
     pthread_mutex_unlock(&d->lock);
-    struct config *config = malloc(sizeof *config);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(monotonic_ns() / 1000));
-    int r = config == NULL ? error_set(&error, ENOMEM, "out of memory")
-                           : config_load(config, d->config_path, d->options, d->n_options, &error);
-    if (r == 0)
-        r = open_other_model(d, config, &model, &error);
-    judge_reload(d, &(struct reload_verdict){serial, r, model != NULL, error});
-    if (r == 0 && model != NULL)
-        r = take_model(d, model, &error);
-    if (r < 0) {
+    int r = read_again(d, changed, &error);
+    if (r < 0)
         log_line(LOG_LEVEL_ERROR, "reload: %s; everything stays as it was", error.text);
-    } else {
-        pthread_mutex_lock(&d->lock);
-        const char *key;
-        for (int i = 0; (key = config_difference(&d->config, config, i)) != NULL; i++)
-            log_line(LOG_LEVEL_INFO, "reload: %s%s", key,
-                     config_key_needs_restart(key) ? " changed: takes effect after a restart"
-                                                   : " changed");
-        d->config.live = config->live;
-        snprintf(d->config.model_dir, sizeof d->config.model_dir, "%s", config->model_dir);
-        snprintf(d->config.interpreter, sizeof d->config.interpreter, "%s", config->interpreter);
-        pipeline_set_live(d->pipeline, &d->config.live);
-        snprintf(d->config.log_level, sizeof d->config.log_level, "%s", config->log_level);
-        log_set_level(config->log_level);
-        daemon_tell_info(d);
-        pthread_mutex_unlock(&d->lock);
+    else
         log_line(LOG_LEVEL_INFO, "reload: done");
-    }
-    free(config);
+    for (int i = 0; i < n; i++)
+        publisher_answer(d->publisher, tickets[i],
+                         r == 0 ? json_pack("{s:O}", "changed", changed) : NULL, &error);
+    json_decref(changed);
     sd_notify(0, "READY=1");
 }
 
@@ -551,11 +571,9 @@ int mode_run(int argc, char **argv)
     d->n_options = options.n_config;
     d->start_ns = monotonic_ns();
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->reload_judged, NULL);
     if (console_wanted())
         log_set_hook(console_break);
     int status = run_with(d, &options);
-    pthread_cond_destroy(&d->reload_judged);
     pthread_mutex_destroy(&d->lock);
     free(d);
     return status;

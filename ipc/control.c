@@ -49,7 +49,8 @@ static int answer_info(const struct control *control, const json_t *request, jso
     return 0;
 }
 
-static int answer(const struct control *control, const void *body, size_t bytes, json_t **ret,
+/* 1: later */
+static int answer(struct control *control, const void *body, size_t bytes, json_t **ret,
                   struct error *error)
 {
     if (bytes > CONTROL_MAX_BYTES)
@@ -71,18 +72,15 @@ static int answer(const struct control *control, const void *body, size_t bytes,
     else if (strcmp(cmd, "info") == 0)
         code = answer_info(control, request, ret, error);
     else
-        code = control->request(control->user, request, ret, error);
+        code = control->request(control->user, request, ++control->ticket, ret, error);
     json_decref(request);
     return code;
 }
 
-char *control_answer(const struct control *control, const void *body, size_t bytes)
+char *control_text(json_t *reply, const struct error *error)
 {
-    struct error error = {"failed without a reason"};
-    json_t *reply = NULL;
-    if (answer(control, body, bytes, &reply, &error) < 0) {
-        json_decref(reply);
-        reply = failure(error.text);
+    if (reply == NULL) {
+        reply = failure(error->text);
     } else if (!json_is_object(reply)) {
         json_decref(reply);
         reply = failure("the daemon had no answer");
@@ -92,6 +90,19 @@ char *control_answer(const struct control *control, const void *body, size_t byt
     char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(reply);
     return text;
+}
+
+char *control_answer(struct control *control, const void *body, size_t bytes)
+{
+    struct error error = {"the daemon had no answer"};
+    json_t *reply = NULL;
+    int code = answer(control, body, bytes, &reply, &error);
+    control->later = code > 0;
+    if (code < 0) {
+        json_decref(reply);
+        reply = NULL;
+    }
+    return code > 0 ? NULL : control_text(reply, &error);
 }
 
 /* A request as ROUTER gives it: the sender's identity, the frames of its envelope up to and with
@@ -127,29 +138,81 @@ static bool receive(void *socket, struct incoming *in)
     return in->n > 0;
 }
 
-static void reply(const struct control *control, void *socket, struct incoming *in)
+static void close_incoming(struct incoming *in)
 {
-    if (in->n < 2 || in->too_many)
-        return; /* not a request that could be answered */
-    zmq_msg_t *body = &in->frames[in->n - 1];
-    char *text = control_answer(control, zmq_msg_data(body), zmq_msg_size(body));
-    if (text == NULL)
-        return;
+    for (int i = 0; i < in->n; i++)
+        zmq_msg_close(&in->frames[i]);
+}
+
+/* To whom `in` came from. */
+static void send_reply(void *socket, struct incoming *in, const char *text)
+{
     for (int i = 0; i < in->n - 1; i++)
         zmq_msg_send(&in->frames[i], socket, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     zmq_send(socket, text, strlen(text), ZMQ_DONTWAIT);
-    free(text);
 }
 
-int control_serve(const struct control *control, void *socket, int limit)
+struct waiting {
+    uint64_t ticket;
+    struct incoming in;
+};
+
+/* Takes `in` over. False when memory is short. */
+static bool keep_waiting(struct control *control, const struct incoming *in)
+{
+    const size_t n = (size_t)control->n_waiting;
+    struct waiting *grown = realloc(control->waiting, (n + 1) * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    control->waiting = grown;
+    grown[control->n_waiting++] = (struct waiting){control->ticket, *in};
+    return true;
+}
+
+/* Takes `in` over. */
+static void reply(struct control *control, void *socket, struct incoming *in)
+{
+    char *text = NULL;
+    if (in->n >= 2 && !in->too_many) { /* else it is no request that could be answered */
+        zmq_msg_t *body = &in->frames[in->n - 1];
+        text = control_answer(control, zmq_msg_data(body), zmq_msg_size(body));
+        if (text == NULL && control->later && keep_waiting(control, in))
+            return;
+    }
+    if (text != NULL)
+        send_reply(socket, in, text);
+    free(text);
+    close_incoming(in);
+}
+
+int control_serve(struct control *control, void *socket, int limit)
 {
     struct incoming in;
     int n = 0;
     while (n < limit && receive(socket, &in)) {
         reply(control, socket, &in);
-        for (int i = 0; i < in.n; i++)
-            zmq_msg_close(&in.frames[i]);
         n++;
     }
     return n;
+}
+
+void control_deliver(struct control *control, void *socket, uint64_t ticket, const char *text)
+{
+    int i = 0;
+    while (i < control->n_waiting && control->waiting[i].ticket != ticket)
+        i++;
+    if (i == control->n_waiting)
+        return;
+    send_reply(socket, &control->waiting[i].in, text);
+    close_incoming(&control->waiting[i].in);
+    control->waiting[i] = control->waiting[--control->n_waiting];
+}
+
+void control_finish(struct control *control)
+{
+    for (int i = 0; i < control->n_waiting; i++)
+        close_incoming(&control->waiting[i].in);
+    free(control->waiting);
+    control->waiting = NULL;
+    control->n_waiting = 0;
 }

@@ -32,15 +32,17 @@ static const char usage[] =
     "      --server-key FILE  the daemon's public key, for TCP with CURVE\n"
     "      --key FILE         this client's secret key\n"
     "  -j, --json             print JSON, one object a line\n"
-    "  -t, --timeout SECONDS  wait that long for an answer (2)\n"
+    "  -t, --timeout SECONDS  wait that long for an answer (2; reload 60)\n"
     "  -h, --help             print this\n"
     "  -V, --version          print the version\n";
+
+enum { ANSWER_S = 2, RELOAD_S = 60 }; /* a model of some hundred MB is read for seconds */
 
 struct arguments {
     const char *data, *control, *name, *server_key_file, *key_file;
     bool json;
-    double timeout_s;
-    char **words; /* the command and its arguments */
+    double timeout_s; /* 0: the command's own */
+    char **words;     /* the command and its arguments */
     int n;
 };
 
@@ -182,6 +184,7 @@ struct command {
     int least, most;    /* words after it; -1: any number */
     const char *member; /* of the reply: what --json prints and what show gets */
     void (*show)(const json_t *value, FILE *out);
+    double timeout_s; /* 0: ANSWER_S */
 };
 
 static void show_changed(const json_t *changed, FILE *out)
@@ -197,15 +200,15 @@ static void show_changed(const json_t *changed, FILE *out)
 }
 
 static const struct command commands[] = {
-    {"status", 0, 0, "status", focalctl_show_status},
-    {"streams", 0, 0, "streams", focalctl_show_streams},
-    {"get", 0, 1, "values", focalctl_show_values},
-    {"set", 2, 2, "values", focalctl_show_values},
-    {"reload", 0, 0, "changed", show_changed},
-    {"info", 0, 1, "info", focalctl_show_info},
-    {"listen", 0, -1, NULL, NULL},
-    {"doctor", 0, 0, NULL, NULL},
-    {"keygen", 1, 1, NULL, NULL},
+    {"status", 0, 0, "status", focalctl_show_status, 0},
+    {"streams", 0, 0, "streams", focalctl_show_streams, 0},
+    {"get", 0, 1, "values", focalctl_show_values, 0},
+    {"set", 2, 2, "values", focalctl_show_values, 0},
+    {"reload", 0, 0, "changed", show_changed, RELOAD_S},
+    {"info", 0, 1, "info", focalctl_show_info, 0},
+    {"listen", 0, -1, NULL, NULL, 0},
+    {"doctor", 0, 0, NULL, NULL, 0},
+    {"keygen", 1, 1, NULL, NULL, 0},
 };
 
 static const struct command *find_command(const char *name)
@@ -309,7 +312,7 @@ static int run_listen(struct focalctl *ctl, char **words, int n)
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.timeout_s = 2};
+    struct arguments a = {.data = NULL};
     setlocale(LC_CTYPE, "");
     int status = parse_arguments(&a, argc, argv);
     if (status >= 0)
@@ -326,6 +329,8 @@ int main(int argc, char **argv)
     if (strcmp(command->name, "keygen") == 0)
         return run_keygen(words[0], a.json);
 
+    if (a.timeout_s == 0)
+        a.timeout_s = command->timeout_s > 0 ? command->timeout_s : ANSWER_S;
     struct focalctl ctl = {.json = a.json, .timeout_ms = (int)(a.timeout_s * 1000 + 0.5)};
     if (choose_endpoint(ctl.data, a.data, a.name, "data") < 0 ||
         choose_endpoint(ctl.control, a.control, a.name, "control") < 0 || open_focal(&ctl, &a) < 0)

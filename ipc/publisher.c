@@ -41,6 +41,12 @@ struct position {
     int64_t t_wall_ns;
 };
 
+struct answer { /* to a request that was left for later */
+    struct answer *next;
+    uint64_t ticket;
+    char *text;
+};
+
 struct publisher {
     /* immutable after start */
     char **streams; /* [n_streams] */
@@ -62,6 +68,7 @@ struct publisher {
     /* under lock */
     pthread_mutex_t lock;
     json_t **pending; /* [n_streams], infos not yet taken by the ipc thread */
+    struct answer *answers;
 
     /* the ipc thread's */
     void *data, *control_socket;
@@ -144,6 +151,21 @@ static void take_pending_info(struct publisher *p)
     }
 }
 
+static void send_answers(struct publisher *p)
+{
+    pthread_mutex_lock(&p->lock);
+    struct answer *a = p->answers;
+    p->answers = NULL;
+    pthread_mutex_unlock(&p->lock);
+    while (a != NULL) {
+        struct answer *next = a->next;
+        control_deliver(&p->control, p->control_socket, a->ticket, a->text);
+        free(a->text);
+        free(a);
+        a = next;
+    }
+}
+
 static void take_subscriptions(struct publisher *p)
 {
     uint8_t frame[SUBSCRIPTION_MAX_BYTES];
@@ -217,6 +239,7 @@ static void *run(void *user)
         wait_for_work(p, left);
         take_pending_info(p);
         take_subscriptions(p);
+        send_answers(p);
         if (p->zap != NULL)
             zap_serve(p->zap);
         left = drain_outboxes(p);
@@ -227,6 +250,7 @@ static void *run(void *user)
                 send_info(p, i);
         }
     }
+    send_answers(p);
     while (drain_outboxes(p)) {
     }
     return NULL;
@@ -415,6 +439,7 @@ void publisher_destroy(struct publisher *p)
         wake(p);
         pthread_join(p->thread, NULL);
     }
+    control_finish(&p->control);
     close_sockets(p);
     for (int i = 0; i < atomic_load(&p->n_outboxes); i++)
         outbox_free(atomic_load(&p->outboxes[i]));
@@ -459,6 +484,23 @@ int publisher_set_info(struct publisher *p, int stream, const json_t *fields)
     atomic_store_explicit(&p->info_pending, true, memory_order_release);
     wake(p);
     return 0;
+}
+
+void publisher_answer(struct publisher *p, uint64_t ticket, json_t *reply,
+                      const struct error *error)
+{
+    struct answer *a = malloc(sizeof *a);
+    char *text = control_text(reply, error);
+    if (a == NULL || text == NULL) { /* whoever asked hears nothing, and asks again */
+        free(a);
+        free(text);
+        return;
+    }
+    pthread_mutex_lock(&p->lock);
+    *a = (struct answer){p->answers, ticket, text};
+    p->answers = a;
+    pthread_mutex_unlock(&p->lock);
+    wake(p);
 }
 
 uint64_t publisher_dropped(const struct publisher *p)

@@ -28,8 +28,10 @@ struct publisher_config {
     int n_streams;
     /* Answers a control request on the ipc thread; must be quick. Returns 0 and *ret_reply (a new
      * reference, an object), or a negative errno with the error: the publisher then answers
-     * {"ok":false,"error":text}. request is an object with a string "cmd". */
-    int (*request)(void *user, const json_t *request, json_t **ret_reply, struct error *error);
+     * {"ok":false,"error":text}; or 1: publisher_answer will say it, by this ticket. request is an
+     * object with a string "cmd". */
+    int (*request)(void *user, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                   struct error *error);
     void *user;
 };
 
@@ -51,6 +53,11 @@ bool publisher_wants(const struct publisher *publisher, int stream, enum topic t
 /* What info/STREAM says: fields is copied; sent now if it changed, on subscribing, every 10 s.
  * Its `count`, `first`, `t_wall_ns`: the span last told by any message but health. Any thread. */
 int publisher_set_info(struct publisher *publisher, int stream, const json_t *fields);
+
+/* The answer to a request that was left for later: reply, a reference that is taken over, or where
+ * it is NULL the error. Any thread. */
+void publisher_answer(struct publisher *publisher, uint64_t ticket, json_t *reply,
+                      const struct error *error);
 
 /* Messages that were dropped because an outbox was full. */
 uint64_t publisher_dropped(const struct publisher *publisher);

@@ -31,6 +31,7 @@ struct focal {
     char name[ENDPOINT_BYTES];              /* "": the usual one */
     bool data_is_chosen, control_is_chosen; /* by focal_endpoint */
     int64_t looked_ms;                      /* when it was asked last */
+    int64_t heard_ms;                       /* when the last message came */
     int64_t away_ms; /* since when it would go from what is not there; 0: it would not */
     struct curve curve;
     struct sequences sequences;
@@ -112,11 +113,18 @@ static int control_beside(char *ret, size_t size, const char *data)
     return fit(ret, size, "%.*s/control", (int)(slash - data), data);
 }
 
+static int users_endpoint(char *ret, size_t size, const char *name, const char *socket)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (runtime == NULL || runtime[0] == '\0')
+        return fit(ret, size, "%s", "");
+    return fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
+}
+
 int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
 {
     const bool data = strcmp(socket, "data") == 0;
     const char *said = getenv(data ? "FOCALD_DATA" : "FOCALD_CONTROL");
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (size > 0)
         ret[0] = '\0';
     if (!data && strcmp(socket, "control") != 0)
@@ -133,14 +141,12 @@ int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
     }
     if (name == NULL)
         name = "focald";
-    if (runtime == NULL || runtime[0] == '\0')
-        return fit(ret, size, "ipc:///run/%s/%s", name, socket);
     char users[ENDPOINT_BYTES], systems[ENDPOINT_BYTES];
-    int code = fit(users, sizeof users, "ipc://%s/%s/%s", runtime, name, socket);
+    int code = users_endpoint(users, sizeof users, name, socket);
     if (code == 0)
         code = fit(systems, sizeof systems, "ipc:///run/%s/%s", name, socket);
-    if (code < 0)
-        return code;
+    if (code < 0 || users[0] == '\0')
+        return code < 0 ? code : fit(ret, size, "%s", systems);
     const bool user = is_there(users), system = is_there(systems);
     if (user && (!system || !is_stale(users)))
         return fit(ret, size, "%s", users);
@@ -199,15 +205,38 @@ static int choose_endpoints(struct focal *f, const struct focal_options *o)
                                                                           : 0;
 }
 
-/* Whether a socket that was there at the last look is still waited for. A program that has not
- * looked for so long cannot tell since when it is gone. */
+static bool is_gone(const char *endpoint)
+{
+    return !is_there(endpoint) || is_stale(endpoint);
+}
+
+/* Whether what is gone may come back. A program that has not looked for so long cannot tell since
+ * when it is gone. */
 static bool is_waited_for(struct focal *f, int64_t ms, int64_t looked_ms)
 {
-    if (is_there(f->data_endpoint) || ms - looked_ms >= AWAY_MS)
+    if (!is_gone(f->data_endpoint) || ms - looked_ms >= AWAY_MS)
         return false;
     if (f->away_ms == 0)
         f->away_ms = ms;
     return ms - f->away_ms < AWAY_MS;
+}
+
+/* The user's daemon, which comes before any other, and it speaks. */
+static bool is_at_first(const struct focal *f, int64_t looked_ms)
+{
+    char users[ENDPOINT_BYTES];
+    const char *name = f->name[0] != '\0' ? f->name : "focald";
+    return f->heard_ms >= looked_ms && users_endpoint(users, sizeof users, name, "data") == 0 &&
+           strcmp(users, f->data_endpoint) == 0;
+}
+
+static void follow_control(struct focal *f)
+{
+    char to[ENDPOINT_BYTES];
+    if (!f->control_is_chosen || choose_control(f, to) < 0 || strcmp(to, f->control_endpoint) == 0)
+        return;
+    memcpy(f->control_endpoint, to, sizeof to);
+    close_control(f);
 }
 
 /* Goes where the daemon is now (focal_open). Where that fails, all is as before. */
@@ -218,7 +247,8 @@ static void follow(struct focal *f)
     if (!f->data_is_chosen || ms - looked_ms < LOOK_MS)
         return;
     f->looked_ms = ms;
-    if (choose_data(f, to) < 0 || strcmp(to, f->data_endpoint) == 0 || !is_there(to)) {
+    if (is_at_first(f, looked_ms) || choose_data(f, to) < 0 || strcmp(to, f->data_endpoint) == 0 ||
+        !is_there(to)) {
         f->away_ms = 0;
         return;
     }
@@ -227,10 +257,7 @@ static void follow(struct focal *f)
     zmq_disconnect(f->data, f->data_endpoint);
     memcpy(f->data_endpoint, to, sizeof to);
     f->away_ms = 0;
-    if (!f->control_is_chosen)
-        return;
-    choose_control(f, f->control_endpoint);
-    close_control(f);
+    follow_control(f);
 }
 
 static bool is_key(const char *text)
@@ -426,15 +453,19 @@ static int wait_readable(struct focal *f, void *socket, int64_t deadline_ms)
     return n > 0;
 }
 
-/* The same, or until it was time to look where the daemon is: then, too, 1. */
-static int wait_looking(struct focal *f, void *socket, int64_t deadline_ms)
+/* The same, or until it was time to look where the daemon is: then, too, 1. asked: what a daemon
+ * that is still there may be doing is not asked of another. */
+static int wait_looking(struct focal *f, void *socket, int64_t deadline_ms, bool asked)
 {
     const int64_t look_ms = f->looked_ms + LOOK_MS;
     const bool looks = f->data_is_chosen && (deadline_ms < 0 || look_ms < deadline_ms);
     int code = wait_readable(f, socket, looks ? look_ms : deadline_ms);
     if (code != 0 || !looks)
         return code;
-    follow(f);
+    if (asked && !is_gone(f->data_endpoint))
+        f->looked_ms = now_ms();
+    else
+        follow(f);
     return 1;
 }
 
@@ -492,6 +523,7 @@ static int give_out(struct focal *f, zmq_msg_t *frames, struct focal_message *re
                              zmq_msg_data(&frames[1]), header_bytes, f->error, sizeof f->error);
     if (code != 0)
         return code;
+    f->heard_ms = now_ms();
     json_decref(f->message.header);
     f->message = parsed;
     zmq_msg_move(&f->payload, &frames[2]);
@@ -528,7 +560,7 @@ int focal_next(struct focal *f, struct focal_message *ret, int timeout_ms)
     follow(f);
     int n = receive_frames(f->data, frames, FRAMES);
     while (n == 0) {
-        int code = wait_looking(f, f->data, deadline);
+        int code = wait_looking(f, f->data, deadline, false);
         if (code <= 0)
             return code;
         n = receive_frames(f->data, frames, FRAMES);
@@ -631,7 +663,7 @@ int focal_request(struct focal *f, const char *request, char **ret_reply, int ti
         }
         if (n > 0)
             continue; /* the late answer to a request given up */
-        code = wait_looking(f, f->control, deadline);
+        code = wait_looking(f, f->control, deadline, true);
         if (code == 0) {
             /* what was not sent must not be done much later, when nobody waits for it */
             close_control(f);

@@ -19,7 +19,8 @@ const struct config_live live_parameters = {.quantile = 0.9,
                                             .event_on = 0.6,
                                             .event_off = 0.4};
 
-static int no_request(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+static int no_request(void *user, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                      struct error *error)
 {
     (void)user, (void)request, (void)ret_reply;
     return error_set(error, EINVAL, "not here");

@@ -7,7 +7,8 @@
 
 #include "ipc/control.h"
 
-static int answer(void *user, const json_t *request, json_t **ret, struct error *error)
+static int answer(void *user, const json_t *request, uint64_t ticket, json_t **ret,
+                  struct error *error)
 {
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (strcmp(cmd, "echo") != 0)

@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-static int answer(void *user, const json_t *request, json_t **ret_reply, struct error *error)
+static int answer(void *user, const json_t *request, uint64_t ticket, json_t **ret_reply,
+                  struct error *error)
 {
     struct fixture *f = user;
     atomic_fetch_add(&f->requests, 1);
@@ -18,6 +19,10 @@ static int answer(void *user, const json_t *request, json_t **ret_reply, struct 
     if (strcmp(cmd, "echo") == 0) {
         *ret_reply = json_pack("{s:O}", "request", request);
         return 0;
+    }
+    if (strcmp(cmd, "later") == 0) {
+        atomic_store(&f->ticket, ticket);
+        return 1;
     }
     if (strcmp(cmd, "nothing") == 0)
         return 0;

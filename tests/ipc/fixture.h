@@ -31,7 +31,8 @@ struct fixture {
     char data[96], control[96];     /* ipc endpoints there */
     struct publisher_config config; /* streams kitchen and garden; change it before starting */
     struct publisher *publisher;
-    atomic_int requests; /* that reached the daemon's side */
+    atomic_int requests;     /* that reached the daemon's side */
+    _Atomic uint64_t ticket; /* of the newest "later", which nobody answers but the test */
 };
 
 void fixture_init(struct fixture *f);

@@ -43,7 +43,8 @@ static int set(const json_t *request, json_t **ret, struct error *error)
     return 0;
 }
 
-static int answer(void *user, const json_t *request, json_t **ret, struct error *error)
+static int answer(void *user, const json_t *request, uint64_t ticket, json_t **ret,
+                  struct error *error)
 {
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (strcmp(cmd, "status") == 0)

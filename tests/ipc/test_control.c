@@ -2,6 +2,7 @@
  * The control socket: requests of any kind get one JSON answer, and no client can block it. */
 #include "tests/ipc/fixture.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,58 @@ static void other_commands_reach_the_daemon(void **state)
     expect_failure("{\"cmd\":\"dance\"}", "unknown command dance");
     expect_failure("{\"cmd\":\"nothing\"}", "no answer");
     assert_int_equal(f.requests, 3);
+}
+
+struct asker {
+    void *context, *socket;
+    uint64_t ticket;
+};
+
+static struct asker ask_for_later(void)
+{
+    const uint64_t before = atomic_load(&f.ticket);
+    struct asker a = {.context = zmq_ctx_new()};
+    a.socket = zmq_socket(a.context, ZMQ_REQ);
+    assert_int_equal(zmq_setsockopt(a.socket, ZMQ_LINGER, &(int){0}, sizeof(int)), 0);
+    assert_int_equal(zmq_setsockopt(a.socket, ZMQ_RCVTIMEO, &(int){5000}, sizeof(int)), 0);
+    assert_int_equal(zmq_connect(a.socket, f.control), 0);
+    assert_int_equal(zmq_send(a.socket, "{\"cmd\":\"later\"}", 15, 0), 15);
+    assert_true(wait_until((a.ticket = atomic_load(&f.ticket)) != before));
+    return a;
+}
+
+static void hears(struct asker *a, const char *text)
+{
+    char reply[256];
+    const int n = zmq_recv(a->socket, reply, sizeof reply - 1, 0);
+    assert_true(n > 0);
+    reply[n] = '\0';
+    assert_string_equal(reply, text);
+    zmq_close(a->socket);
+    zmq_ctx_term(a->context);
+}
+
+static void what_is_answered_later_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct asker first = ask_for_later(), second = ask_for_later(), gone = ask_for_later(),
+                 third = ask_for_later();
+    struct error error;
+    error_set(&error, EINVAL, "it was broken");
+    json_decref(ask("{\"cmd\":\"ping\"}"));
+    zmq_close(gone.socket);
+    zmq_ctx_term(gone.context);
+    publisher_answer(f.publisher, 12345, json_object(), &error); /* nobody's */
+    publisher_answer(f.publisher, gone.ticket, json_object(), &error);
+    publisher_answer(f.publisher, third.ticket, NULL, &error);
+    publisher_answer(f.publisher, second.ticket, json_pack("{s:i}", "n", 2), &error);
+    hears(&second, "{\"n\":2,\"ok\":true}");
+    hears(&third, "{\"ok\":false,\"error\":\"it was broken\"}");
+    publisher_answer(f.publisher, first.ticket, json_pack("{s:i}", "n", 1), &error);
+    hears(&first, "{\"n\":1,\"ok\":true}");
+    struct asker never = ask_for_later(); /* and it ends all the same */
+    zmq_close(never.socket);
+    zmq_ctx_term(never.context);
 }
 
 static void what_is_no_request_is_told_so(void **state)
@@ -173,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ping_and_info_are_answered_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(other_commands_reach_the_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_answered_later_holds_up_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_request_is_told_so, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_beyond_64_kib_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(envelopes_come_back_as_they_were, setup, teardown),

@@ -94,7 +94,8 @@ static void messages_arrive_whole_and_numbered(void **state)
     subscriber_close(&s);
 }
 
-static int block_thread(void *user, const json_t *request, json_t **ret, struct error *error)
+static int block_thread(void *user, const json_t *request, uint64_t ticket, json_t **ret,
+                        struct error *error)
 {
     atomic_bool *gates = user; /* [0] inside, [1] may leave */
     atomic_store(&gates[0], true);

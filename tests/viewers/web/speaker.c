@@ -39,7 +39,8 @@ static float pcm_at(uint64_t n)
     return (float)((n * 7919 + n / 65536 * 104729) % 65536) / 65536 - 0.5f;
 }
 
-static int answer(void *user, const json_t *request, json_t **ret, struct error *error)
+static int answer(void *user, const json_t *request, uint64_t ticket, json_t **ret,
+                  struct error *error)
 {
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     const char *key = json_string_value(json_object_get(request, "key"));
