@@ -27,6 +27,11 @@ static int begin(const struct bench_run *b, double seconds, struct bench_config 
                                  .depthwise = config_depthwise(&b->config),
                                  .threads = b->config.threads,
                                  .seconds = b->seconds > 0 ? b->seconds : seconds};
+    if (strcmp(ret->backend, "auto") == 0 && backend_gpu_is_in_trouble(error)) {
+        fprintf(stderr, "focald: the GPU cannot be used, on the CPU instead: %s\n", error->text);
+        ret->backend = "cpu";
+        ret->precision = PRECISION_AUTO; /* the other was a wish for the GPU */
+    }
     int r = backend_choose(ret->backend, ret->precision, &choice, error);
     if (r < 0)
         return r;

@@ -82,6 +82,8 @@ static json_t *to_json(struct train_epoch e)
         json_object_set_new(o, figures[i].key, isfinite(value) ? json_real(value) : json_null());
     }
     json_object_set_new(o, "best", json_boolean(e.best));
+    if (e.backend[0] != '\0')
+        json_object_set_new(o, "backend", json_string(e.backend));
     return o;
 }
 
@@ -100,6 +102,8 @@ static const char *from_json(const json_t *o, struct train_epoch *ret)
     *ret = (struct train_epoch){.epoch = (int)json_integer_value(epoch),
                                 .step = (uint64_t)json_integer_value(step),
                                 .best = json_is_true(best)};
+    const char *backend = json_string_value(json_object_get(o, "backend"));
+    snprintf(ret->backend, sizeof ret->backend, "%s", backend != NULL ? backend : "");
     for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
         const json_t *value = json_object_get(o, figures[i].key);
         if (value != NULL && !json_is_null(value) && !json_is_number(value))

@@ -27,6 +27,7 @@ struct train_epoch {
     double fid_i, fa, ff, ai, ad, ag, empty; /* model/interpret/metrics.h; empty masks, a share */
     double score;                            /* what chooses the best epoch */
     bool best;                               /* of all so far */
+    char backend[16];                        /* that it was trained on; "": not told */
 };
 
 struct train_log;

@@ -151,13 +151,8 @@ static int make_trainer(struct run *run, struct error *error)
 {
     const struct train_config *c = run->config;
     struct trainer_config *t = &run->trainer_config;
-    enum precision precision = PRECISION_AUTO;
     enum depthwise depthwise = DEPTHWISE_KERNELS;
-    int r = precision_parse(c->precision, &precision, error);
-    if (r == 0)
-        r = depthwise_parse(c->depthwise, &depthwise, error);
-    if (r == 0)
-        r = backend_choose(c->backend, precision, &run->backend, error);
+    int r = depthwise_parse(c->depthwise, &depthwise, error);
     if (r < 0)
         return error_prefix(error, r, "[run]");
     if (run->leader && !run->given->quiet)
@@ -283,12 +278,27 @@ static int resume(struct run *run, struct error *error)
                            error);
 }
 
+/* Where the choice was left to focald, another machine's may be another. */
+static void tell_backend(const struct run *run)
+{
+    int n;
+    const struct train_epoch *epochs = train_log_epochs(run->log, &n);
+    const char *now = run->backend.ops->name, *before = n > 0 ? epochs[n - 1].backend : "";
+    if (before[0] != '\0' && strcmp(before, now) != 0)
+        fprintf(stderr,
+                "focald: %s: was trained on the %s so far, and goes on on the %s, which rounds "
+                "otherwise\n",
+                run->given->dir, before, now);
+}
+
 static int open_log(struct run *run, struct error *error)
 {
     char path[PATH_MAX];
     fingerprint(run, run->cache, run->state.fingerprint);
     train_dir_file(&run->dir, "log.jsonl", path);
     int r = train_log_open(&run->log, path, (int)run->state.epoch, error);
+    if (r == 0)
+        tell_backend(run);
     return r == 0 && !run->given->resume
                ? train_dir_write(&run->dir, "train.conf", run->text, error)
                : r;
@@ -305,9 +315,34 @@ static int take_dir(struct run *run, struct error *error)
     return r == 0 ? train_dir_take(&run->dir, run->given->resume ? NULL : run->text, error) : r;
 }
 
+/* A run of hours on the CPU because another had the card for a minute is nobody's wish; and of one
+ * that is resumed, another backend would round otherwise. */
+static int check_gpu(const struct run *run, struct error *error)
+{
+    struct error why;
+    if (strcmp(run->config->backend, "auto") != 0 || !backend_gpu_is_in_trouble(&why))
+        return 0;
+    return error_set(error, EBUSY, "backend = auto: the GPU cannot be used: %.300s; mend that%s",
+                     why.text,
+                     run->given->resume ? ", and resume" : ", or train on the CPU: --backend cpu");
+}
+
+static int choose_backend(struct run *run, struct error *error)
+{
+    enum precision precision = PRECISION_AUTO;
+    int r = precision_parse(run->config->precision, &precision, error);
+    if (r == 0)
+        r = check_gpu(run, error);
+    if (r == 0)
+        r = backend_choose(run->config->backend, precision, &run->backend, error);
+    return r < 0 ? error_prefix(error, r, "[run]") : 0;
+}
+
 static int prepare(struct run *run, struct error *error)
 {
-    int r = run->leader ? take_dir(run, error) : 0;
+    int r = choose_backend(run, error);
+    if (r == 0 && run->leader)
+        r = take_dir(run, error);
     if (r == 0)
         r = train_network_read(&run->network, run->config, error);
     if (r == 0)
@@ -526,6 +561,7 @@ static int run_epoch(struct run *run, int number, struct error *error)
                             .ag = NAN,
                             .empty = NAN,
                             .score = NAN};
+    snprintf(e.backend, sizeof e.backend, "%s", run->backend.ops->name);
     const double began = now_s();
     if (run->leader)
         train_progress_epoch(&run->progress, number);

@@ -116,6 +116,13 @@ bool backend_gpu_is_absent(int code)
     return code == -ENODEV || code == -ENOSYS;
 }
 
+bool backend_gpu_is_in_trouble(struct error *ret_why)
+{
+    const struct backend_ops *gpu;
+    int r = backend_gpu(&gpu, NULL, 0, ret_why);
+    return r < 0 && !backend_gpu_is_absent(r);
+}
+
 struct error backend_gpu_missing(void)
 {
     pthread_mutex_lock(&lock);

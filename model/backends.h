@@ -27,6 +27,9 @@ int backend_gpu(const struct backend_ops **ret, char *ret_device, size_t size, s
  * used. */
 bool backend_gpu_is_absent(int code);
 
+/* Where the backend is left to focald: whether there is a GPU that cannot be used, and why. */
+bool backend_gpu_is_in_trouble(struct error *ret_why);
+
 /* Why the last search for a GPU that found none did so; "" where none failed. */
 struct error backend_gpu_missing(void);
 

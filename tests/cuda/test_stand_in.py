@@ -87,9 +87,34 @@ def a_card_that_cannot_be_used_leaves_the_work_to_the_cpu():
             assert told in lines[0], lines
             done = focald(*arguments, '--backend', 'cuda', **fake)
             assert done.returncode == 1 and told in done.stderr and 'no GPU' not in done.stderr, done
+        # hours of training are no such work
+        out = f'{work.name}/not_on_the_cpu'
+        done = focald(*train_arguments(out, 'auto', 'run.epochs=1'), **fake)
+        assert done.returncode == 1 and told in done.stderr, done
+        if 'memory' not in told and 'cudnn' not in told: # before anything is begun
+            assert '--backend cpu' in done.stderr and not os.path.exists(out), done
+            bench = focald('bench', '--seconds', '0.1', '--model', MODEL, '--threads', '1', 'network', **fake)
+            assert told in bench.stderr and 'on the CPU instead' in bench.stderr, bench
         if 'taken' not in told: # once only, and the daemon asks again
             done = play(**fake)
             assert done.returncode == 0 and told in done.stderr and 'on the cpu' in done.stderr, done
+
+
+def a_run_that_goes_on_without_its_gpu_says_so():
+    out = f'{work.name}/moved'
+    arguments = train_arguments(out, 'auto', 'run.epochs=10000')
+    with subprocess.Popen([FOCALD, *arguments], env=env) as process:
+        while process.poll() is None and not epochs_of(out):
+            time.sleep(0.01)
+        process.terminate()
+    assert [e['backend'] for e in epochs_of(out)][:1] == ['cuda']
+    done = focald('train', '--quiet', '--resume', out, FAIL='cudaFuncGetAttributes:1')
+    assert done.returncode == 1 and 'is taken' in done.stderr and '--backend' not in done.stderr, done
+    with subprocess.Popen([FOCALD, 'train', '--quiet', '--resume', out], stderr=subprocess.PIPE, text=True,
+                          env={**env, 'FAKE_CUDA_DEVICES': '0'}) as process:
+        assert process.stderr.readline().endswith('/moved: was trained on the cuda so far, and goes on on the cpu, '
+                                                  'which rounds otherwise\n')
+        process.terminate()
 
 
 def a_network_beyond_float16_fails_its_clips_and_says_what_to_choose():
@@ -444,7 +469,7 @@ promises = (clips_are_named_as_on_the_cpu, a_network_beyond_float16_fails_its_cl
             training_in_float16_skips_steps_until_its_scale_fits_and_learns,
             training_in_float16_is_resumed_with_the_scale_that_it_had, too_little_memory_is_said_in_megabytes,
             what_is_missing_is_named, a_card_that_cannot_be_used_leaves_the_work_to_the_cpu,
-            bfloat16_is_refused_where_cudnn_has_it_not, the_bench_measures_each_precision,
+            a_run_that_goes_on_without_its_gpu_says_so, bfloat16_is_refused_where_cudnn_has_it_not, the_bench_measures_each_precision,
             whichever_call_fails_classify_says_so_and_ends, whichever_call_fails_train_says_so_and_ends,
             whichever_call_fails_the_daemon_goes_on, a_reload_does_not_make_a_lost_gpu_well,
             the_doctor_names_the_gpu_and_not_the_source, a_reload_for_which_the_card_has_no_room_leaves_the_gpu_at_work)
