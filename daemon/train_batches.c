@@ -57,16 +57,23 @@ struct train_batches {
 
 /* An image */
 
+static bool is_taught(const struct train_data *d, uint32_t clip)
+{
+    return d->taught != NULL && d->taught[clip];
+}
+
 /* A clip as the recipe hears it: from its beginning, zeros behind it, by its maximum. Of one that
  * is longer than the window, a window anywhere in it: drawn only there, so that what shorter clips
- * give does not hang on longer ones. */
+ * give does not hang on longer ones; but the first where a teacher speaks of the clip: that is what
+ * it heard. */
 static void load(const struct train_batches *b, uint32_t clip, struct random *random, float *ret)
 {
     size_t n, bad;
     float max, peak;
     const float *samples = cache_clip(b->config.cache, clip, &n);
     if (n > b->window) {
-        samples += random_integer(random, 0, (int64_t)(n - b->window));
+        if (!is_taught(b->config.data, clip))
+            samples += random_integer(random, 0, (int64_t)(n - b->window));
         n = b->window;
     }
     memset(ret, 0, b->window * sizeof *ret);
@@ -91,7 +98,7 @@ static void teach(const struct train_batches *b, struct train_batch *batch, size
 static bool mixable(const struct train_data *d, uint32_t a, uint32_t b)
 {
     bool labels = (d->clips[a].label >= 0) == (d->clips[b].label >= 0);
-    return labels && (d->taught == NULL || d->taught[a] == d->taught[b]);
+    return labels && is_taught(d, a) == is_taught(d, b);
 }
 
 static void mix(struct worker *w, struct random *random, struct train_batch *batch, size_t i,
@@ -106,7 +113,7 @@ static void mix(struct worker *w, struct random *random, struct train_batch *bat
     const double drawn = random_beta(random, c->mixup_alpha);
     const float weight = (float)(drawn < 0.5 ? 1 - drawn : drawn);
     *target = (struct loss_target){d->clips[clip].label, d->clips[clip].label, 1};
-    batch->targets[i].taught = d->taught != NULL && d->taught[clip];
+    batch->targets[i].taught = is_taught(d, clip);
     if (!wanted || !mixable(d, clip, other)) {
         teach(b, batch, i, clip, 1);
         return;

@@ -58,14 +58,24 @@ static void tell_counts(const struct train_data *d)
     fputc('\n', stderr);
 }
 
+/* A teacher speaks of all clips of a set, or of none. */
+static bool is_taught(const struct train_data *d, int set)
+{
+    for (int i = 0; i < d->n && d->taught != NULL; i++)
+        if (d->clips[i].set == set)
+            return d->taught[i];
+    return false;
+}
+
 /* Clips of which the network hears a window only, and which: their label must hold for all of it.
  */
 static void tell_longer(const struct train_data *d, const struct model_preprocess *p)
 {
     const double window_s = (double)p->window_samples / p->sample_rate;
-    int train = 0, valid = 0;
+    int train = 0, taught = 0, valid = 0;
     for (int s = 0; s < d->n_sets; s++) {
-        train += train_files_longer(&d->train[s], d->rate_hz, (size_t)p->window_samples);
+        *(is_taught(d, s) ? &taught : &train) +=
+            train_files_longer(&d->train[s], d->rate_hz, (size_t)p->window_samples);
         valid += train_files_longer(&d->valid[s], d->rate_hz, (size_t)p->window_samples);
     }
     if (train > 0)
@@ -73,6 +83,11 @@ static void tell_longer(const struct train_data *d, const struct model_preproces
                 "focald: %d of the clips that train are longer than %g s: each time %g s of them "
                 "are drawn\n",
                 train, window_s, window_s);
+    if (taught > 0)
+        fprintf(stderr,
+                "focald: %d of the clips that train by a teacher are longer than %g s: their first "
+                "%g s do\n",
+                taught, window_s, window_s);
     if (valid > 0)
         fprintf(stderr,
                 "focald: %d of the clips that validate are longer than %g s: their first %g s do\n",

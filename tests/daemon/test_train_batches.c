@@ -232,12 +232,73 @@ static void a_background_is_heard_and_does_not_count(void **state)
     train_batches_destroy(batches);
 }
 
+/* As long as a window and a half, and behind the first window of it another tone. */
+static int two_tones(void *context, size_t i, float **ret_samples, size_t *ret_n,
+                     struct error *error)
+{
+    float *x = malloc(3 * WINDOW / 2 * sizeof *x);
+    (void)context;
+    (void)i;
+    if (x == NULL)
+        return error_set(error, ENOMEM, "out of memory");
+    for (int k = 0; k < 3 * WINDOW / 2; k++)
+        x[k] = 0.5f * (float)cos(2 * M_PI * ((double)bins[k < WINDOW ? 0 : 3] * k / 1024));
+    *ret_samples = x;
+    *ret_n = 3 * WINDOW / 2;
+    return 0;
+}
+
+/* What is behind the first window, at the end of the image. */
+static bool hears_end(const struct train_batch *batch, int i)
+{
+    const float *late = batch->planes + ((size_t)i * FRAMES + FRAMES - 20) * BINS;
+    return expm1((double)late[bins[3]]) / full > 0.5;
+}
+
+static void a_teacher_speaks_of_the_window_that_is_heard(void **state)
+{
+    static struct place place;
+    const struct train_data all = all_known();
+    struct error error = {""};
+    struct cache *shorter = cache;
+    const char *sources[CLIPS];
+    int ends = 0, others = 0;
+    (void)state;
+    place = in_scratch("long");
+    write_bytes(place.path, "long", 4);
+    for (int i = 0; i < CLIPS; i++)
+        sources[i] = place.path;
+    const struct cache_list list = {sources, CLIPS, 16000};
+    assert_int_equal(
+        cache_ready(&cache, in_scratch("cache.long").path, &list, two_tones, NULL, NULL, &error),
+        0);
+    taught[2] = taught[3] = false;
+    struct train_batches *batches =
+        batches_of(&all, (struct train_changes){.mixup_probability = 1, .mixup_alpha = 1});
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        train_batches_epoch(batches, epoch);
+        const struct train_batch *batch = train_batches_next(batches);
+        for (int i = 0; i < CLIPS; i++) {
+            if (taught[batch->clips[i]])
+                assert_false(hears_end(batch, i));
+            else
+                ends += hears_end(batch, i);
+            others += !taught[batch->clips[i]];
+        }
+    }
+    assert_true(ends > others / 2);
+    train_batches_destroy(batches);
+    cache_close(cache);
+    cache = shorter;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mixture_is_of_both_by_the_same_weight),
         cmocka_unit_test(only_what_has_the_same_to_be_learnt_by_is_mixed),
         cmocka_unit_test(a_background_is_heard_and_does_not_count),
+        cmocka_unit_test(a_teacher_speaks_of_the_window_that_is_heard),
     };
     return cmocka_run_group_tests(tests, make_clips, remove_clips);
 }
