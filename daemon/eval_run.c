@@ -117,13 +117,13 @@ static void tell_progress(struct run *run)
                               (double)run->windows_done / windows);
 }
 
-static int fail_clip(struct run *run, int clip, const char *text, const char *advice,
+static int fail_clip(struct run *run, int clip, bool goes_on, const char *text, const char *advice,
                      struct error *error)
 {
     struct eval_outcome *out = &run->results->clips[clip];
     out->state = EVAL_FAILED;
     out->best = out->predicted = -1;
-    if (!run->config->keep_going)
+    if (!goes_on)
         return error_set(error, EINVAL, "%.400s%s%s", text, advice[0] != '\0' ? "; " : "", advice);
     if (run->config->failed != NULL)
         run->config->failed(run->config->user, text);
@@ -142,7 +142,8 @@ static int check_result(struct run *run, int clip, const struct runner *runner,
     if (r == 0 || run->results->clips[clip].state == EVAL_FAILED)
         return 0;
     error_prefix(&why, r, "%s", run->data->clips[clip].path);
-    return fail_clip(run, clip, why.text, run->config->advice != NULL ? "" : keep_going, error);
+    return fail_clip(run, clip, run->config->keep_going || run->config->keep_nameless, why.text,
+                     run->config->advice != NULL ? "" : keep_going, error);
 }
 
 /* The clips of a chunk that failed or are silent have no window. */
@@ -159,7 +160,7 @@ static int count_live(struct run *run, struct chunk *chunk, struct error *error)
         run->windows_done += windows;
         if (out->state != EVAL_FAILED)
             continue;
-        int r = fail_clip(run, chunk->first + k, chunk->errors[k].text,
+        int r = fail_clip(run, chunk->first + k, run->config->keep_going, chunk->errors[k].text,
                           run->config->advice != NULL ? run->config->advice : keep_going, error);
         if (r < 0)
             return r;

@@ -60,9 +60,10 @@ struct eval_config {
     enum eval_resampler resampler;
     bool among_data; /* only classes that occur in the data are predicted */
     bool keep_going;
+    bool keep_nameless;                /* the same of clips of which a window names nothing alone */
     const char *advice;                /* where a clip fails; NULL: of --keep-going */
     const volatile sig_atomic_t *stop; /* nonzero: -EINTR soon; or NULL */
-    /* A clip failed, and keep_going; in the table's order. */
+    /* A clip failed, and the work goes on; in the table's order. */
     void (*failed)(void *user, const char *line);
     /* A clip was heard: its window's log-spectrogram [T][F]; in the table's order. NULL: none. */
     void (*heard)(void *user, const struct runner_result *result, const float *logspec);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/eval_figures.h"
@@ -15,12 +16,14 @@ struct validation {
     const struct train_valid_config *config;
     const struct train_data *data;
     int before; /* clips of the sets that are done */
-    int counted, correct, heard;
+    int counted, correct, heard, nameless;
     int *class_clips, *class_correct; /* [classes] */
     struct eval_explanation sums;     /* over heard */
     const struct model_info *info;
-    double rec, vq; /* over heard */
-    uint8_t *marks; /* [PIQ_FRAMES * PIQ_BINS] */
+    int measured;
+    double rec, vq;     /* over measured */
+    uint8_t *marks;     /* [PIQ_FRAMES * PIQ_BINS] */
+    struct error first; /* what is wrong with the first of the nameless */
 };
 
 static void show(void *user, int clips, double share)
@@ -39,7 +42,26 @@ static void take_losses(void *user, const struct runner_result *result, const fl
     const int cells = PIQ_FRAMES * PIQ_BINS;
     loss_marks(logspec, (size_t)cells, v->config->threshold, v->marks);
     v->rec += loss_mask(result->maps[v->info->n_maps - 1], v->marks, 1, cells, NULL);
+    v->measured++;
     v->vq += loss_squares(result->z_q_x, result->hcat, 1, (int)result->quantised, NULL);
+}
+
+static void take_nameless(void *user, const char *line)
+{
+    struct validation *v = user;
+    if (v->nameless++ == 0)
+        snprintf(v->first.text, sizeof v->first.text, "%s", line);
+}
+
+/* One epoch's weights may be beyond some clips, and the next one's not. */
+static void count_nameless(struct validation *v, const struct eval_data *set,
+                           const struct eval_results *results)
+{
+    for (int i = 0; i < results->n; i++)
+        if (results->clips[i].state == EVAL_FAILED) {
+            v->counted++;
+            v->class_clips[set->clips[i].label]++;
+        }
 }
 
 static void add(struct validation *v, const struct eval_figures *f)
@@ -76,6 +98,8 @@ static int run_set(struct validation *v, const struct model *model, const struct
                                        .n_quantiles = c->explain ? 1 : 0,
                                        .advice = "it could be read when the run began: mend "
                                                  "that, and --resume goes on",
+                                       .keep_nameless = true,
+                                       .failed = take_nameless,
                                        .stop = &stop_signal,
                                        .heard = c->interpreter ? take_losses : NULL,
                                        .progress = show,
@@ -85,8 +109,10 @@ static int run_set(struct validation *v, const struct model *model, const struct
     int r = eval_run(&config, set, &results, error);
     if (r == 0)
         r = eval_figures_make(&figures, set, &results, &c->quantile, v->data->n_classes, error);
-    if (r == 0)
+    if (r == 0) {
         add(v, &figures);
+        count_nameless(v, set, &results);
+    }
     v->before += set->n;
     eval_figures_finish(&figures);
     eval_results_finish(&results);
@@ -104,9 +130,9 @@ static void conclude(const struct validation *v, struct train_epoch *ret)
         }
     ret->valid_accuracy = v->counted > 0 ? (double)v->correct / v->counted : (double)NAN;
     ret->valid_class_accuracy = classes > 0 ? sum / classes : (double)NAN;
-    if (v->config->interpreter && v->heard > 0) {
-        ret->valid_rec_loss = v->rec / v->heard;
-        ret->valid_vq_loss = v->vq / v->heard;
+    if (v->config->interpreter && v->measured > 0) {
+        ret->valid_rec_loss = v->rec / v->measured;
+        ret->valid_vq_loss = v->vq / v->measured;
         ret->valid_loss = ret->valid_rec_loss + 2 * ret->valid_vq_loss;
     }
     if (!v->config->explain || v->heard == 0)
@@ -139,6 +165,11 @@ int train_validate(const struct train_valid_config *config, const struct train_d
             r = run_set(&v, model, &data->valid[s], error);
     if (r == 0)
         conclude(&v, ret);
+    if (v.nameless > 0) {
+        train_progress_wipe(config->progress);
+        fprintf(stderr, "focald: %d of %d clips do not count as recognised, the first: %s\n",
+                v.nameless, data->n_valid, v.first.text);
+    }
     model_close(model);
     free(v.class_clips);
     free(v.class_correct);

@@ -23,7 +23,8 @@ struct train_valid_config {
 };
 
 /* Over the validation clips of all sets together: fills ret's valid_… and, with explain, the
- * figures of interpretations. */
+ * figures of interpretations. A clip for which the network gives nothing finite is not recognised,
+ * and is told; one that cannot be read is the error. */
 int train_validate(const struct train_valid_config *config, const struct train_data *data,
                    struct train_epoch *ret, struct error *error);
 

@@ -492,6 +492,39 @@ what_would_learn_nothing_is_refused() {
     [ ! -e "$work/x" ]
 }
 
+# Its batch norm has means that no clip comes near: of a batch that trains it takes the batch's.
+what_a_model_cannot_name_is_not_recognised() {
+    cp -r "$work/a/best" "$work/far"
+    "$python" - "$work/far/model.safetensors" <<'PY'
+import json, struct, sys
+with open(sys.argv[1], 'r+b') as f:
+    size, = struct.unpack('<Q', f.read(8))
+    tensors = json.loads(f.read(size))
+    for name, value in (('mean', 3e38), ('var', 1e-10)):
+        at = tensors[f'classifier.blocks.0.norm.running_{name}']
+        f.seek(8 + size + at['data_offsets'][0])
+        f.write(struct.pack('<f', value) * at['shape'][0])
+PY
+    train --from "$work/far" --epochs 2 --out "$work/far.run" 2>"$work/err"
+    [ "$(wc -l <"$work/err")" = 2 ]
+    grep -q '6 of 6 clips do not count as recognised, the first: .*/set/clicks/4.wav' "$work/err"
+    "$python" - "$work/far.run/log.jsonl" <<'PY'
+import json, sys
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    assert e['valid_accuracy'] == 0 and e['valid_class_accuracy'] == 0 and e['fid_i'] is None, e
+PY
+    # a clip that is gone is another matter: no weights bring it back
+    cp -r "$work/set" "$work/leaving"
+    "$FOCALD" train --quiet --data "$work/leaving" --train-folds 1-4 --valid-folds 5 \
+        --config "$work/small.conf" --epochs 1000 --out "$work/leaving.run" 2>"$work/err" &
+    pid=$!
+    await_epochs "$work/leaving.run" 1
+    rm "$work/leaving/tone/4.wav"
+    status 1 wait $pid
+    refused "tone/4.wav" "--resume"
+}
+
 a_run_keeps_others_out_of_its_directory() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
         --epochs 1000 --out "$work/held"
@@ -766,7 +799,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_run_without_a_whole_epoch_says_that_it_begins_anew \
     the_folds_that_do_neither_are_told a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
-    what_would_learn_nothing_is_refused \
+    what_would_learn_nothing_is_refused what_a_model_cannot_name_is_not_recognised \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     changed_clips_under_old_names_and_another_teacher_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
