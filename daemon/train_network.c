@@ -68,11 +68,6 @@ static int read_classifier(struct train_network *n, struct error *error)
         r = preprocess_parse(&n->info.preprocess, n->preprocess, strlen(n->preprocess), "[network]",
                              error);
     n->net.piq = (struct piq_config){0};
-    if (r == 0 && (c->stretch_time > 0 || c->stretch_pitch > 0) && !n->info.preprocess.antialias)
-        return error_set(error, EINVAL,
-                         "[augment] stretch_time, stretch_pitch: what is stretched is antialiased, "
-                         "and what the model is to hear is not; make them 0, or [network] "
-                         "antialias yes");
     return r;
 }
 
@@ -170,6 +165,25 @@ static int check_freeze(const struct train_network *n, struct error *error)
                      n->net.kind == NET_VIT ? "layer" : "stage", parts == 2 ? "" : "s");
 }
 
+static int check_stretch(const struct train_network *n, struct error *error)
+{
+    const struct train_config *c = n->config;
+    if (!(c->stretch_time > 0 || c->stretch_pitch > 0) || n->info.preprocess.antialias)
+        return 0;
+    return error_set(error, EINVAL,
+                     "[augment] stretch_time, stretch_pitch: what is stretched is antialiased, "
+                     "and what the model is to hear is not; make them 0, or [network] "
+                     "antialias yes");
+}
+
+int train_network_check(const struct train_network *n, struct error *error)
+{
+    if (train_config_interpreter(n->config))
+        return 0;
+    int r = check_stretch(n, error);
+    return r == 0 ? check_freeze(n, error) : r;
+}
+
 int train_network_read(struct train_network *ret, const struct train_config *c, struct error *error)
 {
     const bool interpreter = train_config_interpreter(c);
@@ -182,8 +196,6 @@ int train_network_read(struct train_network *ret, const struct train_config *c, 
     }
     if (r == 0)
         r = interpreter ? read_interpreter(&n, error) : read_classifier(&n, error);
-    if (r == 0 && !interpreter)
-        r = check_freeze(&n, error);
     if (r < 0) {
         train_network_finish(&n);
         return r;

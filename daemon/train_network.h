@@ -24,6 +24,8 @@ struct train_network {
 /* config outlives it. -EINVAL: what is wrong in config, the model's files or a config.json. */
 int train_network_read(struct train_network *ret, const struct train_config *config,
                        struct error *error);
+/* -EINVAL: what is no use to begin, as nothing would be trained. */
+int train_network_check(const struct train_network *network, struct error *error);
 void train_network_finish(struct train_network *network); /* also of a zeroed struct */
 
 /* With the number of classes, of a classifier. */

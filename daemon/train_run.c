@@ -66,6 +66,16 @@ static double now_s(void)
 
 /* Getting ready */
 
+/* What a run is not begun with: an older focald may have, and then it goes on. */
+static int unless_begun(const struct run *run, int r, struct error *error)
+{
+    if (r == 0 || !run->given->resume)
+        return r;
+    if (run->leader)
+        fprintf(stderr, "focald: %s; the run goes on as it began\n", error->text);
+    return 0;
+}
+
 /* How it went for a process, the worse the larger. */
 enum outcome { WENT_WELL, STOPPED, FAILED, FAILED_BY_CLIP /* of its own, which it can name */ };
 
@@ -117,13 +127,21 @@ static int open_cache(struct run *run, struct error *error)
     return train_data_cache(&run->cache, &run->data, path, &why, error);
 }
 
+static int check_batch(const struct run *run, struct error *error)
+{
+    if (run->config->batch * run->ranks > 1 || train_config_interpreter(run->config))
+        return 0;
+    return error_set(error, EINVAL,
+                     "[run] batch = 1: the classifier's batch norm makes nothing of a single "
+                     "clip; allowed: 2 and more, of all processes together");
+}
+
 static int read_data(struct run *run, struct error *error)
 {
-    if (run->config->batch * run->ranks == 1 && !train_config_interpreter(run->config))
-        return error_set(error, EINVAL,
-                         "[run] batch = 1: the classifier's batch norm makes nothing of a single "
-                         "clip; allowed: 2 and more, of all processes together");
-    int r = train_sets_read(&run->data, run->config, &run->network.info, error);
+    int r = unless_begun(run, check_batch(run, error), error);
+    if (r < 0)
+        return r;
+    r = train_sets_read(&run->data, run->config, &run->network.info, error);
     if (r < 0)
         return r;
     if (run->ranks > run->data.n)
@@ -189,7 +207,7 @@ static int make_trainer(struct run *run, struct error *error)
     r = train_config_options(c, &run->steps, &t->loss, &t->optimizer, &run->schedule, error);
     if (r == 0)
         r = trainer_create(&run->trainer, t, error);
-    return r == 0 ? check_taken(run, error) : r;
+    return r == 0 ? unless_begun(run, check_taken(run, error), error) : r;
 }
 
 static int make_batches(struct run *run, struct error *error)
@@ -345,6 +363,8 @@ static int prepare(struct run *run, struct error *error)
         r = take_dir(run, error);
     if (r == 0)
         r = train_network_read(&run->network, run->config, error);
+    if (r == 0)
+        r = unless_begun(run, train_network_check(&run->network, error), error);
     if (r == 0)
         r = read_data(run, error);
     r = agree(run, r, FAILED, error);

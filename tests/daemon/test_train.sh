@@ -492,6 +492,24 @@ what_would_learn_nothing_is_refused() {
     [ ! -e "$work/x" ]
 }
 
+# went_on WORD: that it begins anew, and that with this the run goes on.
+went_on() {
+    [ "$(wc -l <"$work/err")" = 2 ] && grep -q "$1.*the run goes on as it began" "$work/err" ||
+        { cat "$work/err"; return 1; }
+}
+
+# What an older focald was stopped in the first epoch of.
+what_a_new_run_is_refused_for_one_that_is_begun_may_have() {
+    train --set network.antialias=no --epochs 1 --out "$work/begun"
+    for key in stretch_time=0.1 freeze=9 batch=1; do
+        rm -rf "$work/begun.now"
+        mkdir "$work/begun.now"
+        sed "s/^${key%=*} = .*/${key%=*} = ${key#*=}/" "$work/begun/train.conf" >"$work/begun.now/train.conf"
+        "$FOCALD" train --quiet --resume "$work/begun.now" 2>"$work/err"
+        went_on "${key%=*}"
+    done
+}
+
 # Its batch norm has means that no clip comes near: of a batch that trains it takes the batch's.
 what_a_model_cannot_name_is_not_recognised() {
     cp -r "$work/a/best" "$work/far"
@@ -799,7 +817,8 @@ for p in it_learns_and_eval_says_what_its_log_says \
     a_run_without_a_whole_epoch_says_that_it_begins_anew \
     the_folds_that_do_neither_are_told a_run_writes_over_nothing_that_is_not_a_runs what_cannot_begin_leaves_no_directory one_of_several_processes_tells_what_is_wrong \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
-    what_would_learn_nothing_is_refused what_a_model_cannot_name_is_not_recognised \
+    what_would_learn_nothing_is_refused what_a_new_run_is_refused_for_one_that_is_begun_may_have \
+    what_a_model_cannot_name_is_not_recognised \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     changed_clips_under_old_names_and_another_teacher_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
