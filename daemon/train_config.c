@@ -407,11 +407,6 @@ static void find_difference(const char *a, const char *b, const char **ret_secti
 
 int train_config_check(const struct train_config *c, struct error *error)
 {
-    if (c->explain_every % c->valid_every != 0)
-        return error_set(error, EINVAL,
-                         "[run] explain_every = %d: only an epoch that is validated is explained; "
-                         "allowed: 0, or a multiple of valid_every = %d",
-                         c->explain_every, c->valid_every);
     struct train_config *back = malloc(sizeof *back);
     char *text = train_config_text(c), *again = NULL;
     const char *section, *line;

@@ -486,6 +486,15 @@ static double score_of(const struct train_config *c, const struct train_epoch *e
     return e->valid_accuracy;
 }
 
+/* The first that is validated once so many epochs are over, and the last. */
+static bool is_explained(const struct train_config *c, int epoch)
+{
+    if (c->explain_every == 0)
+        return false;
+    return epoch == c->epochs ||
+           epoch / c->explain_every > (epoch - c->valid_every) / c->explain_every;
+}
+
 static int validate(struct run *run, struct train_epoch *e, struct error *error)
 {
     const struct train_config *c = run->config;
@@ -502,8 +511,7 @@ static int validate(struct run *run, struct train_epoch *e, struct error *error)
                                              .precision = run->backend.precision,
                                              .threads = c->threads,
                                              .quantile = c->quantile,
-                                             .explain = c->explain_every > 0 &&
-                                                        (e->epoch % c->explain_every == 0 || last),
+                                             .explain = is_explained(c, e->epoch),
                                              .interpreter = train_config_interpreter(c),
                                              .threshold = (float)c->threshold,
                                              .progress = &run->progress};
