@@ -269,6 +269,31 @@ static void fingerprint(const struct run *run, const struct cache *cache, char *
     train_fingerprint(run->identity, run->config->batch * run->ranks, &run->data, cache, ret);
 }
 
+/* Of a run whose state is of before what a teacher says and the samples were part of it: also of
+ * before longer clips were heard everywhere, and downsamplings padded as Hugging Face does. */
+static int take_older(const struct run *run, struct error *error)
+{
+    const struct net_config *net = &run->network.net;
+    size_t n = 0;
+    int longer = 0;
+    if (net->kind == NET_FOCALNET && focalnet_pads(&net->focalnet))
+        return error_set(error, ESTALE,
+                         "%s: an older focald began this run, which left out the last row and "
+                         "column of a stage of odd size, where conv_embed = no; it would go on "
+                         "with another network: begin a new run",
+                         run->given->dir);
+    for (int i = 0; i < run->data.n; i++) {
+        cache_clip(run->cache, (size_t)i, &n);
+        longer += n > (size_t)run->network.info.preprocess.window_samples;
+    }
+    if (run->leader && longer > 0)
+        fprintf(stderr,
+                "focald: %s: an older focald began this run, and heard only the beginning of %d "
+                "longer clips\n",
+                run->given->dir, longer);
+    return 0;
+}
+
 static int resume(struct run *run, struct error *error)
 {
     char path[PATH_MAX], now[TRAIN_FINGERPRINT], older[TRAIN_FINGERPRINT];
@@ -285,12 +310,18 @@ static int resume(struct run *run, struct error *error)
         return r;
     fingerprint(run, run->cache, now);
     fingerprint(run, NULL, older);
-    if (strcmp(now, run->state.fingerprint) != 0 && strcmp(older, run->state.fingerprint) != 0)
-        return error_set(error, ESTALE,
-                         "%s: the clips, their labels, what a teacher says of them, train.conf or "
-                         "the number of processes are not those the run began with; put them back, "
-                         "or begin a new run",
-                         run->given->dir);
+    const bool is_older = strcmp(older, run->state.fingerprint) == 0;
+    if (strcmp(now, run->state.fingerprint) != 0 && !is_older)
+        return error_set(
+            error, ESTALE,
+            "%s: the clips or their decoded samples, their labels, what a teacher says "
+            "of them, train.conf or the number of processes are not those the run began with; put "
+            "them back, "
+            "or begin a new run",
+            run->given->dir);
+    r = is_older ? take_older(run, error) : 0;
+    if (r < 0)
+        return r;
     return trainer_restore(run->trainer, run->state.optimizer_step, &run->state.scale,
                            run->state.weights, run->state.m, run->state.v, run->state.average,
                            error);

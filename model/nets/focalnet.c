@@ -88,6 +88,17 @@ void focalnet_stage_size(const struct focalnet_config *c, int stage, int *ret_ro
     *ret_cols = cols;
 }
 
+bool focalnet_pads(const struct focalnet_config *c)
+{
+    for (int s = 0; s + 1 < c->n_stages; s++) {
+        int rows, cols;
+        focalnet_stage_size(c, s, &rows, &cols);
+        if (padded(c, s, rows) != rows || padded(c, s, cols) != cols)
+            return true;
+    }
+    return false;
+}
+
 static int check_range(const char *key, double value, double from, double to, struct error *error)
 {
     if (value >= from && value <= to)

@@ -41,6 +41,8 @@ int focalnet_check(const struct focalnet_config *config, struct error *error);
 /* Rows and columns of a stage's feature map. */
 void focalnet_stage_size(const struct focalnet_config *config, int stage, int *ret_rows,
                          int *ret_cols);
+/* Whether a downsampling has rows or columns that are padded to whole patches. */
+bool focalnet_pads(const struct focalnet_config *config);
 int focalnet_stage_channels(const struct focalnet_config *config, int stage);
 
 /* Values of the graph that are read after a run. -1 where not asked for. */

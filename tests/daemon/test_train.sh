@@ -552,6 +552,68 @@ PY
     refused "tone/4.wav" "--resume"
 }
 
+# older RUN SET: its state as focald wrote it before samples and teachers were part of a fingerprint.
+older() {
+    "$python" - "$@" <<'PY'
+import hashlib, json, os, struct, sys
+run, where = sys.argv[1:]
+younger = ('leave_out = \n', 'reject = \n', 'precision = auto\n', 'depthwise = kernels\n')
+identity = ''.join(l for l in open(run + '/train.conf') if l not in younger)
+def item(text, number):
+    return text.encode() + b'\0' + struct.pack('<i', number)
+labels = sorted(os.listdir(where))
+clips = [(f'{where}/{l}/{k}.wav', i, k % 5 + 1) for i, l in enumerate(labels) for k in range(len(os.listdir(f'{where}/{l}')))]
+text = item(identity, 6) + b''.join(item(l, i) for i, l in enumerate(labels))
+text += b''.join(item(p, i) for p, i, fold in clips if fold < 5) + b''.join(item(p, i) for p, i, fold in clips if fold == 5)
+types = {'F64': (0, 8), 'F32': (1, 4), 'I64': (4, 8), 'U8': (8, 1)}
+with open(run + '/state.safetensors', 'r+b') as f:
+    size, = struct.unpack('<Q', f.read(8))
+    head = json.loads(f.read(size))
+    data = bytearray(f.read())
+    at = {n: slice(*t['data_offsets']) for n, t in head.items() if n != '__metadata__'}
+    data[at['fingerprint']] = hashlib.sha256(text).hexdigest().encode()
+    state = hashlib.blake2b(digest_size=32)
+    for name in sorted((n for n in at if n != 'hash'), key=lambda n: at[n].start):
+        kind, width = types[head[name]['dtype']]
+        state.update(name.encode() + b'\0' + struct.pack('<QQ', kind, (at[name].stop - at[name].start) // width))
+        state.update(data[at[name]])
+    data[at['hash']] = state.digest()
+    f.seek(8 + size)
+    f.write(data)
+PY
+}
+
+an_older_runs_state_is_taken() {
+    cp -r "$work/a" "$work/older"
+    older "$work/older" "$work/set"
+    if cmp -s "$work/a/state.safetensors" "$work/older/state.safetensors"; then return 1; fi
+    "$FOCALD" train --quiet --resume "$work/older" 2>"$work/err"
+    [ ! -s "$work/err" ]
+    cmp "$work/a/last/model.safetensors" "$work/older/last/model.safetensors"
+    # which image leaves an odd stage
+    cp -r "$work/set" "$work/set.older"
+    "$FOCALD" train --quiet --data "$work/set.older" --train-folds 1-4 --valid-folds 5 --epochs 1 \
+        --config "$work/small.conf" --set network.conv_embed=no --set network.image=36 --out "$work/padded"
+    "$FOCALD" train --quiet --resume "$work/padded"
+    older "$work/padded" "$work/set.older"
+    status 1 "$FOCALD" train --quiet --resume "$work/padded" 2>"$work/err"
+    refused "odd size" "begin a new run"
+    # longer clips
+    "$python" - "$work/set.older/tone/1.wav" <<'PY'
+import sys, wave
+with wave.open(sys.argv[1]) as r:
+    x = r.readframes(r.getnframes())
+with wave.open(sys.argv[1], 'wb') as w:
+    w.setparams((1, 2, 16000, 0, 'NONE', ''))
+    w.writeframes(x * 5)
+PY
+    "$FOCALD" train --quiet --data "$work/set.older" --train-folds 1-4 --valid-folds 5 --epochs 1 \
+        --config "$work/small.conf" --out "$work/longer"
+    older "$work/longer" "$work/set.older"
+    "$FOCALD" train --quiet --resume "$work/longer" 2>"$work/err"
+    refused "only the beginning of 1 longer"
+}
+
 a_run_keeps_others_out_of_its_directory() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
         --epochs 1000 --out "$work/held"
@@ -828,6 +890,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     what_would_learn_nothing_is_refused what_a_new_run_is_refused_for_one_that_is_begun_may_have \
     what_is_explained_is_what_is_validated_next what_a_model_cannot_name_is_not_recognised \
+    an_older_runs_state_is_taken \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     changed_clips_under_old_names_and_another_teacher_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
