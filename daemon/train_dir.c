@@ -114,19 +114,8 @@ static int check_configuration(const struct train_dir *dir, const char *text, st
                      path);
 }
 
-/* A new run may lie where there is nothing yet, or what a run leaves that was stopped in its first
- * epoch. */
-static bool is_begun(const char *name)
-{
-    static const char *const begun[] = {".",     "..",        "lock",
-                                        "cache", "log.jsonl", "train.conf",
-                                        "best",  "last",      "state.safetensors.new"};
-    for (size_t i = 0; i < ARRAY_LEN(begun); i++)
-        if (strcmp(name, begun[i]) == 0)
-            return true;
-    return strncmp(name, ".focald-", 8) == 0; /* newdir_sweep removes it */
-}
-
+/* A new run may lie beside other files, and over what a run leaves that was stopped in its first
+ * epoch: its curves come after its state. */
 static int check_new(const struct train_dir *dir, const char *text, struct error *error)
 {
     char path[PATH_MAX];
@@ -136,18 +125,10 @@ static int check_new(const struct train_dir *dir, const char *text, struct error
                          "%s holds a run already; go on with --resume %s, or give another "
                          "directory",
                          dir->path, dir->path);
-    DIR *d = opendir(dir->path);
-    int r = d == NULL
-                ? error_set(error, errno, "%s: cannot be read: %s", dir->path, strerror(errno))
-                : 0;
-    for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;)
-        if (!is_begun(e->d_name))
-            r = error_set(error, EEXIST,
-                          "%s holds %s, which is no run's; give a new or an empty directory",
-                          dir->path, e->d_name);
-    if (d != NULL)
-        closedir(d);
-    return r == 0 ? check_configuration(dir, text, error) : r;
+    train_dir_file(dir, "curves.png", path);
+    if (access(path, F_OK) == 0)
+        return in_the_way(dir, "curves.png", "curves of this run", error);
+    return check_configuration(dir, text, error);
 }
 
 static int check(const struct train_dir *dir, const char *text, struct error *error)

@@ -353,16 +353,22 @@ a_run_writes_over_nothing_that_is_not_a_runs() {
     stays "$FOCALD" train -Q -d "$work/set" -c "$mine/train.conf" -o "$mine"
     refused "mine/train.conf" "move it away"
     rm "$mine/train.conf"
-    for file in cache best last notes.txt; do
+    for file in cache best last curves.png; do
         echo "not a model" >"$mine/$file"
         stays train --out "$mine"
-        refused "$file" "another directory\|empty directory"
+        refused "$file" "another directory"
         rm "$mine/$file"
     done
     mkdir "$mine/best"
     echo "a letter" >"$mine/best/letter"
     stays train --out "$mine"
     refused "mine/best" "no model"
+    rm -r "$mine/best"
+    # what only lies beside it stays
+    mkdir "$mine/lost+found"
+    for file in train.log small.conf .nfs0001; do echo mine >"$mine/$file"; done
+    train --epochs 1 --out "$mine"
+    for file in train.log small.conf .nfs0001; do echo mine | cmp - "$mine/$file"; done
     rm -r "$mine"
     cp -r "$work/a" "$mine"
     rm "$mine/state.safetensors"
