@@ -174,16 +174,25 @@ static bool set_number(const struct key *k, void *field, double value)
     return true;
 }
 
+/* Yes and no have their other words here too. */
+static bool set_choice(const struct key *k, char *field, const char *text)
+{
+    bool yes;
+    if (!is_choice(k->choices, text) && parse_yes_no(text, &yes))
+        text = yes ? "yes" : "no";
+    if (!is_choice(k->choices, text))
+        return false;
+    snprintf(field, k->size, "%s", text);
+    return true;
+}
+
 bool key_set(const struct key *k, void *base, const char *text)
 {
     void *field = (char *)base + k->offset;
     double value = 0;
     switch (k->kind) {
     case KIND_CHOICE:
-        if (!is_choice(k->choices, text))
-            return false;
-        snprintf(field, k->size, "%s", text);
-        return true;
+        return set_choice(k, field, text);
     case KIND_TEXT:
         return (size_t)snprintf(field, k->size, "%s", text) < k->size;
     case KIND_YES_NO:

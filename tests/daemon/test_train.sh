@@ -620,6 +620,16 @@ PY
     refused "only the beginning of 1 longer"
 }
 
+yes_has_other_words() {
+    for word in true on 1; do
+        "$FOCALD" train --dry-run --data "$work/set" --set network.antialias=$word >"$work/out"
+        grep -qx 'antialias = yes' "$work/out"
+    done
+    "$FOCALD" train --dry-run --data "$work/set" --set network.antialias=off | grep -qx 'antialias = no'
+    status 2 "$FOCALD" train --dry-run --data "$work/set" --set network.kind=on 2>"$work/err"
+    refused "focalnet vit"
+}
+
 a_run_keeps_others_out_of_its_directory() {
     start --data "$work/set" --train-folds 1-4 --valid-folds 5 --config "$work/small.conf" \
         --epochs 1000 --out "$work/held"
@@ -896,7 +906,7 @@ for p in it_learns_and_eval_says_what_its_log_says \
     two_processes_give_the_weights_of_one_with_twice_the_batch what_is_wrong_is_told_in_one_line \
     what_would_learn_nothing_is_refused what_a_new_run_is_refused_for_one_that_is_begun_may_have \
     what_is_explained_is_what_is_validated_next what_a_model_cannot_name_is_not_recognised \
-    an_older_runs_state_is_taken \
+    an_older_runs_state_is_taken yes_has_other_words \
     a_run_keeps_others_out_of_its_directory other_clips_than_it_began_with_are_refused \
     changed_clips_under_old_names_and_another_teacher_are_refused \
     a_loss_that_is_not_finite_ends_it_and_the_last_good_epoch_stays \
