@@ -65,7 +65,7 @@ static void print_head(FILE *to, const struct eval_report *r)
     if (r->resampler != EVAL_RESAMPLER_PAPER)
         fprintf(to, "       resampled as the daemon does, %s\n", eval_resampler_name(r->resampler));
     if (f->failed > 0)
-        fprintf(to, "       %d clip%s could not be read and %s left out\n", f->failed,
+        fprintf(to, "       %d clip%s failed and %s left out\n", f->failed,
                 f->failed == 1 ? "" : "s", f->failed == 1 ? "is" : "are");
     if (r->data->skipped_unknown > 0)
         fprintf(to, "       %d clip%s of classes that the model does not know left out\n",

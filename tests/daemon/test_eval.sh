@@ -180,7 +180,7 @@ j = json.load(open('$work/a.json'))
 assert j['clips'] == 10 and j['counted'] == 9 and j['skipped'] == 1
 assert j['skipped_clips'] == ['dog.ogg']"
     grep -q "^dog.ogg,1,dog,failed,,," "$work/a.csv"
-    grep -q "1 clip could not be read" "$work/table"
+    grep -q "1 clip failed and is left out" "$work/table"
     rm "$work/bad/audio/dog.ogg"
     status 1 "$FOCALD" eval --data "$work/bad" -Q --json "$work/out/a" 2>"$work/err"
     one_line dog.ogg "line 6" keep-going
