@@ -21,6 +21,25 @@ static int too_long(const char *path, struct error *error)
     return error_set(error, ENAMETOOLONG, "%s: the path is too long", path);
 }
 
+/* In a directory where anybody may put a link, one that is neither ours nor the directory's owner's
+ * is a trap (proc(5), protected_symlinks). */
+static int check_link(const char *path, const char *named, struct error *error)
+{
+    char dir[PATH_MAX];
+    struct stat link, holder;
+    const char *slash = strrchr(path, '/');
+    snprintf(dir, sizeof dir, "%.*s.", slash != NULL ? (int)(slash + 1 - path) : 0, path);
+    if (lstat(path, &link) < 0 || stat(dir, &holder) < 0)
+        return not_written(named, errno, error);
+    const bool anybodys = (holder.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
+    if (!anybodys || link.st_uid == geteuid() || link.st_uid == holder.st_uid)
+        return 0;
+    return error_set(error, EACCES,
+                     "%s: is a link of another user's in a directory where anybody may make one, "
+                     "and is not followed; remove it, or name where it leads",
+                     path);
+}
+
 /* The file that is to be replaced: links are kept, and where they lead gets the new file. */
 static int follow_links(char path[PATH_MAX], const char *named, struct error *error)
 {
@@ -31,6 +50,9 @@ static int follow_links(char path[PATH_MAX], const char *named, struct error *er
         if (n < 0)
             return 0;
         link[n] = '\0';
+        int r = check_link(path, named, error);
+        if (r < 0)
+            return r;
         const char *slash = link[0] == '/' ? NULL : strrchr(path, '/');
         snprintf(next, sizeof next, "%.*s%s", slash != NULL ? (int)(slash + 1 - path) : 0, path,
                  link);
@@ -84,9 +106,24 @@ static int begin(struct newfile *ret, const char *path, struct error *error)
     return r == 0 && ret->fd < 0 ? follow_links(ret->path, path, error) : r;
 }
 
+/* Whom the file is for stays as it was: its owner where we may, else its group, which else loses
+ * what it may. */
+static void keep_owner_and_mode(const struct newfile *file)
+{
+    struct stat st;
+    if (stat(file->path, &st) < 0)
+        return;
+    mode_t mode = st.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
+    if (fchown(file->fd, st.st_uid, st.st_gid) < 0 && fchown(file->fd, (uid_t)-1, st.st_gid) < 0)
+        mode &= ~(mode_t)S_IRWXG;
+    (void)!fchmod(file->fd, mode);
+}
+
 static void make(struct newfile *file)
 {
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd >= 0)
+        keep_owner_and_mode(file);
 }
 
 int newfile_begin(struct newfile *ret, const char *path, struct error *error)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A file that appears under its name only when it is whole and on the disk: it is written under
  * another name in the same directory, synced and renamed. A link stays: what it leads to is
- * replaced. What is no file (a terminal, a FIFO, /dev/stdout, /dev/fd/3) is written to as it is,
- * and keeps what was written of a file that is abandoned. */
+ * replaced, but through no link of another user's in a sticky directory that anybody may write to
+ * (-EACCES). The new file has the old one's mode, and its owner or group where we may give it. What
+ * is no file (a terminal, a FIFO, /dev/stdout, /dev/fd/3) is written to as it is, and keeps what
+ * was written of a file that is abandoned. */
 #ifndef FOCALD_BASE_NEWFILE_H
 #define FOCALD_BASE_NEWFILE_H
 

@@ -77,6 +77,34 @@ static void files_get_the_permissions_that_people_ask_for(void **state)
     umask(before);
 }
 
+static void a_file_keeps_the_permissions_that_it_was_given(void **state)
+{
+    (void)state;
+    struct error error;
+    static const mode_t modes[] = {0600, 0664, 0444};
+    const mode_t before = umask(022);
+    const uid_t user = geteuid() == 0 ? 12345 : geteuid();
+    const gid_t group = geteuid() == 0 ? 23456 : getegid();
+    for (size_t i = 0; i < 6; i++) {
+        struct newfile file;
+        struct stat st;
+        struct place p = in_scratch("private");
+        unlink(p.path);
+        write_bytes(p.path, "old", 3);
+        assert_int_equal(chown(p.path, user, group), 0);
+        assert_int_equal(chmod(p.path, modes[i / 2]), 0);
+        assert_int_equal(begins[i % 2](&file, p.path, &error), 0);
+        assert_int_equal(fstat(file.fd, &st), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i / 2]); /* while it is written as well */
+        assert_int_equal(newfile_commit(&file, &error), 0);
+        assert_int_equal(stat(p.path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i / 2]);
+        assert_int_equal(st.st_uid, user);
+        assert_int_equal(st.st_gid, group);
+    }
+    umask(before);
+}
+
 static void what_a_killed_process_left_is_written_over(void **state)
 {
     (void)state;
@@ -155,6 +183,38 @@ static void a_link_stays_and_what_it_leads_to_is_replaced(void **state)
     }
 }
 
+/* In /tmp anybody may have put it there. */
+static void another_users_link_in_a_sticky_directory_is_not_followed(void **state)
+{
+    (void)state;
+    struct error error;
+    struct place dir = in_scratch("sticky"), link = in_scratch("sticky/link"),
+                 target = in_scratch("precious");
+    if (geteuid() != 0)
+        skip(); /* a link of another user's is root's to make */
+    write_bytes(target.path, "precious", 8);
+    assert_int_equal(mkdir(dir.path, 0777), 0);
+    assert_int_equal(chmod(dir.path, 01777), 0);
+    assert_int_equal(symlink(target.path, link.path), 0);
+    for (size_t i = 0; i < 6; i++) {
+        const bool trap = i / 2 == 0;
+        struct newfile file;
+        /* the trap; of one's own; where nobody else may make any */
+        assert_int_equal(lchown(link.path, i / 2 == 1 ? geteuid() : 12345, (gid_t)-1), 0);
+        assert_int_equal(chmod(dir.path, i / 2 == 2 ? 0755 : 01777), 0);
+        assert_int_equal(begins[i % 2](&file, link.path, &error), trap ? -EACCES : 0);
+        if (trap)
+            assert_line(&error, link.path, "another user", NULL);
+        newfile_abandon(&file);
+        holds(target.path, "precious");
+    }
+    assert_int_equal(chmod(dir.path, 01777), 0);
+    assert_int_equal(chown(dir.path, 12345, (gid_t)-1), 0);
+    struct newfile file;
+    assert_int_equal(newfile_begin(&file, link.path, &error), 0); /* the directory's owner's */
+    newfile_abandon(&file);
+}
+
 static void a_fifo_is_written_to_and_stays(void **state)
 {
     (void)state;
@@ -222,10 +282,12 @@ int main(void)
         cmocka_unit_test(the_old_file_stays_until_the_new_one_is_whole),
         cmocka_unit_test(what_is_abandoned_leaves_nothing),
         cmocka_unit_test(files_get_the_permissions_that_people_ask_for),
+        cmocka_unit_test(a_file_keeps_the_permissions_that_it_was_given),
         cmocka_unit_test(what_a_killed_process_left_is_written_over),
         cmocka_unit_test(two_at_once_do_not_meet),
         cmocka_unit_test(where_nothing_can_be_written_the_path_is_named),
         cmocka_unit_test(a_link_stays_and_what_it_leads_to_is_replaced),
+        cmocka_unit_test(another_users_link_in_a_sticky_directory_is_not_followed),
         cmocka_unit_test(a_fifo_is_written_to_and_stays),
         cmocka_unit_test(a_descriptor_of_ours_goes_on_where_it_is),
         cmocka_unit_test(a_directory_is_told_at_once),
