@@ -161,7 +161,7 @@ static void mistakes_in_the_configuration_name_line_and_mend(void **state)
         {"[record]\nlead = soon\n", ":6: lead = \"soon\" in [record]; allowed: a time from 0"},
         {"[record]\nbits = 17\n", "allowed: one of 16 24"},
         {"[label]\nprivate = yes\n", "a label has 1 to 127 bytes"},
-        {"[retention]\nmax_size = much\n", "allowed: a size from 0 to 1000 TB"},
+        {"[retention]\nmax_size = much\n", "allowed: a size from 0 B to 1000 TB"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int status;
