@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zip.h>
 
@@ -466,16 +467,12 @@ static FILE *command_that_waits(const char *arguments)
     return pipe;
 }
 
-static void whoever_reads_slowly_holds_no_recorder(void **state)
+/* Rows of a stream `many`, more than a pipe holds. */
+static void add_many(void)
 {
-    static const char *const commands[] = {"query --limit 0", "query --json", "query --csv",
-                                           "stats --json", "stats --csv"};
     static const char more[] = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
                                " WHERE i < 5000) ";
-    char text[600], path[300];
-    struct place place;
-    struct error error;
-    sqlite3 *db;
+    char text[600];
     snprintf(text, sizeof text,
              "%sINSERT INTO event (kind, stream, run, label, p_peak, t_onset_ns, onset, t_first_ns,"
              " first, count, cut, bytes, lost)"
@@ -485,6 +482,45 @@ static void whoever_reads_slowly_holds_no_recorder(void **state)
     snprintf(text, sizeof text, "%sINSERT INTO tally SELECT 'many', i, 0, 1, 1, 0, 0, 0 FROM n",
              more);
     write_row(text);
+}
+
+static void remove_many(void)
+{
+    write_row("DELETE FROM event WHERE stream = 'many'; DELETE FROM tally WHERE stream = 'many'");
+}
+
+static void what_cannot_be_held_is_an_error_and_nothing_is_printed(void **state)
+{
+    /* a file takes 128 KiB at most: less than the rows, more than SQLite needs to read them */
+    static const char *const limits[] = {"trap '' XFSZ; ulimit -f 256", "export TMPDIR=/nowhere"};
+    char command[1600], text[1000];
+    add_many();
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(command, sizeof command,
+                 "%s; %s --config %s --dir %s query --json 2>&1 >/dev/null | cat; "
+                 "%s --config %s --dir %s query --json 2>/dev/null",
+                 limits[i], getenv("FOCAL_RECORD"), r.config, r.history, getenv("FOCAL_RECORD"),
+                 r.config, r.history);
+        FILE *pipe = popen(command, "r");
+        assert_non_null(pipe);
+        text[fread(text, 1, sizeof text - 1, pipe)] = '\0';
+        int status = pclose(pipe);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 1 || lines(text) != 1 ||
+            strstr(text, "TMPDIR") == NULL)
+            fail_msg("%s: %d\n%s", limits[i], status, text);
+    }
+    remove_many();
+}
+
+static void whoever_reads_slowly_holds_no_recorder(void **state)
+{
+    static const char *const commands[] = {"query --limit 0", "query --json", "query --csv",
+                                           "stats --json", "stats --csv"};
+    char text[600], path[300];
+    struct place place;
+    struct error error;
+    sqlite3 *db;
+    add_many();
     snprintf(path, sizeof path, "%s/history.db", r.history);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         FILE *pipe = command_that_waits(commands[i]);
@@ -499,7 +535,7 @@ static void whoever_reads_slowly_holds_no_recorder(void **state)
         sqlite3_close(db);
         pclose(pipe);
     }
-    write_row("DELETE FROM event WHERE stream = 'many'; DELETE FROM tally WHERE stream = 'many'");
+    remove_many();
 
     snprintf(text, sizeof text, "cd '%s/clips/'* && seq -f 'stranger-%%g' 5000 | xargs touch",
              r.history);
@@ -566,6 +602,7 @@ int main(void)
         cmocka_unit_test(favourites_and_notes_stay),
         cmocka_unit_test(nothing_of_others_steers_the_terminal),
         cmocka_unit_test(viewers_page_and_count_through_history_h),
+        cmocka_unit_test(what_cannot_be_held_is_an_error_and_nothing_is_printed),
         cmocka_unit_test(whoever_reads_slowly_holds_no_recorder),
         cmocka_unit_test(verify_finds_a_damaged_database),
         cmocka_unit_test(verify_finds_every_damage),
