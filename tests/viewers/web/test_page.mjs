@@ -381,6 +381,23 @@ await promise('a_picture_has_a_context_while_it_is_seen_and_comes_back_whole', a
   hold(before[0] === 5 && now[0] === 5, 'the map is not whole');
 });
 
+await promise('a_frozen_picture_stays_when_nobody_sees_it', async () => {
+  const contexts = [];
+  const canvas = makeCanvas(contexts);
+  const waterfall = new Waterfall(canvas, () => {});
+  waterfall.show();
+  waterfall.freeze(true);
+  waterfall.hide();
+  waterfall.show();
+  hold(!contexts[0].lost && waterfall.canvas === canvas, 'it was frozen, and is gone');
+  waterfall.freeze(false);
+  hold(!contexts[0].lost, 'it is seen');
+  waterfall.freeze(true);
+  waterfall.hide();
+  waterfall.freeze(false);
+  hold(contexts[0].lost, 'nobody sees it, and it keeps its context');
+});
+
 await promise('a_picture_that_the_browser_took_says_so_until_it_is_back', async () => {
   const contexts = [];
   const canvas = makeCanvas(contexts);

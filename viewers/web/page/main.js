@@ -185,6 +185,7 @@ const chooseMode = segments(byId('modes'), [['sound', 'Sound', 'The spectrogram 
 
 function freeze() {
   frozenMs = frozenMs === null ? performance.now() : null;
+  for (const stream of streams.values()) stream.waterfall.freeze(frozenMs !== null);
   byId('freeze').setAttribute('aria-pressed', frozenMs !== null);
 }
 

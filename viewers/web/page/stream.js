@@ -37,7 +37,7 @@ export class Stream {
 
   close() {
     this.onScreen.disconnect();
-    this.waterfall.hide();
+    this.waterfall.release();
   }
 
   build() {

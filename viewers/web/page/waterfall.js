@@ -2,7 +2,8 @@
 // The moving picture of one stream: spectrogram and map lie in textures that are rings in time, one row
 // a frame; each drawing shifts the view by a part of a pixel. Nothing is redrawn by the processor.
 // Browsers keep few WebGL contexts (Chromium 16) and take the oldest back for one more: a picture has one
-// while it is on the screen. What its textures hold is here, too, for the next one.
+// while it is on the screen; a frozen one keeps it, for nothing draws that again. What its textures hold is
+// here, too, for the next one.
 
 import { BANDS } from './focus.js';
 import { colourTable } from './colormap.js';
@@ -86,6 +87,7 @@ export class Waterfall {
     this.tell = tell;
     this.context = null;
     this.gl = null; // the context while it works
+    this.seen = this.frozen = false;
     this.bins = 513;
     this.range = { low: 60, high: 200 };
     this.colours = 'viridis';
@@ -105,11 +107,22 @@ export class Waterfall {
   }
 
   show() {
+    this.seen = true;
     if (!this.context) this.start();
   }
 
-  /** A canvas keeps its context for ever, so another one takes its place. */
   hide() {
+    this.seen = false;
+    if (!this.frozen) this.release();
+  }
+
+  freeze(frozen) {
+    this.frozen = frozen;
+    if (!frozen && !this.seen) this.release();
+  }
+
+  /** A canvas keeps its context for ever, so another one takes its place. */
+  release() {
     if (!this.context) return;
     const canvas = this.canvas.cloneNode();
     this.canvas.replaceWith(canvas);
