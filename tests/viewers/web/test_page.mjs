@@ -174,25 +174,30 @@ await promise('what_is_pressed_while_the_player_loads_holds', async () => {
 
 const { History } = await page('history.js');
 
-/** The list of a history that has snippets 1 to `kept`, as the page has it. */
+/** The list of a history that has snippets 1 to `kept` but for those `deleted`, as the page has it. */
 function makeHistory(kept) {
-  const server = { kept, asked: [] };
+  const server = { kept, deleted: [], began: 0, asked: [] };
   globalThis.fetch = (path) => new Promise((resolve, reject) => {
     const before = Number(new URL(path, 'http://localhost').searchParams.get('before') ?? server.kept + 1);
-    const events = Array.from({ length: Math.min(48, before - 1) }, (_, i) => ({ id: before - 1 - i }));
+    const ids = Array.from({ length: before - 1 }, (_, i) => before - 1 - i).filter((id) => !server.deleted.includes(id));
+    const events = ids.slice(0, 48).map((id) => ({ id, kind: 'continuous', p: null, onset_ms: 0, first_ms: server.began + 1000 * id, seconds: 1 }));
     server.asked.push({ path, answer: () => resolve({ ok: true, status: 200, json: async () => ({ events }) }), fail: () => reject(new Error('nobody')) });
   });
   let cards = [];
-  const card = ({ id }) => {
-    const self = { dataset: { id: String(id) }, remove: () => { cards = cards.filter((c) => c !== self); } };
+  document.createElement = () => {
+    const self = {
+      dataset: {}, append() {}, addEventListener() {}, remove: () => { cards = cards.filter((c) => c !== self); },
+      setAttribute: (name, value) => { if (name.startsWith('data-')) self.dataset[name.slice(5)] = String(value); },
+    };
     return self;
   };
   const list = {
     append: (...more) => cards.push(...more), prepend: (...more) => cards.unshift(...more), replaceChildren: (...all) => { cards = all; },
-    get childElementCount() { return cards.length; }, get lastChild() { return cards.at(-1); },
+    get childElementCount() { return cards.length; }, get children() { return cards; },
+    get firstChild() { return cards[0]; }, get lastChild() { return cards.at(-1); },
   };
   const history = Object.assign(Object.create(History.prototype), {
-    asked: {}, list, card, moreButton: {}, found: {}, year: { contains: () => false }, drawYear() {}, fillChoices() {},
+    asked: {}, list, moreButton: {}, found: {}, year: { contains: () => false }, drawYear() {}, fillChoices() {},
   });
   const answered = async (what) => {
     server.asked.at(-1).answer();
@@ -244,6 +249,29 @@ await promise('a_history_that_is_begun_anew_replaces_the_old', async () => {
   hold(ids().join() === downTo(3, 1), `${ids()}`);
   await answered(history.addNewer());
   hold(ids().join() === downTo(3, 1) && server.asked.length === 4, `asked ${server.asked.length} times`);
+  server.began = 1e9; // and again, and it has reached the old one's newest
+  server.kept = 5;
+  const [, , third] = history.list.children;
+  const anew = history.addNewer();
+  await answered(pass(100));
+  await answered(anew);
+  clearInterval(history.freshTimer);
+  hold(ids().join() === downTo(5, 1) && !history.list.children.includes(third), `the old ones stay: ${ids()}`);
+});
+
+await promise('what_is_deleted_goes_and_the_rest_stays', async () => {
+  const { history, server, answered, ids } = makeHistory(200);
+  await answered(history.reload());
+  await answered(history.more());
+  const last = history.list.lastChild;
+  server.deleted = [200, 190];
+  await answered(history.addNewer());
+  const left = downTo(200, 105).split(',').filter((id) => id !== '200' && id !== '190').join();
+  hold(ids().join() === left && history.list.lastChild === last, `${ids()}`);
+  server.kept = 201;
+  await answered(history.addNewer());
+  hold(ids().join() === `201,${left}`, `${ids()}`);
+  hold(server.asked.length === 4, `asked ${server.asked.length} times`);
 });
 
 await promise('earlier_ones_come_once_and_of_what_is_asked_for', async () => {

@@ -17,7 +17,10 @@ async function get(path, query = {}) {
   return reply;
 }
 
-/** Browsers keep it for a day. A history begun anew has other snippets of the same ids. */
+/** A history begun anew has other snippets of the same ids. */
+const identity = (event) => `${event.id} ${event.first_ms}`;
+
+/** Browsers keep it for a day: its address is this snippet's alone. */
 const file = (event, name) => `/history/${event.id}/${name}?${event.first_ms}`;
 
 export class History {
@@ -94,7 +97,6 @@ export class History {
       if (turn !== this.turn) return;
       this.earlier = false; // nobody has asked for earlier ones
       this.list.replaceChildren(...events.map((event) => this.card(event)));
-      this.newest = Math.max(0, ...events.map((event) => event.id));
       this.after(events);
       this.tell();
     } catch (error) {
@@ -112,22 +114,29 @@ export class History {
     setText(this.found, n === 0 ? `Nothing was kept${where}.` : n < PAGE ? `${n} kept${where}, newest first` : `The newest ${n}${where}`);
   }
 
-  /** What was kept since then comes on top; what is looked at stays as it is. */
+  /** What was kept since then comes on top, what was deleted goes; the rest stays as it is. */
   async fresh() {
     if (!location.hash.startsWith('#history')) clearInterval(this.freshTimer);
-    else if (!document.hidden && !this.dialog.open && this.newest !== undefined) await this.addNewer();
+    else if (!document.hidden && !this.dialog.open) await this.addNewer();
   }
 
   async addNewer() {
     const { turn } = this;
     try {
       const { events } = await get('/api/history', this.query());
-      const newer = events.filter((event) => event.id > this.newest);
       if (turn !== this.turn) return;
-      if (newer.length === 0) {
-        if (!events.some((event) => event.id === this.newest) && this.newest > 0) await this.show(); // it was deleted, or all of them
+      const there = new Set(events.map(identity));
+      const oldest = events.length < PAGE ? 0 : events.at(-1).id; // nothing is said of what is older
+      const shown = [...this.list.children];
+      const gone = shown.filter((card) => Number(card.dataset.id) >= oldest && !there.has(card.dataset.identity));
+      if (gone.length > 0 && !shown.some((card) => there.has(card.dataset.identity))) { // another history, or nothing is left
+        await this.show();
         return;
       }
+      for (const card of gone) card.remove();
+      const newest = Number(this.list.firstChild?.dataset.id ?? 0);
+      const newer = events.filter((event) => event.id > newest);
+      if (newer.length + gone.length === 0) return;
       const n = this.list.childElementCount + newer.length;
       const grown = !this.earlier && n > 2 * PAGE; // a page that is left open
       if (newer.length < PAGE && !grown) this.prepend(newer);
@@ -139,7 +148,6 @@ export class History {
   }
 
   prepend(newer) {
-    this.newest = Math.max(...newer.map((event) => event.id));
     this.list.prepend(...newer.map((event) => this.card(event)));
     this.tell();
   }
@@ -174,7 +182,7 @@ export class History {
 
   card(event) {
     const when = `${dayText(event.onset_ms)}, ${clockText(event.onset_ms)}`;
-    return element('button.card.snippet', { type: 'button', 'data-id': event.id, onclick: () => this.open(event),
+    return element('button.card.snippet', { type: 'button', 'data-id': event.id, 'data-identity': identity(event), onclick: () => this.open(event),
       'aria-label': `${this.name(event)}, ${when}${event.p === null ? '' : `, ${percent(event.p)} sure`}` },
     event.thumb ? element('img.thumb', { src: file(event, 'thumb.png'), loading: 'lazy', alt: '', width: 320, height: 96 }) : element('span.thumb', {}),
     element('span.text', {}, element('span.name', {}, this.name(event), event.favourite ? element('span.star', {}, ' ★') : null),
