@@ -113,27 +113,30 @@ static void finish(struct web *web, struct viewer *v)
     viewers_update(web);
 }
 
+static int dismiss(struct viewer *v, enum lws_close_status status, const char *why)
+{
+    lws_close_reason(v->wsi, status, (unsigned char *)why, strlen(why));
+    return -1;
+}
+
 static int receive(struct web *web, struct viewer *v, const char *in, size_t len)
 {
-    static const char too_long[] = "a command has at most 2047 bytes";
-    static const char too_fast[] = "too many commands";
     if (v->text_bytes + len >= sizeof v->text || lws_frame_is_binary(v->wsi)) {
-        lws_close_reason(v->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, (unsigned char *)too_long,
-                         sizeof too_long - 1);
-        return -1;
+        char why[64];
+        snprintf(why, sizeof why, "a command is text of at most %d bytes", COMMAND_BYTES - 1);
+        return dismiss(v, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, why);
     }
     memcpy(v->text + v->text_bytes, in, len);
     v->text_bytes += len;
     if (!lws_is_final_fragment(v->wsi))
         return 0;
     v->text[v->text_bytes] = '\0';
-    bool ok = bucket_take(&v->commands, commands_rate, commands_most, monotonic_us()) &&
-              viewer_command(web, v);
+    if (!bucket_take(&v->commands, commands_rate, commands_most, monotonic_us()))
+        return dismiss(v, LWS_CLOSE_STATUS_POLICY_VIOLATION, "too many commands");
+    if (!viewer_command(web, v))
+        return dismiss(v, LWS_CLOSE_STATUS_POLICY_VIOLATION, "no object with a \"cmd\"");
     v->text_bytes = 0;
-    if (!ok)
-        lws_close_reason(v->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, (unsigned char *)too_fast,
-                         sizeof too_fast - 1);
-    return ok ? 0 : -1;
+    return 0;
 }
 
 static int write_next(struct viewer *v)

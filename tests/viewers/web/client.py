@@ -159,7 +159,7 @@ class Socket:
         while True:
             opcode, last, body = self.frame()
             if opcode == 8:
-                raise EOFError(int.from_bytes(body[:2], "big"))
+                raise EOFError(int.from_bytes(body[:2], "big"), body[2:].decode())
             if opcode == 9:
                 self.send(body, opcode=10)
             if opcode >= 8:
@@ -179,13 +179,17 @@ class Socket:
         raise Failure("the packet that was waited for did not come")
 
     def close_code(self):
+        return self.closed()[0]
+
+    def closed(self):
+        """How the server closed it: (code, reason)."""
         try:
             while True:
                 self.packet()
         except EOFError as end:
-            return end.args[0] if end.args else 0
+            return end.args or (0, "")
         except ConnectionResetError:
-            return -1
+            return -1, ""
 
     def close(self):
         self.s.close()

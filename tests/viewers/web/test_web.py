@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """focal-web as a browser, and as an attacker, meets it: against a real publisher whose sound is known.
 usage: test_web.py FOCAL_WEB SPEAKER"""
-import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 from client import (Failure, Promises, Socket, Web, check, exchange, request, start_speaker, wait_until)
 
@@ -202,6 +202,19 @@ def a_page_that_shouts_is_disconnected(web):
         s = Socket(web)
         s.send(text)
         check(s.close_code() in (1008, 1009), f"{text[:10]}")
+        s.close()
+    s = Socket(web)
+    s.send(b" " * 9000)
+    code, reason = s.closed()
+    check(code == 1009 and re.search(r"at most \d+ bytes", reason), f"{code} {reason}")
+    most = int(re.search(r"\d+", reason)[0])
+    for n, taken in ((most, True), (most + 1, False)):
+        s = Socket(web)
+        s.send(b'{"cmd":"time","id":4}'.ljust(n))
+        if taken:
+            s.until(lambda h: h["topic"] == "reply")
+        else:
+            check(s.close_code() == 1009, f"{n} bytes are taken, {most} at most by what it says")
         s.close()
     s = Socket(web)
     s.send(b'{"cmd":"watch"}', opcode=2)
