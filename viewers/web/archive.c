@@ -106,16 +106,21 @@ static bool read_day(const char *query, struct history_filter *ret)
 {
     char text[16];
     struct tm tm = {.tm_isdst = -1};
-    if (!query_text(query, "day", text, sizeof text) || text[0] == '\0')
+    if (!query_has(query, "day"))
+        return true;
+    if (!query_text(query, "day", text, sizeof text))
+        return false;
+    if (text[0] == '\0')
         return true;
     const char *end = strptime(text, "%Y-%m-%d", &tm);
     if (end == NULL || *end != '\0' || tm.tm_year < 70 || tm.tm_year > 199)
         return false;
+    const int mday = tm.tm_mday;
     struct tm next = tm;
     next.tm_mday++;
     ret->from_ns = (int64_t)mktime(&tm) * 1000000000;
     ret->to_ns = (int64_t)mktime(&next) * 1000000000;
-    return true;
+    return tm.tm_mday == mday; /* or it was the 31st of a short month */
 }
 
 static int read_query(struct asked *q, const char *query, struct error *error)

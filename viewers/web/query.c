@@ -45,7 +45,7 @@ bool query_text(const char *query, const char *name, char *ret, size_t size)
     return false;
 }
 
-static bool is_there(const char *query, const char *name)
+bool query_has(const char *query, const char *name)
 {
     size_t n = strlen(name);
     for (const char *at = query; at != NULL; at = strchr(at, '&')) {
@@ -59,7 +59,7 @@ static bool is_there(const char *query, const char *name)
 bool query_integer(const char *query, const char *name, int64_t from, int64_t to, int64_t *ret)
 {
     char text[32], *end;
-    if (!is_there(query, name))
+    if (!query_has(query, name))
         return true;
     if (!query_text(query, name, text, sizeof text))
         return false;
@@ -74,7 +74,7 @@ bool query_integer(const char *query, const char *name, int64_t from, int64_t to
 bool query_number(const char *query, const char *name, double from, double to, double *ret)
 {
     char text[32], *end;
-    if (!is_there(query, name))
+    if (!query_has(query, name))
         return true;
     if (!query_text(query, name, text, sizeof text))
         return false;

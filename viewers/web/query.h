@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+bool query_has(const char *query, const char *name);
 /* The decoded value as text; false: not there, longer than size - 1, or not UTF-8's bytes (a NUL).
  */
 bool query_text(const char *query, const char *name, char *ret, size_t size);

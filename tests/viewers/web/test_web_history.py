@@ -167,8 +167,10 @@ def a_day_has_what_is_counted_of_it(web, directory):
     for day, n in counts.items():
         _, _, body = request(web, f"/api/history?stream=zone&limit=200&day={day}")
         check(len(json.loads(body)["events"]) == n, f"{day}: {n} counted, {len(json.loads(body)['events'])} listed")
-    for day in ("yesterday", "2026-13-01", "2026-11-28x"):
+    for day in ("yesterday", "2026-13-01", "2026-11-28x", "2026-02-31", "2026-02-29", "2026-11-28-and-more"):
         check(request(web, f"/api/history?day={day}")[0] == 400, day)
+    for day in ("", "2024-02-29"):
+        check(request(web, f"/api/history?day={day}")[0] == 200, day)
 
 
 def a_history_that_is_begun_anew_is_seen(web, record, directory, sound):
