@@ -163,34 +163,6 @@ def a_daemon_that_goes_and_comes_is_told_and_followed(daemon):
         until("rooster", lambda: re.search(r"^ rooster +\d+ %", screen.text(), re.M))
 
 
-def what_is_chosen_stays_chosen_when_focald_starts_anew(daemon):
-    try:
-        from liar import Liar
-    except ImportError:
-        print("skipped: there is no python3-zmq here")
-        return
-    with Stage() as stage:
-        screen, liar = stage.screen, Liar(stage.runtime)
-
-        def say(run, *streams):
-            for stream in streams:
-                liar.say("health", stream, run=run, ok=True, problem="")
-            return True
-
-        screen.start()
-        until("both streams", lambda: say(1, "door", "yard") and " yard " in screen.line(0))
-        screen.keys("2")
-        screen.shows("[yard]")
-        say(2, "door")  # one after the other
-        screen.shows("focald was started anew")
-        time.sleep(1)
-        say(2, "yard")
-        screen.shows("[yard]", 10)
-        say(3, "door")  # without that one, this time
-        screen.shows("[door]", 20)
-        liar.socket.close()
-
-
 def a_daemon_elsewhere_is_found_later(daemon):
     # the user's directory of sockets comes to be only when the daemon is started
     with Stage() as stage:
@@ -219,6 +191,5 @@ run_promises(every_way_out_gives_the_terminal_back,
              a_terminal_that_goes_away_ends_it,
              every_size_at_any_moment_is_survived,
              a_daemon_that_goes_and_comes_is_told_and_followed,
-             what_is_chosen_stays_chosen_when_focald_starts_anew,
              a_daemon_elsewhere_is_found_later,
              what_is_no_terminal_is_refused_in_one_line)
