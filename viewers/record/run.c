@@ -221,7 +221,10 @@ static void take_messages(struct running *r)
 static void tell_state(struct running *r)
 {
     struct writer_state *s = &r->state;
+    const uint64_t refused = s->refused;
     writer_state(r->writer, s);
+    if (s->refused != refused)
+        say(true, "left out, since the history refuses it: %s", s->refusal);
     if (strcmp(s->problem, r->problem) != 0) {
         if (s->problem[0] != '\0' && now_ms() - r->state_ms < QUIET_MS)
             return;
@@ -232,6 +235,19 @@ static void tell_state(struct running *r)
     sd_notifyf(0,
                "WATCHDOG=1\nSTATUS=%" PRIu64 " snippets kept, %" PRIu64 " dropped, %d streams%s%s",
                s->kept, s->dropped, r->n_streams, s->problem[0] != '\0' ? "; " : "", s->problem);
+}
+
+/* What waited when the end came, and is lost. */
+static void tell_end(struct running *r)
+{
+    struct writer_state *s = &r->state;
+    const uint64_t dropped = s->dropped;
+    writer_state(r->writer, s);
+    if (s->dropped > dropped || s->unwritten > 0)
+        say(true,
+            "not written before the end: %" PRIu64 " snippets, %" PRIu64
+            " other rows (models, ends of events, times of listening, losses, counts): %s",
+            s->dropped - dropped, s->unwritten, s->problem);
 }
 
 static void record(struct running *r)
@@ -263,8 +279,10 @@ int command_run(const struct arguments *a)
     }
     for (int i = 0; i < r.n_streams; i++)
         hearing_destroy(r.streams[i]);
-    if (code == 0)
-        writer_state(r.writer, &r.state);
+    if (code == 0) {
+        writer_end(r.writer);
+        tell_end(&r);
+    }
     writer_destroy(r.writer);
     focal_close(r.focal);
     return code < 0 ? complain(&error) : EXIT_SUCCESS;

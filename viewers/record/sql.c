@@ -20,6 +20,10 @@ static int code_of(sqlite3 *db)
     case SQLITE_PERM:
     case SQLITE_AUTH:
         return EACCES;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return EINVAL;
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
         return EPROTO;

@@ -53,7 +53,8 @@ struct writer {
     struct store_tally tallies[TALLIES_MAX]; /* not written yet */
     size_t n_tallies;
     bool ended;
-    uint64_t kept, dropped;
+    uint64_t kept, dropped, refused, unwritten;
+    char refusal[WRITER_PROBLEM_BYTES];
     char problems[PARTS][WRITER_PROBLEM_BYTES];
 };
 
@@ -180,7 +181,12 @@ void writer_event_end(struct writer *w, const struct writer_end *end)
 void writer_state(struct writer *w, struct writer_state *ret)
 {
     pthread_mutex_lock(&w->lock);
-    *ret = (struct writer_state){.kept = w->kept, .dropped = w->dropped, .waiting = w->n_snippets};
+    *ret = (struct writer_state){.kept = w->kept,
+                                 .dropped = w->dropped,
+                                 .waiting = w->n_snippets,
+                                 .refused = w->refused,
+                                 .unwritten = w->unwritten};
+    memcpy(ret->refusal, w->refusal, sizeof ret->refusal);
     for (int i = 0; i < PARTS && ret->problem[0] == '\0'; i++)
         memcpy(ret->problem, w->problems[i], sizeof ret->problem);
     pthread_mutex_unlock(&w->lock);
@@ -230,13 +236,17 @@ static int do_small(struct writer *w, const struct work *work, struct error *err
     return 0;
 }
 
-/* What waits before the next snippet, and the tallies, in one transaction. */
-static int write_small(struct writer *w, const struct work *list, const struct store_tally *tallies,
-                       size_t n_tallies, struct error *error)
+/* What waits before the next snippet, and the tallies, in one transaction. *ret_failed: what of the
+ * list failed, or NULL. */
+static int write_small(struct writer *w, struct work *list, const struct store_tally *tallies,
+                       size_t n_tallies, struct work **ret_failed, struct error *error)
 {
+    *ret_failed = NULL;
     int code = store_begin(w->store, error);
-    for (const struct work *at = list; at != NULL && code == 0; at = at->next)
+    for (struct work *at = list; at != NULL && code == 0; at = at->next) {
         code = do_small(w, at, error);
+        *ret_failed = code < 0 ? at : NULL;
+    }
     for (size_t i = 0; i < n_tallies && code == 0; i++)
         code = store_tally(w->store, &tallies[i], error);
     if (code == 0)
@@ -245,15 +255,35 @@ static int write_small(struct writer *w, const struct work *list, const struct s
     return code;
 }
 
+/* What the database refuses for what it says would be refused for ever, and all behind it with it.
+ */
+static void leave_out(struct writer *w, struct work **list, struct work *refused,
+                      const struct error *error)
+{
+    while (*list != refused)
+        list = &(*list)->next;
+    *list = refused->next;
+    free_work(refused);
+    pthread_mutex_lock(&w->lock);
+    w->n_small--;
+    w->refused++;
+    snprintf(w->refusal, sizeof w->refusal, "%.299s", error->text);
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* Empties the list. What cannot be written stays for better times: nobody tells a model or the end
  * of an event twice. */
 static void do_all_small(struct writer *w, struct work **list, const struct store_tally *tallies,
                          size_t n_tallies)
 {
     struct error error;
+    struct work *failed;
+    int code;
     if (*list == NULL && n_tallies == 0)
         return;
-    int code = write_small(w, *list, tallies, n_tallies, &error);
+    while ((code = write_small(w, *list, tallies, n_tallies, &failed, &error)) == -EINVAL &&
+           failed != NULL)
+        leave_out(w, list, failed, &error);
     tell_problem(w, PART_SMALL, code < 0 ? &error : NULL);
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < n_tallies && code < 0; i++)
@@ -315,30 +345,50 @@ static void take_first(struct writer *w, struct work **small, struct work **ret_
         unqueue(w, small);
 }
 
-/* Until there is work, for a second at most; the whole second when the last try failed. */
+/* Until there is work, for a second at most; the whole second when the last try failed, unless
+ * there is a snippet. */
 static void wait_for_work(struct writer *w, bool failed)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
-    while ((failed || w->first == NULL) && !w->ended)
+    while ((failed ? w->n_snippets == 0 : w->first == NULL) && !w->ended)
         if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != 0 || !failed)
             return;
 }
 
-/* small: what could not be written last time. False: nothing is left to do. */
+/* small: what could not be written last time. *ret_more: something is left to do after this.
+ * Whether the small work is to be tried: at the end once only, after all snippets, since a database
+ * that somebody holds costs ten seconds a try and the service manager has not many of them. */
 static bool take_work(struct writer *w, struct work **small, struct work **ret_snippet,
-                      struct store_tally *tallies, size_t *ret_n)
+                      bool *ret_more)
 {
     pthread_mutex_lock(&w->lock);
     wait_for_work(w, *small != NULL);
-    bool more = w->first != NULL || !w->ended;
+    *ret_more = w->first != NULL || !w->ended;
+    bool try_small = !w->ended || !*ret_more;
     take_first(w, small, ret_snippet);
-    *ret_n = w->n_tallies;
-    memcpy(tallies, w->tallies, w->n_tallies * sizeof *tallies);
+    pthread_mutex_unlock(&w->lock);
+    return try_small;
+}
+
+static size_t take_tallies(struct writer *w, struct store_tally *ret)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t n = w->n_tallies;
+    memcpy(ret, w->tallies, n * sizeof *ret);
     w->n_tallies = 0;
     pthread_mutex_unlock(&w->lock);
-    return more;
+    return n;
+}
+
+static void count_unwritten(struct writer *w, const struct work *small)
+{
+    pthread_mutex_lock(&w->lock);
+    w->unwritten = w->n_tallies;
+    for (; small != NULL; small = small->next)
+        w->unwritten++;
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void *write_all(void *user)
@@ -349,19 +399,19 @@ static void *write_all(void *user)
     time_t chores = 0;
     bool more = tallies != NULL;
     while (more) {
-        size_t n;
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (chores == 0 || now.tv_sec - chores >= CHORES_S) {
             do_chores(w);
             chores = now.tv_sec;
         }
-        more = take_work(w, &small, &snippet, tallies, &n);
-        do_all_small(w, &small, tallies, n);
+        if (take_work(w, &small, &snippet, &more))
+            do_all_small(w, &small, tallies, take_tallies(w, tallies));
         if (snippet != NULL)
             keep(w, snippet->snippet);
         free_list(snippet);
     }
+    count_unwritten(w, small);
     free_list(small);
     free(tallies);
     return NULL;
@@ -412,17 +462,23 @@ int writer_create(struct writer **ret, const struct settings *settings, const ch
     return 0;
 }
 
+void writer_end(struct writer *w)
+{
+    if (!w->started)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->ended = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
 void writer_destroy(struct writer *w)
 {
     if (w == NULL)
         return;
-    if (w->started) {
-        pthread_mutex_lock(&w->lock);
-        w->ended = true;
-        pthread_cond_signal(&w->wake);
-        pthread_mutex_unlock(&w->lock);
-        pthread_join(w->thread, NULL);
-    }
+    writer_end(w);
     store_close(w->store);
     place_release(&w->place);
     pthread_cond_destroy(&w->wake);

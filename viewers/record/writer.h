@@ -18,7 +18,9 @@ struct writer;
  * must outlive it. */
 int writer_create(struct writer **ret, const struct settings *settings, const char *dir,
                   struct error *error);
-/* Writes what waits, and ends. Takes NULL. */
+/* Writes what waits, and ends the thread: writer_state tells what could not be written. */
+void writer_end(struct writer *writer);
+/* Ends it, too. Takes NULL. */
 void writer_destroy(struct writer *writer);
 
 /* All of them may be called from one thread, and return at once. */
@@ -47,6 +49,9 @@ struct writer_state {
     uint64_t kept, dropped;
     uint64_t waiting;                   /* snippets */
     char problem[WRITER_PROBLEM_BYTES]; /* "" when all is well */
+    uint64_t refused;                   /* rows that the database did not take for what they say */
+    char refusal[WRITER_PROBLEM_BYTES]; /* why, the last one */
+    uint64_t unwritten;                 /* after writer_end: rows, snippets' apart, that are lost */
 };
 
 void writer_state(struct writer *writer, struct writer_state *ret);

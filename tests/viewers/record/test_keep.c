@@ -3,6 +3,7 @@
 #include <math.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,6 +553,49 @@ static void an_end_that_a_busy_database_could_not_take_is_written_later(void **s
     finish(&s);
 }
 
+/* What refuses a row here is a trigger; a constraint does the same. */
+static void a_row_that_the_history_refuses_holds_no_other_up(void **state)
+{
+    struct stage s;
+    char dir[] = "/tmp/pretender-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    pretender_start(&s.p, dir, 1);
+    recorder_prepare(&s.r, NULL, &s.p, NULL, short_times);
+    recorder_start(&s.r, 0);
+    recorder_wait(&s.r, "SELECT count(*) FROM event", 0);
+    sqlite3 *db = recorder_lock(&s.r);
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TRIGGER no_model BEFORE INSERT ON model"
+                                  " BEGIN SELECT RAISE (ABORT, 'no models here'); END; COMMIT",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    pretender_wait(&s.p); /* and says its info */
+    for (int i = 0; i < 3; i++)
+        pretender_sound(&s.p, 0, DOG, 0.9, 8);
+    recorder_wait(&s.r, "SELECT count(*) FROM event", 3);
+    recorder_wait_log(&s.r, "no models here");
+    assert_int_equal(recorder_stop(&s.r), 0);
+    assert_int_equal(recorder_number(&s.r, "SELECT count(*) FROM listening"), 1);
+    assert_int_equal(recorder_number(&s.r, "SELECT count(*) FROM model"), 0);
+    finish(&s);
+}
+
+static void what_a_busy_database_could_not_take_at_the_end_is_told(void **state)
+{
+    struct stage s;
+    begin(&s, 1, short_times);
+    pretender_sound(&s.p, 0, DOG, 0.9, 8);
+    recorder_wait(&s.r, "SELECT count(*) FROM event", 1);
+    sqlite3 *db = recorder_lock(&s.r);
+    pretender_quiet(&s.p, 0, 8);
+    kill(s.r.pid, SIGTERM);
+    recorder_wait_log(&s.r, "not written before the end: 0 snippets, 1 other rows");
+    sqlite3_close(db);
+    assert_int_equal(recorder_stop(&s.r), 0);
+    finish(&s);
+}
+
 static void a_second_recorder_is_refused(void **state)
 {
     struct stage s;
@@ -584,6 +628,8 @@ int main(void)
         cmocka_unit_test(only_the_streams_that_are_named_are_recorded),
         cmocka_unit_test(a_model_that_a_busy_database_could_not_take_is_written_later),
         cmocka_unit_test(an_end_that_a_busy_database_could_not_take_is_written_later),
+        cmocka_unit_test(a_row_that_the_history_refuses_holds_no_other_up),
+        cmocka_unit_test(what_a_busy_database_could_not_take_at_the_end_is_told),
         cmocka_unit_test(a_second_recorder_is_refused),
         cmocka_unit_test(the_daemon_that_is_to_be_heard_is_found_whenever_it_comes),
     };
