@@ -19,6 +19,7 @@ struct question {
     uint64_t viewer_id;
     double id; /* the page's */
     bool is_change;
+    char where[512]; /* focald's data endpoint */
     char *request, *reply;
     char error[512];
 };
@@ -40,12 +41,24 @@ static void refuse(struct viewer *v, double id, const char *error)
               json_pack("{s:s,s:f,s:b,s:s}", "topic", "reply", "id", id, "ok", 0, "error", error));
 }
 
+static int go_where(struct asker *a, const char *where)
+{
+    if (a->focal != NULL && strcmp(a->where, where) == 0)
+        return 0;
+    focal_close(a->focal);
+    snprintf(a->where, sizeof a->where, "%s", where);
+    a->options.data = a->where;
+    return focal_open(&a->focal, &a->options);
+}
+
 static void ask(struct job *job, void *tools)
 {
     struct question *q = (struct question *)job;
-    struct focal *focal = tools;
-    if (focal_request(focal, q->request, &q->reply, ASK_TIMEOUT_MS) != 0)
-        snprintf(q->error, sizeof q->error, "%s", focal_error(focal));
+    struct asker *a = tools;
+    if (go_where(a, q->where) != 0)
+        snprintf(q->error, sizeof q->error, "%s", focal_last_error());
+    else if (focal_request(a->focal, q->request, &q->reply, ASK_TIMEOUT_MS) != 0)
+        snprintf(q->error, sizeof q->error, "%s", focal_error(a->focal));
 }
 
 /* All pages show a changed value at once. */
@@ -101,6 +114,7 @@ static void pass_on(struct web *web, struct viewer *v, double id, json_t *reques
                                .id = id,
                                .is_change = is_change,
                                .request = text};
+        snprintf(q->where, sizeof q->where, "%s", hub_where(web->hub));
         if (worker_give(web->asker, &q->job))
             return;
     }

@@ -136,6 +136,11 @@ int hub_fd(struct hub *hub)
     return focal_fd(hub->focal);
 }
 
+const char *hub_where(const struct hub *hub)
+{
+    return focal_where(hub->focal);
+}
+
 int hub_find(const struct hub *hub, const char *stream)
 {
     for (int i = 0; i < HUB_STREAMS; i++)

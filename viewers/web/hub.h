@@ -27,6 +27,8 @@ int hub_create(struct hub **ret, const struct focal_options *options, hub_delive
                void *user, struct error *error);
 void hub_destroy(struct hub *hub); /* takes NULL */
 int hub_fd(struct hub *hub);
+/* The data endpoint that it hears now, as focal_where. */
+const char *hub_where(const struct hub *hub);
 /* Takes what has come. Call it when hub_fd is readable and every now and then. */
 void hub_drain(struct hub *hub);
 /* Every half second: notices that focald went away, or a stream. */

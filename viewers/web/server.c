@@ -31,7 +31,7 @@ struct server {
     struct web web;
     struct password password;
     struct stat password_file; /* as it was when it was read */
-    struct focal *asker;       /* of the worker that asks focald */
+    struct asker asker;
     struct archive *archive;
     struct focal_options focald;
     char server_public[KEY_TEXT_BYTES], own_public[KEY_TEXT_BYTES], own_secret[KEY_TEXT_BYTES];
@@ -258,8 +258,7 @@ static int start_parts(struct server *s, struct error *error)
     s->focald.name = said(settings->name);
     if (code == 0)
         code = read_keys(s, error);
-    if (code == 0 && (code = focal_open(&s->asker, &s->focald)) < 0)
-        error_set(error, -code, "%s", focal_last_error());
+    s->asker.options = s->focald;
     s->web.history = strcmp(settings->history, "none") != 0;
     if (code == 0 && s->web.history)
         code = archive_create(&s->archive, settings->history, error);
@@ -268,7 +267,7 @@ static int start_parts(struct server *s, struct error *error)
     if (code == 0)
         code = create_context(s, error);
     if (code == 0)
-        code = worker_create(&s->web.asker, s->asker, wake, &s->web, error);
+        code = worker_create(&s->web.asker, &s->asker, wake, &s->web, error);
     if (code == 0)
         code = worker_create(&s->web.reader, s->archive, wake, &s->web, error);
     return code;
@@ -321,7 +320,7 @@ static void destroy(struct server *s)
         lws_context_destroy(s->web.context);
     hub_destroy(s->web.hub);
     archive_destroy(s->archive);
-    focal_close(s->asker);
+    focal_close(s->asker.focal);
     free(s);
 }
 

@@ -14,12 +14,20 @@
 
 struct viewer;
 
+/* What the thread that asks focald has. It asks the daemon that the hub heard when the question
+ * came: what turns its knobs shows what it hears, also while a daemon is started anew. */
+struct asker {
+    struct focal_options options;
+    struct focal *focal; /* of options.data; NULL before the first question */
+    char where[512];
+};
+
 struct web {
     const struct settings *settings;
     struct gate gate;
     struct guests guests;
     struct hub *hub;
-    struct worker *asker;  /* asks focald; its tools: struct focal */
+    struct worker *asker;  /* asks focald; its tools: struct asker */
     struct worker *reader; /* reads the history and checks passwords; its tools: struct archive */
     bool history;
     struct bucket logins; /* of all addresses together */

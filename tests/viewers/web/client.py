@@ -27,11 +27,13 @@ class Web:
     """focal-web at a port of its own, with a speaker's endpoints."""
 
     def __init__(self, program, ipc_dir, *options):
+        self.start([program], ["--data", f"ipc://{ipc_dir}/data", "--control", f"ipc://{ipc_dir}/control", *options])
+
+    def start(self, command, options=(), **environment):
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(
-            [program, "--config", "/dev/null", "--listen", "127.0.0.1:0", "--data",
-             f"ipc://{ipc_dir}/data", "--control", f"ipc://{ipc_dir}/control", *options],
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+            [*command, "--config", "/dev/null", "--listen", "127.0.0.1:0", *options],
+            stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **environment})
         atexit.register(self.process.kill)  # also when a promise is broken
         line = self.process.stdout.readline()
         if "://" not in line:
