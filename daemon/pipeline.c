@@ -42,7 +42,7 @@ struct lane { /* one stream */
     /* inference thread */
     uint64_t next_serial;
     int64_t finished_ns; /* CLOCK_MONOTONIC of the newest window; 0: its events have ended */
-    int64_t hop_ns;      /* that window's */
+    int64_t hop_ns;      /* at most, from that one to the next */
     bool end_told;
     const struct window *window; /* of the batch in work */
     struct analysis_window before;
@@ -238,7 +238,10 @@ static void finish_window(struct pipeline *p, int i, const struct config_live *l
     output_publish(e->outputs[i], &w, &label);
     int64_t now = monotonic_ns();
     lane->finished_ns = now;
-    lane->hop_ns = (int64_t)((double)window->hop_samples * 1e9 / e->info->preprocess.sample_rate);
+    const double moved_ns = (double)window->hop_samples * 1e9 / e->info->preprocess.sample_rate;
+    lane->hop_ns = hop_ns_of(p, atomic_load(&p->hop_frames));
+    if (moved_ns > (double)lane->hop_ns)
+        lane->hop_ns = (int64_t)moved_ns;
     uint64_t span = (uint64_t)e->info->preprocess.window_samples;
     int64_t span_ns = (int64_t)((double)span * 1e9 / e->info->preprocess.sample_rate);
 
@@ -350,15 +353,6 @@ static bool run_batch(struct pipeline *p)
     return true;
 }
 
-static void tell_too_short(const struct pipeline *p, const struct lane *lane)
-{
-    const struct model_preprocess *preprocess = &p->engine->info->preprocess;
-    log_line(LOG_LEVEL_WARNING,
-             "stream %s: it ended before its first window, which is %g s long; focald classify "
-             "takes shorter clips",
-             lane->name, (double)preprocess->window_samples / preprocess->sample_rate);
-}
-
 /* What sounded at the end of the newest window ends there. */
 static void end_events(struct pipeline *p, int i)
 {
@@ -390,8 +384,6 @@ static void finish_ended(struct pipeline *p)
         struct lane *lane = &p->lanes[i];
         if (lane->end_told || !stream_ended(lane->stream) || stream_pending(lane->stream))
             continue;
-        if (stream_posted_ns(lane->stream) == 0 && stream_heard_ns(lane->stream) != 0)
-            tell_too_short(p, lane);
         end_events(p, i);
         lane->end_told = true;
         pthread_mutex_lock(&p->lock);

@@ -260,9 +260,10 @@ static int read_again(struct daemon *d, json_t *ret_changed, struct error *error
 static void reload(struct daemon *d)
 {
     uint64_t tickets[DAEMON_RELOADS_MAX];
-    struct error error = {""};
+    struct error error = {"out of memory for the answer; the log says what was done"};
     json_t *changed = json_array();
     pthread_mutex_lock(&d->lock);
+    atomic_store(&d->reload_wanted, false); /* whoever asked until now is answered by this one */
     const int n = d->n_reloads;
     memcpy(tickets, d->reloads, sizeof tickets);
     d->n_reloads = 0;
@@ -285,6 +286,7 @@ static void reload(struct daemon *d)
 struct watch {
     uint64_t fed_windows;               /* when the watchdog was last fed */
     uint64_t shown[CONFIG_MAX_STREAMS]; /* windows shown on the terminal */
+    bool told_end[CONFIG_MAX_STREAMS];
     bool console;
 };
 
@@ -308,6 +310,28 @@ static void show_labels(struct daemon *d, struct watch *w)
             continue;
         w->shown[i] = report.windows;
         console_label(d->config.streams[i].name, &report, model_info(d->model)->labels, d->n_feeds);
+    }
+}
+
+/* A source that came to its end and not to its first window. Once. */
+static void tell_too_short(struct daemon *d, struct watch *w)
+{
+    const struct model_preprocess *preprocess = &model_info(d->model)->preprocess;
+    for (int i = 0; i < d->n_feeds; i++) {
+        struct pipeline_report report;
+        struct source_status source;
+        const char *kind;
+        pipeline_report(d->pipeline, i, &report);
+        feed_status(d->feeds[i], &source, &kind);
+        if (w->told_end[i] || !report.ended)
+            continue;
+        w->told_end[i] = true;
+        if (source.state == SOURCE_ENDED && report.windows == 0)
+            log_line(LOG_LEVEL_WARNING,
+                     "stream %s: it ended before its first window, which is %g s long; focald "
+                     "classify takes shorter clips",
+                     d->config.streams[i].name,
+                     (double)preprocess->window_samples / preprocess->sample_rate);
     }
 }
 
@@ -380,7 +404,9 @@ static int main_loop(struct daemon *d, const sigset_t *signals)
             show_labels(d, &w);
         if (ticks % TICKS_PER_SECOND == 0)
             each_second(d, &w);
-        if (all_ended(d))
+        const bool ended = all_ended(d);
+        tell_too_short(d, &w);
+        if (ended)
             return 0;
     }
 }

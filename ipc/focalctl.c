@@ -299,15 +299,23 @@ static int open_focal(struct focalctl *ctl, const struct arguments *a)
     return code;
 }
 
+static bool answers(struct focalctl *ctl)
+{
+    json_t *reply = focalctl_ask(ctl, json_pack("{s:s}", "cmd", "ping"));
+    json_decref(reply);
+    return reply != NULL;
+}
+
 static int run_listen(struct focalctl *ctl, char **words, int n)
 {
-    json_t *reply = NULL;
-    if (!is_dead(ctl->data))
-        reply = focalctl_ask(ctl, json_pack("{s:s}", "cmd", "ping"));
-    if (reply == NULL)
+    if (is_dead(ctl->data) || !answers(ctl))
         return EXIT_FAILURE;
-    json_decref(reply);
     return focalctl_listen(ctl, words, n);
+}
+
+static int milliseconds(double s)
+{
+    return (int)(s * 1000 + 0.5);
 }
 
 int main(int argc, char **argv)
@@ -329,9 +337,8 @@ int main(int argc, char **argv)
     if (strcmp(command->name, "keygen") == 0)
         return run_keygen(words[0], a.json);
 
-    if (a.timeout_s == 0)
-        a.timeout_s = command->timeout_s > 0 ? command->timeout_s : ANSWER_S;
-    struct focalctl ctl = {.json = a.json, .timeout_ms = (int)(a.timeout_s * 1000 + 0.5)};
+    struct focalctl ctl = {.json = a.json,
+                           .timeout_ms = milliseconds(a.timeout_s > 0 ? a.timeout_s : ANSWER_S)};
     if (choose_endpoint(ctl.data, a.data, a.name, "data") < 0 ||
         choose_endpoint(ctl.control, a.control, a.name, "control") < 0 || open_focal(&ctl, &a) < 0)
         return EXIT_FAILURE;
@@ -339,7 +346,14 @@ int main(int argc, char **argv)
         status = run_listen(&ctl, words, n);
     else if (strcmp(command->name, "doctor") == 0)
         status = focalctl_doctor(&ctl);
-    else
+    else if (command->timeout_s > 0 && a.timeout_s == 0) {
+        /* for what takes long only who is there is waited for */
+        status = EXIT_FAILURE;
+        if (answers(&ctl)) {
+            ctl.timeout_ms = milliseconds(command->timeout_s);
+            status = run_request(&ctl, command, words, n);
+        }
+    } else
         status = run_request(&ctl, command, words, n);
     focal_close(ctl.focal);
     if (fflush(stdout) != 0 || ferror(stdout))

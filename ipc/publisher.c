@@ -497,8 +497,11 @@ void publisher_answer(struct publisher *p, uint64_t ticket, json_t *reply,
         return;
     }
     pthread_mutex_lock(&p->lock);
-    *a = (struct answer){p->answers, ticket, text};
-    p->answers = a;
+    *a = (struct answer){NULL, ticket, text};
+    struct answer **last = &p->answers;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = a;
     pthread_mutex_unlock(&p->lock);
     wake(p);
 }

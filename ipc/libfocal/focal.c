@@ -462,10 +462,12 @@ static int wait_looking(struct focal *f, void *socket, int64_t deadline_ms, bool
     int code = wait_readable(f, socket, looks ? look_ms : deadline_ms);
     if (code != 0 || !looks)
         return code;
-    if (asked && !is_gone(f->data_endpoint))
-        f->looked_ms = now_ms();
-    else
+    if (!asked || is_gone(f->data_endpoint)) {
         follow(f);
+        return 1;
+    }
+    f->looked_ms = now_ms();
+    f->away_ms = 0;
     return 1;
 }
 

@@ -42,10 +42,11 @@ FOCAL_API int focal_endpoint(char *ret, size_t size, const char *name, const cha
  * failure *ret is NULL, the line goes to focal_last_error().
  *
  * Where the options do not say where the data socket is, the user's and the system's daemon may
- * come and go: focal_next and focal_request look about once a second where focal_endpoint would
- * send them, and go there, subscriptions and all, where a socket is there. One that has gone is
- * waited for five seconds before another is taken, as a daemon that is started anew has it again by
- * then. */
+ * come and go: focal_next looks about once a second where focal_endpoint would send it, and goes
+ * there, subscriptions and all, where a socket is there. One that has gone, or that a killed daemon
+ * left, is waited for five seconds before another is taken, as a daemon that is started anew has it
+ * again by then. focal_request looks before it asks, and while it waits only once its daemon has
+ * gone: what one may be doing is not asked of another. */
 FOCAL_API int focal_open(struct focal **ret, const struct focal_options *options);
 FOCAL_API void focal_close(struct focal *focal); /* takes NULL */
 FOCAL_API const char *focal_error(const struct focal *focal);

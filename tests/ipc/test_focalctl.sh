@@ -65,7 +65,11 @@ parameters() {
         run 0 get quantile && has "quantile = 0.75" out && run 1 set quantile high && one_line err &&
         has "quantile = high: must be 0 to 1" err && run 1 set loudness 3 && has "allowed" err
 }
-reload() { run 0 reload && has "changed: top_k" out; }
+reload() {
+    run 0 reload && has "changed: top_k" out || return 1
+    begin=$(date +%s)
+    run 1 --control tcp://127.0.0.1:9 reload && one_line err && [ $(($(date +%s) - begin)) -lt 30 ]
+}
 info() {
     run 0 info kitchen && has "model.name: home" out && has "labels: rooster, dog" out &&
         has "a    key: 1" out && is_harmless && run 1 info attic && one_line err && has "attic" err
