@@ -8,16 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include "ipc/libfocal/parse.h"
+#include "ipc/libfocal/place.h"
 #include "ipc/libfocal/sequence.h"
 
-enum { FRAMES = 3, ERROR_BYTES = 512, KEY_TEXT_BYTES = 41, ENDPOINT_BYTES = 512 };
+enum { FRAMES = 3, ERROR_BYTES = 512, KEY_TEXT_BYTES = 41, ENDPOINT_BYTES = PLACE_BYTES };
 enum { LOOK_MS = 1000, AWAY_MS = 5000 }; /* see focal_open */
 
 struct curve {
@@ -69,90 +67,6 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int fit(char *ret, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fit(char *ret, size_t size, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(ret, size, format, args);
-    va_end(args);
-    if (n >= 0 && (size_t)n < size)
-        return 0;
-    if (size > 0)
-        ret[0] = '\0';
-    return -ENAMETOOLONG;
-}
-
-static bool is_there(const char *endpoint)
-{
-    return access(endpoint + strlen("ipc://"), F_OK) == 0;
-}
-
-/* A daemon that was killed leaves its sockets, and nobody listens. */
-static bool is_stale(const char *endpoint)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool stale = false;
-    if (fd >= 0 && fit(address.sun_path, sizeof address.sun_path, "%s", endpoint + 6) == 0)
-        stale =
-            connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
-/* What lies beside a daemon's data socket; of one over TCP nobody knows. */
-static int control_beside(char *ret, size_t size, const char *data)
-{
-    const char *slash = strrchr(data, '/');
-    if (strncmp(data, "ipc://", 6) != 0 || strcmp(slash, "/data") != 0)
-        return fit(ret, size, "%s", "");
-    return fit(ret, size, "%.*s/control", (int)(slash - data), data);
-}
-
-static int users_endpoint(char *ret, size_t size, const char *name, const char *socket)
-{
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (runtime == NULL || runtime[0] == '\0')
-        return fit(ret, size, "%s", "");
-    return fit(ret, size, "ipc://%s/%s/%s", runtime, name, socket);
-}
-
-int focal_endpoint(char *ret, size_t size, const char *name, const char *socket)
-{
-    const bool data = strcmp(socket, "data") == 0;
-    const char *said = getenv(data ? "FOCALD_DATA" : "FOCALD_CONTROL");
-    if (size > 0)
-        ret[0] = '\0';
-    if (!data && strcmp(socket, "control") != 0)
-        return -EINVAL;
-    if (name != NULL && (name[0] == '\0' || strchr(name, '/') != NULL))
-        return -EINVAL;
-    if (name == NULL && said != NULL && said[0] != '\0')
-        return fit(ret, size, "%s", said);
-    const char *beside = getenv("FOCALD_DATA");
-    if (name == NULL && !data && beside != NULL) {
-        int code = control_beside(ret, size, beside);
-        if (code < 0 || ret[0] != '\0')
-            return code;
-    }
-    if (name == NULL)
-        name = "focald";
-    char users[ENDPOINT_BYTES], systems[ENDPOINT_BYTES];
-    int code = users_endpoint(users, sizeof users, name, socket);
-    if (code == 0)
-        code = fit(systems, sizeof systems, "ipc:///run/%s/%s", name, socket);
-    if (code < 0 || users[0] == '\0')
-        return code < 0 ? code : fit(ret, size, "%s", systems);
-    const bool user = is_there(users), system = is_there(systems);
-    if (user && (!system || !is_stale(users)))
-        return fit(ret, size, "%s", users);
-    return fit(ret, size, "%s", system || geteuid() == 0 ? systems : users);
-}
-
 static void close_control(struct focal *f)
 {
     if (f->control != NULL)
@@ -180,14 +94,15 @@ static int choose_control(struct focal *f, char ret[ENDPOINT_BYTES])
 {
     const char *said = getenv("FOCALD_CONTROL");
     int code = f->name[0] == '\0' && said != NULL && said[0] != '\0'
-                   ? fit(ret, ENDPOINT_BYTES, "%s", said)
-                   : control_beside(ret, ENDPOINT_BYTES, f->data_endpoint);
+                   ? place_fit(ret, ENDPOINT_BYTES, "%s", said)
+                   : place_beside(ret, ENDPOINT_BYTES, f->data_endpoint);
     return code < 0 ? too_long(f, "control") : 0;
 }
 
 static int choose_endpoints(struct focal *f, const struct focal_options *o)
 {
-    if (o->name != NULL && (o->name[0] == '\0' || fit(f->name, sizeof f->name, "%s", o->name) < 0))
+    if (o->name != NULL &&
+        (o->name[0] == '\0' || place_fit(f->name, sizeof f->name, "%s", o->name) < 0))
         return fail(f, EINVAL, "name: must have 1 to %zu characters", sizeof f->name - 1);
     f->data_is_chosen = o->data == NULL;
     f->control_is_chosen = o->control == NULL;
@@ -195,26 +110,22 @@ static int choose_endpoints(struct focal *f, const struct focal_options *o)
     int code = 0;
     if (f->data_is_chosen)
         code = choose_data(f, f->data_endpoint);
-    else if (fit(f->data_endpoint, ENDPOINT_BYTES, "%s", o->data) < 0)
+    else if (place_fit(f->data_endpoint, ENDPOINT_BYTES, "%s", o->data) < 0)
         code = too_long(f, "data");
     if (code < 0)
         return code;
     if (f->control_is_chosen)
         return choose_control(f, f->control_endpoint);
-    return fit(f->control_endpoint, ENDPOINT_BYTES, "%s", o->control) < 0 ? too_long(f, "control")
-                                                                          : 0;
-}
-
-static bool is_gone(const char *endpoint)
-{
-    return !is_there(endpoint) || is_stale(endpoint);
+    return place_fit(f->control_endpoint, ENDPOINT_BYTES, "%s", o->control) < 0
+               ? too_long(f, "control")
+               : 0;
 }
 
 /* Whether what is gone may come back. A program that has not looked for so long cannot tell since
  * when it is gone. */
 static bool is_waited_for(struct focal *f, int64_t ms, int64_t looked_ms)
 {
-    if (!is_gone(f->data_endpoint) || ms - looked_ms >= AWAY_MS)
+    if (!place_is_gone(f->data_endpoint) || ms - looked_ms >= AWAY_MS)
         return false;
     if (f->away_ms == 0)
         f->away_ms = ms;
@@ -226,7 +137,7 @@ static bool is_at_first(const struct focal *f, int64_t looked_ms)
 {
     char users[ENDPOINT_BYTES];
     const char *name = f->name[0] != '\0' ? f->name : "focald";
-    return f->heard_ms >= looked_ms && users_endpoint(users, sizeof users, name, "data") == 0 &&
+    return f->heard_ms >= looked_ms && place_of_user(users, sizeof users, name, "data") == 0 &&
            strcmp(users, f->data_endpoint) == 0;
 }
 
@@ -248,7 +159,7 @@ static void follow(struct focal *f)
         return;
     f->looked_ms = ms;
     if (is_at_first(f, looked_ms) || choose_data(f, to) < 0 || strcmp(to, f->data_endpoint) == 0 ||
-        !is_there(to)) {
+        !place_is_there(to)) {
         f->away_ms = 0;
         return;
     }
@@ -462,7 +373,7 @@ static int wait_looking(struct focal *f, void *socket, int64_t deadline_ms, bool
     int code = wait_readable(f, socket, looks ? look_ms : deadline_ms);
     if (code != 0 || !looks)
         return code;
-    if (!asked || is_gone(f->data_endpoint)) {
+    if (!asked || place_is_gone(f->data_endpoint)) {
         follow(f);
         return 1;
     }
