@@ -203,7 +203,7 @@ static void wait_for_messages(struct pipeline *p)
         nanosleep(&pause, NULL);
 }
 
-int pipeline_check_model(const struct pipeline *p, const struct model *model, struct error *error)
+static int check_model(const struct pipeline *p, const struct model *model, struct error *error)
 {
     const struct model_info *new_info = model_info(model);
     if (!same_preprocess(&p->engine->info->preprocess, &new_info->preprocess))
@@ -230,7 +230,7 @@ int pipeline_set_model(struct pipeline *p, const struct model *model, void (*tak
     const bool on_gpu = strcmp(compute.backend, "cuda") == 0;
     if (on_gpu) /* `auto` would take the CPU for good where the card has no room for both */
         config.backend = "cuda";
-    int r = pipeline_check_model(p, model, error);
+    int r = check_model(p, model, error);
     if (r < 0)
         return r;
     r = engine_create(&engine, &config, model, error);

@@ -51,14 +51,10 @@ void pipeline_destroy(struct pipeline *pipeline);
 
 /* Main thread */
 
-/* -EINVAL for a model that this pipeline, as it was made, cannot take: other windows, larger maps
- * or more classes. */
-int pipeline_check_model(const struct pipeline *pipeline, const struct model *model,
-                         struct error *error);
-/* Takes another model, which pipeline_check_model lets pass, from the next window on. On a GPU it
- * wants room beside the one running. taken() is called, in this thread, between the old one's last
- * message and the new one's first: the time to tell the new labels. Returns when the old model is
- * no longer used. */
+/* Takes another model from the next window on. -EINVAL for one that this pipeline, as it was made,
+ * cannot take: other windows, larger maps or more classes; on a GPU it wants room beside the one
+ * running. taken() is called, in this thread, between the old one's last message and the new one's
+ * first: the time to tell the new labels. Returns when the old model is no longer used. */
 int pipeline_set_model(struct pipeline *pipeline, const struct model *model,
                        void (*taken)(void *user), void *user, struct error *error);
 

@@ -97,6 +97,23 @@ static int count_lines(const char *path, const char *word)
     return n;
 }
 
+/* Returns where the log went before. */
+static int log_into(const char *path)
+{
+    fflush(stderr);
+    const int own = dup(STDERR_FILENO), file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    dup2(file, STDERR_FILENO);
+    close(file);
+    return own;
+}
+
+static void log_as_before(int own)
+{
+    fflush(stderr);
+    dup2(own, STDERR_FILENO);
+    close(own);
+}
+
 /* A directory of three clips, played round and round; one is removed after some of them. */
 static void a_loop_says_only_what_is_news(void **state)
 {
@@ -115,17 +132,12 @@ static void a_loop_says_only_what_is_news(void **state)
     struct feed *feed;
     struct error error;
     assert_int_equal(feed_create(&feed, &stream, 1.0, &error), 0);
-    fflush(stderr);
-    const int own = dup(STDERR_FILENO), file = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    dup2(file, STDERR_FILENO);
+    const int own = log_into(log);
     const int r = feed_start(feed, &error), all = follow(feed, 9);
     unlink(a);
     const int rest = follow(feed, 8);
     feed_destroy(feed);
-    fflush(stderr);
-    dup2(own, STDERR_FILENO);
-    close(own);
-    close(file);
+    log_as_before(own);
     assert_int_equal(r, 0);
     assert_int_equal(all, 9);
     assert_int_equal(rest, 8);
@@ -165,9 +177,7 @@ static void a_loop_whose_file_is_away_says_so_once(void **state)
     struct feed *feed;
     struct error error;
     assert_int_equal(feed_create(&feed, &stream, 1.0, &error), 0);
-    fflush(stderr);
-    const int own = dup(STDERR_FILENO), file = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    dup2(file, STDERR_FILENO);
+    const int own = log_into(log);
     const int r = feed_start(feed, &error);
     const bool began = comes_to(feed, SOURCE_RUNNING);
     rename(a, b);
@@ -176,10 +186,7 @@ static void a_loop_whose_file_is_away_says_so_once(void **state)
     rename(b, a);
     const bool back = comes_to(feed, SOURCE_RUNNING);
     feed_destroy(feed);
-    fflush(stderr);
-    dup2(own, STDERR_FILENO);
-    close(own);
-    close(file);
+    log_as_before(own);
     assert_int_equal(r, 0);
     assert_true(began);
     assert_true(waits);
